@@ -1,0 +1,132 @@
+"""Scores of a denoiser on a test set: repeats, padding, quantisation, PSNR and SSIM of every image."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from msgspec import Struct
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .datasets import noise as noise_models
+from .datasets.errors import InputError
+from .datasets.images import Picture, Pixels
+from .datasets.noise import Image, Noise
+from .machine import Machine
+from .methods.base import Context, Method, Progress, Rng
+from .metrics import psnr, quantise, ssim
+from .plan import Score
+from .protocol import Scoring
+from .training import Stopped
+
+
+class Row(Struct, frozen=True):
+    """The scores of one output of one noisy image."""
+
+    image: str
+    repeat: int
+    level: float
+    output: str
+    psnr: float
+    ssim: float
+
+
+def evaluate(
+    work: Score,
+    net: nn.Module | None,
+    pictures: list[Picture],
+    machine: Machine,
+    before: list[list[Picture]] | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Row]:
+    """All rows of a test set; every output is clipped, rounded and compared as the suite's scoring says."""
+    method, rows = work.fit.method, []
+    total = work.repeats * len(pictures)
+    for done, (picture, repeat, noisy, level) in enumerate(noisy_images(work, pictures, before or [])):
+        if stop():
+            raise Stopped
+        images = denoise(method, net, noisy, work.fit.noise, level, machine, work.padding, (picture.digest, repeat))
+        for output in method.outputs:
+            quality = compare(images[output.name], picture.pixels, work.scoring)
+            rows.append(Row(picture.name, repeat, level, output.name, *quality))
+        report(done + 1, total)
+    return rows
+
+
+def noisy_images(
+    work: Score, pictures: list[Picture], before: list[list[Picture]]
+) -> Iterator[tuple[Picture, int, Image, float]]:
+    """(picture, repeat, noisy image, level) in the order of the official evaluation: repeats, then images."""
+    noise = work.fit.noise
+    official = noise_models.Official()
+    if work.stream == "official":  # draw what the sets before this one would have drawn
+        for (_, repeats), images in zip(work.before, before, strict=True):
+            for picture in images * repeats:
+                official(noise, unit(picture.pixels))
+    for repeat in range(work.repeats):
+        for picture in pictures:
+            clean = unit(picture.pixels)
+            drawn = (
+                official(noise, clean)
+                if work.stream == "official"
+                else noise_models.named(noise, clean, picture.digest, repeat)
+            )
+            yield picture, repeat, *drawn
+
+
+def denoise(
+    method: Method,
+    net: nn.Module | None,
+    noisy: Image,
+    noise: Noise,
+    level: float,
+    machine: Machine,
+    padding: Literal["square", "next"],
+    name: tuple[object, ...],
+) -> dict[str, Image]:
+    """All outputs for one [H, W, C] image, padded as the protocol says and cropped back."""
+    height, width = noisy.shape[:2]
+    image = noisy if method.multiple == 1 else pad(noisy, method.multiple, padding)
+    batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(machine.device)
+    context = Context(
+        progress=Progress(0, 1, 1),
+        rng=Rng("inference", (name,), batch.device),
+        chunk=machine.chunk(*image.shape[:2]),
+        family=None if method.knowledge == "none" else noise.family,
+        level=torch.tensor([level], device=batch.device) if method.knowledge == "level" else None,
+    )
+    with torch.no_grad():
+        outputs: dict[str, Tensor] = method.denoise(net, batch, context)  # type: ignore[arg-type]
+    return {
+        name: output[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy() for name, output in outputs.items()
+    }
+
+
+def pad(image: NDArray[np.float32], multiple: int, padding: Literal["square", "next"]) -> NDArray[np.float32]:
+    """Reflect at the bottom and right to multiples of `multiple`: to a square (official), or each side its next."""
+    height, width = (-(-side // multiple) * multiple for side in image.shape[:2])
+    if padding == "square":
+        height = width = max(height, width)
+    edges = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+    return np.pad(image, edges, mode="reflect")
+
+
+def compare(output: Image, clean: Pixels, scoring: Scoring) -> tuple[float, float]:
+    """(PSNR, SSIM) of one output [H, W, C] in 0..1 against the clean 8-bit image."""
+    if min(clean.shape[:2]) < 11:
+        raise InputError(f"an image of {clean.shape[1]}x{clean.shape[0]} is too small for SSIM's 11x11 window")
+    if not np.isfinite(output).all():
+        return float("nan"), float("nan")
+    if scoring.quantise == "uint8":
+        mine: NDArray[np.generic] = quantise(output)
+    else:
+        mine = np.clip(output, 0.0, 1.0) * np.float32(scoring.data_range)
+    reference = clean * np.float64(scoring.data_range / 255.0)
+    return psnr(mine, reference, scoring.data_range), ssim(mine, reference, scoring.data_range)
+
+
+def unit(pixels: Pixels) -> Image:
+    """uint8 -> float32 in 0..1."""
+    return pixels.astype(np.float32) / np.float32(255.0)

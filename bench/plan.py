@@ -1,0 +1,251 @@
+"""Suite x methods x noises x seeds -> units of work with their keys: what to fit, what to score."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from . import protocol
+from .datasets.catalogue import entry, set_digest
+from .datasets.errors import InputError, unknown
+from .datasets.noise import Noise, parse
+from .methods import registry
+from .methods.base import Method
+from .protocol import Preset, Recipe, Scoring, Suite
+
+LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
+
+
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a user asked for: a suite, a preset, and what overrides it."""
+
+    suite: str = "synthetic"
+    preset: str = "mini"
+    methods: tuple[str, ...] = ()
+    noises: tuple[str, ...] = ()
+    train: str = ""
+    tests: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    steps: int = 0
+    repeats: int = 0
+
+    @property
+    def label(self) -> str:
+        """The preset and every override that changes a number, such as `mini, steps=20`."""
+        changed = [("train", self.train), ("steps", self.steps), ("repeats", self.repeats)]
+        changed += [("seeds", "+".join(map(str, self.seeds)))]
+        return ", ".join([self.preset, *(f"{key}={value}" for key, value in changed if value)])
+
+
+class Fit(Struct, frozen=True, dict=True, kw_only=True):
+    """Train one method on one noise with one seed."""
+
+    name: str  # of the method or configuration
+    method: Method
+    noise: Noise
+    seed: int
+    channels: int
+    train: str
+    train_noise: Literal["fresh", "fixed"]
+    crop: int
+    batch: int
+    steps: int
+    epochs: int
+    recipe: Recipe
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the weights, and nothing else."""
+        registered = registry.find(registered_name(self.method))
+        known = {
+            "method": registered_name(self.method),
+            "fields": msgspec.to_builtins(self.method),
+            "revision": [registered.revision, LOOP_REVISION],
+            "noise": self.noise.name,
+        }
+        if self.method.fits == "never":
+            return known
+        return known | {
+            "seed": self.seed,
+            "train": set_digest(self.train, self.channels),
+            "train_noise": self.train_noise,
+            "crop": self.crop,
+            "batch": self.batch,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "recipe": msgspec.to_builtins(self.recipe),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """FitKey: the digest of the identity."""
+        return digest(self.identity)
+
+    @property
+    def title(self) -> str:
+        """How messages call it, such as `b2u gauss25 seed 0`."""
+        return f"{self.name} {self.noise.name} seed {self.seed}"
+
+
+class Score(Struct, frozen=True, dict=True, kw_only=True):
+    """Score one fit on one test set."""
+
+    fit: Fit
+    test: str
+    repeats: int
+    stream: Literal["named", "official"]
+    before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
+    padding: Literal["square", "next"]
+    scoring: Scoring
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The fit, the test images, their noise, and the scoring."""
+        channels = self.fit.channels
+        before = [[set_digest(name, channels), repeats] for name, repeats in self.before]
+        return {
+            "fit": self.fit.key,
+            "test": set_digest(self.test, channels),
+            "noise": self.fit.noise.name,
+            "repeats": self.repeats,
+            "stream": self.stream,
+            "padding": self.padding,
+            "scoring": msgspec.to_builtins(self.scoring),
+        } | ({"before": before} if self.stream == "official" else {})
+
+    @cached_property
+    def key(self) -> str:
+        """ScoreKey: the digest of the identity."""
+        return digest(self.identity)
+
+    @property
+    def title(self) -> str:
+        """How messages call it, such as `b2u gauss25 seed 0 on kodak`."""
+        return f"{self.fit.title} on {self.test}"
+
+
+class Cell(Struct, frozen=True):
+    """One method on one noise with one seed: its units of work, or why there are none."""
+
+    name: str
+    noise: Noise
+    seed: int
+    fit: Fit
+    scores: tuple[Score, ...]
+    reason: str = ""  # "not defined: ..." or "not possible: ..."
+
+
+class Plan(Struct, frozen=True):
+    """All cells of a request."""
+
+    request: Request
+    suite: Suite
+    preset: Preset
+    cells: tuple[Cell, ...]
+
+
+def make(request: Request) -> Plan:
+    """The plan of a request; InputError for any name or value that does not fit."""
+    suite = protocol.load(request.suite)
+    preset = _overridden(protocol.preset(suite, request.preset), request)
+    noises = [parse(name) for name in request.noises or suite.noises]
+    names = list(dict.fromkeys(("noisy", *request.methods)))
+    cells = [
+        _cell(suite, preset, name, noise, seed)
+        for name in names
+        for noise in noises
+        for seed in (preset.seeds if _resolve(suite, name)[0].fits != "never" else (0,))
+    ]
+    return Plan(request, suite, preset, tuple(cells))
+
+
+def registered_name(method: Method) -> str:
+    """The name under which a method's class is registered."""
+    return next(name for name, cls in registry.methods().items() if cls is type(method))
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """The first 24 hexadecimal digits of SHA-256 of the sorted JSON."""
+    return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:24]
+
+
+def _overridden(preset: Preset, request: Request) -> Preset:
+    changes: dict[str, Any] = {}
+    if request.steps < 0 or request.repeats < 0:
+        raise InputError("--steps and --repeats must be positive")
+    for name in ("train", "tests", "seeds", "steps"):
+        if getattr(request, name):
+            changes[name] = getattr(request, name)
+    for name in (changes.get("train", preset.train), *changes.get("tests", preset.tests)):
+        if not name.startswith("folder:"):
+            entry(name)
+    if request.repeats:
+        changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
+    return msgspec.structs.replace(preset, **changes)
+
+
+def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configuration]:
+    configuration = suite.configurations.get(name)
+    if configuration is None and name not in registry.methods():
+        known = [*registry.methods(), *suite.configurations]
+        raise unknown("method", name, known, "Own methods: --plugin FILE.py; list: python -m bench methods.")
+    configuration = configuration or protocol.Configuration(method=name)
+    return registry.find(configuration.method), configuration
+
+
+def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> Cell:
+    method_class, configuration = _resolve(suite, name)
+    fields: dict[str, Any] = {}
+    override = suite.overrides.get(noise.name, {})
+    for source in (preset.fields, override):
+        fields |= source.get(configuration.method, {})
+    fields |= configuration.fields
+    try:
+        method = msgspec.convert(fields, method_class)
+    except msgspec.ValidationError as error:
+        raise InputError(f"suite {suite.name!r}, method {name!r}: {error}") from None
+    fit = Fit(
+        name=name,
+        method=method,
+        noise=noise,
+        seed=seed,
+        channels=suite.channels,
+        train=preset.train,
+        train_noise=preset.train_noise,
+        crop=preset.crop * configuration.crop_factor,
+        batch=preset.batch,
+        steps=preset.steps,
+        epochs=preset.epochs,
+        recipe=suite.recipes[configuration.recipe or preset.recipe],
+    )
+    undefined = method.applies(noise, suite.channels)
+    reason = f"not defined: {undefined}" if undefined else _impossible(method, noise)
+    return Cell(name, noise, seed, fit, () if reason else _scores(fit, preset), reason)
+
+
+def _impossible(method: Method, noise: Noise) -> str:
+    needs = {"clean": "clean images", "pair": "two captures of each scene"}.get(method.supervision)
+    if noise.family == "none" and needs:
+        return f"not possible: needs {needs}, and the training set has single noisy images only"
+    return ""
+
+
+def _scores(fit: Fit, preset: Preset) -> tuple[Score, ...]:
+    if fit.noise.family == "none":
+        return ()  # no clean images: there is nothing to score against
+    order: Sequence[tuple[str, int]] = [(test, preset.repeats.get(test, 1)) for test in preset.tests]
+    return tuple(
+        Score(
+            fit=fit,
+            test=test,
+            repeats=repeats,
+            stream=preset.test_noise,
+            before=tuple(order[:i]) if preset.test_noise == "official" else (),
+            padding=preset.padding,
+            scoring=preset.scoring,
+        )
+        for i, (test, repeats) in enumerate(order)
+    )

@@ -1,0 +1,150 @@
+"""The protocol as typed data: suites, presets, recipes, rows. Unknown keys and names are errors."""
+
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from .datasets.catalogue import catalogue
+from .datasets.errors import InputError, unknown
+from .datasets.noise import parse
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How every network is trained: Adam, a learning-rate shape over t = step / steps, the initial weights' gain."""
+
+    schedule: Literal["halving", "cycle"]
+    lr: float
+    beta2: float
+    weight_decay: float
+    beta1: float = 0.9
+    gain: float = 1.0  # the initial weights are multiplied by it
+    warmup: float = 0.3  # share of the steps in which a cycle's rate rises
+
+
+class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
+    """How an output becomes a number; the default is the official sRGB evaluation."""
+
+    quantise: Literal["uint8", "float"] = "uint8"
+    data_range: float = 255.0
+
+
+class Row(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of the table."""
+
+    label: str
+    method: str
+    output: str = ""
+    optional: bool = False  # shown only where it was run
+
+
+class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
+    """A registered method with other fields, crop or recipe, under a name of its own."""
+
+    method: str
+    fields: dict[str, Any] = {}
+    crop_factor: int = 1
+    recipe: str = ""
+
+
+class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The size of a run."""
+
+    train: str
+    tests: tuple[str, ...]
+    crop: int
+    batch: int
+    steps: int
+    epochs: int  # virtual ones in short runs
+    recipe: str
+    train_noise: Literal["fresh", "fixed"] = "fresh"
+    test_noise: Literal["named", "official"] = "named"
+    padding: Literal["square", "next"] = "next"  # to a multiple of 32: a square, or each side
+    repeats: dict[str, int] = {}  # noise draws per image, 1 where a set is not named
+    seeds: tuple[int, ...] = (0,)
+    scoring: Scoring = Scoring()
+    fields: dict[str, dict[str, Any]] = {}  # method -> fields of its configuration
+
+
+class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of the paper."""
+
+    name: str
+    version: int
+    title: str
+    table: int | None = None
+    channels: int
+    noises: tuple[str, ...]
+    rows: tuple[Row, ...] = ()
+    configurations: dict[str, Configuration] = {}
+    overrides: dict[str, dict[str, dict[str, Any]]] = {}  # noise -> method -> fields
+    recipes: dict[str, Recipe]
+    presets: dict[str, Preset]
+
+
+def suites() -> list[str]:
+    """The names of the suites that ship with the package."""
+    return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))
+
+
+@cache
+def load(name: str) -> Suite:
+    """The suite of a name, or of a .toml file; InputError that names the key and the file."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"--suite {name}: no such file")
+        return decode(path.read_bytes(), name)
+    if name not in suites():
+        raise unknown("suite", name, suites(), "A suite file of your own: --suite FILE.toml.")
+    return decode((_folder() / f"{name}.toml").read_bytes(), f"{name}.toml")
+
+
+def decode(text: bytes, source: str) -> Suite:
+    """Checks everything that can be checked without data."""
+    try:
+        suite = msgspec.toml.decode(text, type=Suite)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{source}: {error}{_nearest_key(str(error))}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: not a TOML file: {error}") from None
+    for noise in suite.noises:
+        parse(noise)
+    used = [preset.recipe for preset in suite.presets.values()]
+    used += [configuration.recipe for configuration in suite.configurations.values() if configuration.recipe]
+    for recipe in used:
+        if recipe not in suite.recipes:
+            raise unknown(f"recipe in {source}", recipe, suite.recipes)
+    for preset in suite.presets.values():
+        for image_set in (preset.train, *preset.tests):
+            if not image_set.startswith("folder:") and image_set not in catalogue():
+                raise unknown(f"image set in {source}", image_set, catalogue())
+    return suite
+
+
+def preset(suite: Suite, name: str) -> Preset:
+    """A preset of a suite; InputError with the nearest name."""
+    if name not in suite.presets:
+        raise unknown(f"preset of suite {suite.name!r}", name, suite.presets)
+    return suite.presets[name]
+
+
+def _folder() -> Any:
+    return resources.files(__package__) / "suites"
+
+
+def _nearest_key(message: str) -> str:
+    """msgspec names the unknown key and where it is; add what is allowed there."""
+    match = re.search(r"unknown field `(.+?)`(?: - at `\$(.*)`)?", message)
+    if match is None:
+        return ""
+    where = match[2] or ""
+    kinds: list[tuple[str, type[Struct]]] = [
+        ("scoring", Scoring), ("presets", Preset), ("recipes", Recipe), ("rows", Row), ("configurations", Configuration)
+    ]  # fmt: skip
+    kind = next((kind for key, kind in kinds if key in where), Suite)
+    return f". {unknown('key', match[1], kind.__struct_fields__)}"

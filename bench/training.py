@@ -1,0 +1,252 @@
+"""The one training loop: Adam, schedule, micro-batches, named random numbers, checkpoints."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from . import health
+from .datasets.images import Picture
+from .datasets.patches import Patches, Views
+from .datasets.seeds import seed
+from .machine import Machine
+from .methods.base import Batch, Context, Method, Progress, Rng
+from .metrics import psnr
+from .plan import Fit
+from .protocol import Recipe
+
+CAPTURES = {"clean": 1, "pair": 2, "noisy": 1}
+PROBES = 20  # looks at one fixed crop while training
+
+
+class Report(Struct):
+    """What a running training tells its display."""
+
+    step: int
+    steps: int
+    loss: float
+    psnr: float | None  # of one fixed crop, for display only
+    message: str = ""
+
+
+class Trained(Struct):
+    """A trained network and how it came about."""
+
+    net: nn.Module
+    parameters: int
+    seconds: float
+    history: list[tuple[int, float]]  # (step, loss)
+    warnings: list[str]
+
+
+class Stopped(BaseException):
+    """A signal asked to stop; the state is saved."""
+
+
+def learning_rate(recipe: Recipe, progress: Progress) -> float:
+    """halving: as the official code, after epochs kN/5 - 1; cycle: linear warm-up, then cosine to zero."""
+    if recipe.schedule == "halving":
+        milestones = [k * progress.epochs // 5 - 1 for k in (1, 2, 3, 4)]  # integers: no rounding at the milestone
+        return float(recipe.lr * 0.5 ** sum(0 <= m < progress.epoch for m in milestones))
+    u = (progress.step + 0.5) / progress.steps
+    if u < recipe.warmup:
+        return recipe.lr * u / recipe.warmup
+    return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * (u - recipe.warmup) / (1.0 - recipe.warmup)))
+
+
+def build(method: Method, channels: int, gain: float, seed_: int) -> nn.Module:
+    """The method's network with named initial weights, scaled by the recipe's gain."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed("initial weights", seed_) % 2**63)
+        net = method.build(channels)
+    assert net is not None, "a method that fits builds a network"
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(gain)
+    return net
+
+
+def collate(views: list[Views], method: Method, device: str) -> Batch:
+    """The firewall: of a sample's views, a method gets what it declares and nothing more."""
+    noisy = _tensor([view.captures[0] for view in views], device)
+    target = level = None
+    if method.supervision == "clean":
+        target = _tensor([_clean(view) for view in views], device)
+    elif method.supervision == "pair":
+        target = _tensor([view.captures[1] for view in views], device)
+    if method.knowledge == "level":
+        level = torch.tensor([view.levels[0] for view in views], dtype=torch.float32, device=device)
+    return Batch(noisy, target, level)
+
+
+def parts(
+    net: nn.Module, method: Method, batch: Batch, numbers: tuple[int, ...], context: Context, seed_: int
+) -> Iterator[Tensor]:
+    """The loss of a batch in parts that add up to it: micro-batches of `chunk` samples, and the method's own parts."""
+    size = len(batch.noisy)
+    for start in range(0, size, context.chunk):
+        micro = slice(start, start + context.chunk)
+        samples = numbers[micro]
+        piece = Batch(*(None if field is None else field[micro] for field in batch))
+        ctx = context._replace(rng=Rng(seed_, samples, batch.noisy.device))
+        for part in method.losses(net, piece, ctx):
+            yield part * (len(samples) / size)
+
+
+def fit(
+    work: Fit,
+    pictures: list[Picture],
+    machine: Machine,
+    checkpoint: Path | None = None,
+    report: Callable[[Report], None] = lambda report: None,
+    stop: Callable[[], bool] = lambda: False,
+    every_seconds: float = 30.0,
+) -> Trained:
+    """Trains, continuing at `checkpoint` if it holds a state of this very work on this machine.
+
+    DivergedError, WrongNoiseError: by health's rules. Stopped: `stop` said so; the state is saved.
+    """
+    method, recipe = work.method, work.recipe
+    source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+    inner = build(method, work.channels, recipe.gain, work.seed)
+    net = machine.place(inner, work.steps)
+    adam = torch.optim.Adam(
+        net.parameters(), lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), weight_decay=recipe.weight_decay
+    )
+    state = State(work.key, machine, net, adam)
+    state.load(checkpoint)
+    chunk = machine.chunk(work.crop, work.crop)
+    family = work.noise.family if method.knowledge != "none" else None
+    began = saved = time.monotonic()
+    shown: float | None = None
+    loss = torch.zeros((), device=machine.device)
+    for step in range(state.step, work.steps):
+        progress = Progress(step, work.steps, work.epochs)
+        for group in adam.param_groups:
+            group["lr"] = learning_rate(recipe, progress)
+        numbers = tuple(range(step * work.batch, (step + 1) * work.batch))
+        views = [source.sample(number, CAPTURES[method.supervision]) for number in numbers]
+        probe = (step + 1) % max(1, work.steps // PROBES) == 0 or step + 1 == work.steps
+        if step == 0 or probe:
+            for view in views:
+                health.check_noise(view, work.noise)
+        batch = collate(views, method, machine.device)
+        context = Context(progress, Rng(work.seed, numbers, batch.noisy.device), chunk, family)
+        adam.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=machine.device)
+        for part in parts(net, method, batch, numbers, context, work.seed):
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += part.detach()
+        adam.step()
+        state.step = step + 1
+        message = ""
+        if probe:
+            health.check_loss(float(loss), step)
+            state.history.append((step + 1, float(loss)))
+            shown, warning = _probe(net, method, source, context, work)
+            if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
+                state.warnings.append(f"step {step + 1}: {warning}")
+                message = warning
+        report(Report(step + 1, work.steps, float(loss), shown, message))
+        now = time.monotonic()
+        if checkpoint is not None and (stop() or now - saved > every_seconds) and step + 1 < work.steps:
+            state.seconds += now - began
+            began = saved = now
+            state.save(checkpoint)
+        if stop():
+            raise Stopped
+    health.check_loss(float(loss), work.steps)
+    seconds = state.seconds + time.monotonic() - began
+    return Trained(net, sum(p.numel() for p in net.parameters()), seconds, state.history, state.warnings)
+
+
+class State:
+    """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
+
+    def __init__(self, key: str, machine: Machine, net: nn.Module, adam: torch.optim.Adam) -> None:
+        self.about = {"key": key, "machine": msgspec.to_builtins(machine)}
+        self.net, self.adam = net, adam
+        self.step, self.seconds = 0, 0.0
+        self.history: list[tuple[int, float]] = []
+        self.warnings: list[str] = []
+
+    def said(self) -> set[str]:
+        """The kinds of warnings already given."""
+        return {warning.split(": ")[1] for warning in self.warnings}
+
+    def save(self, path: Path) -> None:
+        """Writes under a temporary name, then renames."""
+        tensors = {f"net.{name}": value.contiguous() for name, value in self.net.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            for moment in ("exp_avg", "exp_avg_sq"):
+                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment].contiguous()
+        rest = {"step": self.step, "seconds": self.seconds, "history": self.history, "warnings": self.warnings}
+        write_tensors(path, tensors, self.about | rest)
+
+    def load(self, path: Path | None) -> None:
+        """Continues at a checkpoint of the same work and machine; anything else is left alone."""
+        if path is None or not path.is_file():
+            return
+        try:
+            tensors, about = read_tensors(path)
+        except (SafetensorError, OSError, KeyError, msgspec.DecodeError):
+            return  # a damaged checkpoint is no checkpoint
+        if {name: about.get(name) for name in self.about} != self.about:
+            return
+        self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
+        for name, parameter in self.net.named_parameters():
+            self.adam.state[parameter] = {"step": torch.tensor(float(about["step"]))} | {
+                moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"])
+                for moment in ("exp_avg", "exp_avg_sq")
+            }
+        self.step, self.seconds, self.warnings = about["step"], about["seconds"], about["warnings"]
+        self.history = [(step, loss) for step, loss in about["history"]]
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """A safetensors file with JSON metadata, written under a temporary name and renamed."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    save_file(tensors, temporary, {"about": msgspec.json.encode(about).decode()})
+    os.replace(temporary, path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the metadata of `write_tensors`."""
+    with safe_open(path, framework="pt") as file:
+        about = msgspec.json.decode((file.metadata() or {})["about"])
+        return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a dict
+
+
+def _probe(
+    net: nn.Module, method: Method, source: Patches, context: Context, work: Fit
+) -> tuple[float | None, str | None]:
+    """PSNR of sample 0 (display only), and a warning if its output is no image."""
+    view = source.sample(0, 1)
+    noisy = _tensor([view.captures[0]], str(context.rng.device))
+    level = torch.tensor(view.levels, device=noisy.device) if method.knowledge == "level" else None
+    with torch.no_grad():
+        images = method.denoise(net, noisy, context._replace(rng=Rng(work.seed, (0,), noisy.device), level=level))
+    output = images[method.headline().name][0].permute(1, 2, 0).float().cpu().numpy()
+    std = None if view.clean is None else work.noise.std(view.clean, view.levels[0])
+    warning = health.check_output(view.captures[0], output, std)
+    return (None if view.clean is None else psnr(np.clip(output, 0, 1), view.clean, 1.0)), warning
+
+
+def _clean(view: Views) -> np.ndarray[Any, np.dtype[np.float32]]:
+    assert view.clean is not None, "the plan admits no supervised method without clean images"
+    return view.clean
+
+
+def _tensor(images: list[Any], device: str) -> Tensor:
+    """[H, W, C] images -> [B, C, H, W]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().to(device, non_blocking=True)

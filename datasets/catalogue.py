@@ -1,0 +1,179 @@
+"""The catalogue of image sets: what each is, where its files lie, and the digest of every image."""
+
+import csv
+import hashlib
+import importlib.util
+import os
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+from PIL import Image as Pillow
+
+from .errors import InputError, unknown
+from .images import Picture, digest, listing, read
+
+
+class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of catalogue.toml."""
+
+    title: str
+    role: str
+    channels: int
+    count: int
+    source: str
+    licence: str
+    folder: str = ""
+    packaged: tuple[str, ...] = ()  # "package:path" of images that ship inside an installed package
+    part_of: str = ""  # the images of another set, split by rule ...
+    every: int = 0  # ... those whose index is 0 modulo `every`, or the others if negative
+    sides: tuple[int, int] | None = None  # keep images with both sides in this range (and do not hold them all)
+    fetch: str = ""  # how to get it, where it cannot simply be copied
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What an image of a set must decode to."""
+
+    stem: str
+    height: int
+    width: int
+    channels: int
+    pixels: str  # SHA-256 of the decoded pixels
+    file: str  # SHA-256 of the stored file, to tell a decoder's difference from an altered image
+
+
+@cache
+def catalogue() -> dict[str, ImageSet]:
+    """All entries by name."""
+    text = (resources.files(__package__) / "catalogue.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, ImageSet])
+
+
+@cache
+def _references() -> dict[str, list[Reference]]:
+    found: dict[str, list[Reference]] = {}
+    with (resources.files(__package__) / "digests.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row.pop("set"), []).append(msgspec.convert(row, Reference, strict=False))
+    return found
+
+
+def entry(name: str) -> ImageSet:
+    """The entry of a name; InputError with the nearest names if there is none."""
+    if name not in catalogue():
+        raise unknown("image set", name, catalogue(), "Any folder of images can be given as folder:PATH.")
+    return catalogue()[name]
+
+
+def references(name: str) -> list[Reference]:
+    """The reference digests of a set in the order of its images; empty where the catalogue has none."""
+    part = entry(name)
+    if not part.part_of:
+        return _references().get(name, [])
+    return [row for i, row in enumerate(references(part.part_of)) if (i % abs(part.every) == 0) == (part.every > 0)]
+
+
+def set_digest(name: str, channels: int) -> str:
+    """What identifies the pixels of a set, without its files where the catalogue knows them."""
+    if name.startswith("folder:"):
+        rows = [f"{picture.name} {picture.digest}" for picture in load(name, None, channels)]
+    else:
+        rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
+        rows = rows or [msgspec.json.encode(entry(name)).decode()]
+    return hashlib.sha256("\n".join([str(channels), *rows]).encode()).hexdigest()
+
+
+def load(name: str, data: Path | None, channels: int) -> list[Picture]:
+    """The checked images of a set, or of folder:PATH, as `channels` channels; InputError naming the file."""
+    if name.startswith("folder:"):
+        folder = Path(name.removeprefix("folder:")).expanduser()
+        if not folder.is_dir():
+            raise InputError(f"{name}: no such folder")
+        pictures = [Picture(stem, path, channels) for stem, path in listing(folder).items()]
+        if not pictures:
+            raise InputError(f"{name}: no images in it")
+        for picture in pictures:
+            _ = picture.pixels
+        return pictures
+    image_set = entry(name)
+    if image_set.channels > channels:
+        raise InputError(f"{name}: a colour set, but this suite has {channels} channel")
+    if image_set.sides:
+        return _selected(name, image_set, _folder(name, data), channels)
+    paths = _packaged(image_set.packaged) if image_set.packaged else listing(_folder(name, data))
+    return [Picture(row.stem, path, channels) for row, path in _checked(name, paths)]
+
+
+def _folder(name: str, data: Path | None) -> Path:
+    image_set = entry(name)
+    folder = entry(image_set.part_of).folder if image_set.part_of else image_set.folder
+    root = data or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
+    get = image_set.fetch or f"{image_set.count} images from {image_set.source}"
+    if root is None:
+        raise InputError(
+            f"the set {name!r} needs a data folder: give --data DIR (or set BENCH_DATA) with {folder}/ in it; get: {get}"
+        )
+    if not (root / folder).is_dir():
+        raise InputError(f"the set {name!r} is not under {root}: no folder {folder}/ there; get: {get}")
+    return root / folder
+
+
+def _packaged(names: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for name in names:
+        package, path = name.split(":")
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise InputError(f"{name}: the package {package} is not installed (pip install {package})")
+        file = Path(spec.submodule_search_locations[0]) / path
+        found[file.stem] = file
+    return found
+
+
+def _checked(name: str, paths: dict[str, Path]) -> list[tuple[Reference, Path]]:
+    rows = references(name)
+    part_of = entry(name).part_of
+    known = {row.stem for row in (references(part_of) if part_of else rows)}
+    missing = [row.stem for row in rows if row.stem not in paths]
+    extra = [str(path) for stem, path in paths.items() if stem not in known]
+    if missing:
+        raise InputError(f"the set {name!r} is incomplete: {_few(missing)} of {len(rows)} images missing")
+    if extra:
+        raise InputError(f"the set {name!r} has images that do not belong to it: {_few(extra)} (move them elsewhere)")
+    for row in rows:
+        _check(name, row, paths[row.stem])
+    return [(row, paths[row.stem]) for row in rows]
+
+
+def _check(name: str, row: Reference, path: Path) -> None:
+    pixels = read(path)
+    expected = (row.height, row.width, row.channels)
+    if pixels.shape == expected and digest(pixels) == row.pixels:
+        return
+    if hashlib.sha256(path.read_bytes()).hexdigest() == row.file:
+        raise InputError(
+            f"{path}: the file is the reference one of {name!r} but decodes to other pixels: only this machine's "
+            f"JPEG decoder differs (reference: Pillow with libjpeg-turbo; pip install --force-reinstall pillow)"
+        )
+    change = f"has shape {pixels.shape}, expected {expected}" if pixels.shape != expected else "has other pixels"
+    raise InputError(f"{path}: altered, it {change} than the reference image of {name!r} (use folder:PATH for own images)")
+
+
+def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> list[Picture]:
+    low, high = image_set.sides or (0, 0)
+    pictures = []
+    for stem, path in listing(folder).items():
+        with Pillow.open(path) as image:  # the header only
+            if low <= min(image.size) and max(image.size) <= high:
+                pictures.append(Picture(stem, path, channels, keep=False))
+    if len(pictures) != image_set.count:
+        raise InputError(
+            f"the set {name!r}: {len(pictures)} images with sides in {low}..{high} in {folder}, expected {image_set.count}"
+        )
+    return pictures
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

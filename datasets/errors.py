@@ -1,0 +1,17 @@
+"""Errors a user can act on: what is wrong, what was given, what is allowed, how to fix it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Wrong input: one clear line, exit code 2."""
+
+
+def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> InputError:
+    """The error for a name that is not one of `allowed`, nearest match first."""
+    names = list(allowed)
+    near = get_close_matches(got, names, n=1, cutoff=0.5)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(sorted(names, key=lambda name: (name not in near, name))) or "none"
+    return InputError(f"unknown {what} {got!r}.{guess} Allowed: {listed}.{' ' + fix if fix else ''}")

@@ -1,0 +1,94 @@
+"""Reading 8-bit images exactly as stored, or refusing them by name."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from .errors import InputError
+
+Pixels = NDArray[np.uint8]  # [H, W, C]
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+
+
+def read(path: Path) -> Pixels:
+    """The stored 8-bit pixels [H, W, 1 or 3]; palettes are expanded, InputError for what is not 8-bit gray or RGB."""
+    try:
+        with Pillow.open(path) as image:
+            image.load()
+            return _plain(image, path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Pillow.DecompressionBombError) as error:
+        what = "an empty file" if path.is_file() and path.stat().st_size == 0 else f"not a readable image ({error})"
+        raise InputError(f"{path}: {what}") from None
+
+
+def _plain(image: Pillow.Image, path: Path) -> Pixels:
+    if getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{path}: {image.n_frames} frames in one file; expected a single image")  # type: ignore[attr-defined]
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    if image.mode in ("LA", "RGBA"):
+        if np.asarray(image)[..., -1].min() < 255:
+            raise InputError(f"{path}: has transparent pixels; flatten it onto a background first")
+        image = image.convert(image.mode[:-1])
+    if image.mode not in ("L", "RGB"):
+        kind = {"I;16": "16-bit", "I;16B": "16-bit", "I": "16- or 32-bit", "F": "floating point"}.get(image.mode, image.mode)
+        raise InputError(f"{path}: {kind} pixels; allowed: 8-bit gray or RGB (convert it, for instance to PNG, first)")
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def digest(pixels: Pixels) -> str:
+    """SHA-256 of the pixels, row-major, channels last (the shape is kept beside it)."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+class Picture(Struct, dict=True):
+    """One image of a set, decoded once and kept as uint8 (or decoded at each use when the set is too large)."""
+
+    name: str
+    path: Path
+    channels: int
+    keep: bool = True
+
+    @property
+    def pixels(self) -> Pixels:
+        """[H, W, channels]; gray is expanded when three channels are asked for."""
+        return self._kept if self.keep else self._decode()
+
+    @cached_property
+    def _kept(self) -> Pixels:
+        return self._decode()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of shape and pixels: the name of this image in every seed."""
+        shape = "x".join(map(str, self.pixels.shape))
+        return hashlib.sha256(f"{shape} {digest(self.pixels)}".encode()).hexdigest()
+
+    def _decode(self) -> Pixels:
+        pixels = read(self.path)
+        if pixels.shape[-1] == 3 and self.channels == 1:
+            raise InputError(f"{self.path}: a colour image in a gray set; convert it first")
+        return np.repeat(pixels, self.channels, axis=2) if pixels.shape[-1] < self.channels else pixels
+
+
+def listing(folder: Path) -> dict[str, Path]:
+    """The images of a folder by stem, sorted; InputError if two files share a stem."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if path.stem in found:
+                raise InputError(f"{path}: the same image name as {found[path.stem].name}; keep one of them")
+            found[path.stem] = path
+    return found

@@ -1,0 +1,92 @@
+"""Blind2Unblind: blind spots made visible by a re-visible loss (Wang et al., CVPR 2022)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..datasets.errors import InputError
+from .base import Batch, Card, Context, Method, Output
+from .registry import register
+from .unet import MULTIPLE, UNetConfig
+
+# Weights of the eight neighbours that replace a masked pixel: sides 1/6, corners 1/12, centre 0.
+KERNEL = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]]) / 6.0
+
+
+def interpolate(y: Tensor) -> Tensor:
+    """Every pixel of [B, C, H, W] from its neighbours; zero padding, not renormalised at the border."""
+    channels = y.shape[1]
+    kernel = KERNEL.to(y).expand(channels, 1, 3, 3)
+    return F.conv2d(y, kernel, padding=1, groups=channels)
+
+
+def cell_masks(s: int, height: int, width: int) -> Tensor:
+    """Omega: bool [s*s, 1, H, W]; mask k is true at row k // s, column k % s of every s x s cell."""
+    row = torch.arange(height).remainder(s)[:, None]
+    column = torch.arange(width).remainder(s)[None, :]
+    return (row * s + column == torch.arange(s * s)[:, None, None]).unsqueeze(1)
+
+
+@register("b2u")
+class B2U(Method, frozen=True):
+    """min E || h(f(Omega_y)) + lambda f^(y) - (lambda + 1) y ||^2 + eta || h(f(Omega_y)) - y ||^2."""
+
+    card = Card(
+        paper="Wang et al., Blind2Unblind, CVPR 2022",
+        equations="Eq. 6, 9, 12",
+        deviations="s = 4 as in the released code (the paper says 2); short presets use s = 2",
+    )
+    outputs = (Output("visible"), Output("blind", blind=True, headline=False), Output("weighted", headline=False))
+    eta: float = 1.0
+    lambda_s: float = 2.0
+    lambda_f: float = 20.0
+    plateau: float = 0.8  # lambda rises after this share of the epochs (released code: 0.4 for noise ranges)
+    s: int = 4  # cell width
+    net: UNetConfig = UNetConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for a cell width that does not tile a padded image."""
+        if self.s < 2 or MULTIPLE % self.s:
+            raise InputError(f"b2u: cell width s = {self.s}; allowed: 2, 4, 8, 16, 32")
+
+    def build(self, channels: int) -> nn.Module:
+        """The shared U-Net."""
+        return self.net.build(channels)
+
+    def lambda_at(self, t: float) -> float:
+        """lambda_s up to the plateau's end, then linear to lambda_f at t = e / N = 1."""
+        rise = max(0.0, t - self.plateau) / (1.0 - self.plateau) if t > self.plateau else 0.0
+        return self.lambda_s + rise * (self.lambda_f - self.lambda_s)
+
+    def blind_spots(self, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Groups of masks: where they mask [1, 1, H, W], and f(Omega_y) there, zero elsewhere [B, C, H, W]."""
+        filled = interpolate(y)
+        masks = cell_masks(self.s, *y.shape[-2:]).to(y.device)
+        for group in masks.split(max(1, chunk // len(y))):
+            members = torch.where(group.unsqueeze(1), filled, y)  # [group, B, C, H, W]
+            denoised = net(members.flatten(0, 1)).unflatten(0, members.shape[:2])
+            yield group.any(0, keepdim=True), (denoised * group.unsqueeze(1)).sum(0)
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """Eq. 12 as means over the pixels; the masks partition them, so the parts add up to the whole."""
+        y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
+        with torch.no_grad():
+            d2 = net(y) - y
+        for where, h in self.blind_spots(net, y, ctx.chunk):
+            d1 = (h - y) * where
+            yield ((d1 + lam * d2 * where) ** 2 + self.eta * d1**2).sum() / y.numel()
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        """visible = f(y), blind = h(f(Omega_y)), weighted = (blind + lambda_f visible) / (1 + lambda_f), Eq. 9."""
+        visible = net(noisy)
+        blind = torch.zeros_like(visible)
+        for _, h in self.blind_spots(net, noisy, ctx.chunk):
+            blind += h
+        weighted = (blind + self.lambda_f * visible) / (1.0 + self.lambda_f)
+        return {"visible": visible, "blind": blind, "weighted": weighted}
+
+    def passes(self) -> dict[str, int]:
+        """One plain pass, s*s masked ones."""
+        return {"visible": 1, "blind": self.s**2, "weighted": self.s**2 + 1}

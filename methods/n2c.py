@@ -1,0 +1,31 @@
+"""N2C: the supervised baseline, trained on clean targets."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from .base import Batch, Card, Context, Method
+from .registry import register
+from .unet import UNetConfig
+
+
+@register("n2c")
+class N2C(Method, frozen=True):
+    """min E || f(y) - x ||^2."""
+
+    card = Card(
+        paper="Ronneberger et al., U-Net, MICCAI 2015, as trained by Laine et al., NeurIPS 2019",
+        deviations="trained here under the shared recipe; the paper scores Laine's pre-trained weights",
+    )
+    supervision = "clean"
+    net: UNetConfig = UNetConfig()
+
+    def build(self, channels: int) -> nn.Module:
+        """The shared U-Net."""
+        return self.net.build(channels)
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """mean (f(y) - x)^2."""
+        assert batch.target is not None
+        yield mse_loss(net(batch.noisy), batch.target)

@@ -1,0 +1,55 @@
+"""Neighbor2Neighbor: two sub-images of neighbouring pixels as a noisy pair (Huang et al., CVPR 2021)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .base import Batch, Card, Context, Method
+from .registry import register
+from .unet import UNetConfig
+
+# Positions (2 * row + column) in a 2x2 cell that g1 and g2 take: the eight ordered pairs of side neighbours.
+PAIRS = torch.tensor([(0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2)])
+
+
+def subsample(image: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """g1, g2 of [B, C, H, W], by the pair 0..7 drawn for every cell [B, H/2, W/2]; each [B, C, H/2, W/2]."""
+    cells = F.pixel_unshuffle(image, 2).unflatten(1, (image.shape[1], 4))  # [B, C, 4, H/2, W/2]
+    position = PAIRS.to(image.device)[pairs].unsqueeze(1)  # [B, 1, H/2, W/2, 2]
+    index = position.expand(-1, image.shape[1], -1, -1, -1).unbind(-1)
+    g1, g2 = (cells.gather(2, i.unsqueeze(2)).squeeze(2) for i in index)
+    return g1, g2
+
+
+@register("nbr2nbr")
+class NBR2NBR(Method, frozen=True):
+    """min E || f(g1 y) - g2 y ||^2 + gamma || f(g1 y) - g2 y - (g1 f(y) - g2 f(y)) ||^2."""
+
+    card = Card(
+        paper="Huang et al., Neighbor2Neighbor, CVPR 2021",
+        equations="Eq. 16-18; gamma's ramp from the official code",
+        deviations="shared U-Net and crop; the authors' own are the configuration nbr2nbr-official",
+    )
+    gamma: float = 2.0  # reached in the last epoch, linear from the first
+    net: UNetConfig = UNetConfig()
+
+    def build(self, channels: int) -> nn.Module:
+        """The shared U-Net, or the authors' variant of it."""
+        return self.net.build(channels)
+
+    def gamma_at(self, t: float) -> float:
+        """gamma in the epoch t = e / N."""
+        return t * self.gamma
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """Reconstruction of one sub-image from the other, plus the regulariser; no gradient through f(y)."""
+        y = batch.noisy
+        pairs = ctx.rng.integers("neighbour pairs", 8, y.shape[2] // 2, y.shape[3] // 2)
+        with torch.no_grad():
+            g1_fy, g2_fy = subsample(net(y), pairs)
+        g1_y, g2_y = subsample(y, pairs)
+        difference = net(g1_y) - g2_y
+        expected = g1_fy - g2_fy
+        yield (difference**2).mean() + self.gamma_at(ctx.progress.t) * ((difference - expected) ** 2).mean()

@@ -1,0 +1,82 @@
+"""Methods by name: our own, installed plug-ins (entry points), and plug-in files."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import overload
+
+from ..datasets.errors import InputError, unknown
+from .base import Method
+
+GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
+_methods: dict[str, type[Method]] = {}
+
+
+@overload
+def register(name: type[Method]) -> type[Method]: ...
+@overload
+def register(name: str) -> Callable[[type[Method]], type[Method]]: ...
+def register(name: str | type[Method]) -> type[Method] | Callable[[type[Method]], type[Method]]:
+    """Class decorator, `@register("my-method")`, or `@register` for the class's own name in lower case."""
+    if isinstance(name, str):
+        return lambda method: _add(name, method)
+    return _add(name.__name__.lower(), name)
+
+
+def _add(name: str, method: type[Method]) -> type[Method]:
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise InputError(f"{name}: {method!r} is not a subclass of bench.Method")
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"method name {name!r}: letters, digits, - and _ only")
+    if sum(output.headline for output in method.outputs) != 1:
+        raise InputError(f"method {name!r}: exactly one output must be the headline")
+    other = _methods.get(name)
+    if other and (other.__module__, other.__qualname__) != (method.__module__, method.__qualname__):
+        raise InputError(f"two methods are called {name!r}: {other.__module__} and {method.__module__}; rename one")
+    _methods[name] = method
+    return method
+
+
+def methods() -> dict[str, type[Method]]:
+    """All registered methods by name."""
+    return dict(_methods)
+
+
+def find(name: str) -> type[Method]:
+    """The method of a name; InputError with the nearest names if there is none."""
+    if name not in _methods:
+        raise unknown("method", name, _methods, "Own methods: --plugin FILE.py; list: python -m bench methods.")
+    return _methods[name]
+
+
+def load_plugin(path: Path) -> None:
+    """Runs a file that registers methods; InputError if it cannot be run or registers none."""
+    if not path.is_file():
+        raise InputError(f"--plugin {path}: no such file")
+    name = f"bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"--plugin {path}: not a Python file (expected a name ending in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:  # a plug-in's code may raise anything
+        raise InputError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+    if not any(method.__module__ == name for method in _methods.values()):
+        raise InputError(f"--plugin {path}: registers no method; put @register above a subclass of bench.Method")
+
+
+def load_entry_points() -> None:
+    """Registers the methods of installed plug-in packages; a broken one is an InputError that names it."""
+    for point in entry_points(group=GROUP):
+        try:
+            _add(point.name, point.load())
+        except InputError:
+            raise
+        except Exception as error:  # a plug-in's code may raise anything
+            raise InputError(f"plug-in {point.name} = {point.value}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,83 @@
+"""The one U-Net of every method (Laine et al. 2019; Neighbor2Neighbor's variant by parameters)."""
+
+from typing import Literal
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MULTIPLE = 32  # five 2x2 poolings
+
+
+class UNetConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What distinguishes the authors' U-Nets: defaults are Blind2Unblind's (= Laine19's plain net)."""
+
+    width: int = 48
+    slope: float = 0.1
+    upsample: Literal["nearest", "transposed"] = "nearest"
+    init: Literal["torch", "he/10"] = "torch"
+
+    def build(self, channels: int, outputs: int | None = None) -> "UNet":
+        """The network for images of `channels` channels."""
+        return UNet(self, channels, outputs or channels)
+
+
+class Decoder(nn.Module):
+    """Upsample x2, concatenate [upsampled, skip], two 3x3 convolutions."""
+
+    def __init__(self, net: UNetConfig, below: int, skip: int) -> None:
+        super().__init__()
+        wide = 2 * net.width
+        self.deconv = nn.ConvTranspose2d(below, below, 2, 2) if net.upsample == "transposed" else None
+        self.conv1 = nn.Conv2d(below + skip, wide, 3, padding=1)
+        self.conv2 = nn.Conv2d(wide, wide, 3, padding=1)
+        self.slope = net.slope
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        up = F.interpolate(x, scale_factor=2.0, mode="nearest") if self.deconv is None else self.deconv(x)
+        x = F.leaky_relu(self.conv1(torch.cat([up, skip], dim=1)), self.slope)
+        return F.leaky_relu(self.conv2(x), self.slope)
+
+
+class UNet(nn.Module):
+    """Five poolings, 48 features, skips taken after the pooling, 1x1 tail; sides are multiples of 32."""
+
+    def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
+        super().__init__()
+        w, self.slope = net.width, net.slope
+        self.head = nn.ModuleList([nn.Conv2d(channels, w, 3, padding=1), nn.Conv2d(w, w, 3, padding=1)])
+        self.down = nn.ModuleList(nn.Conv2d(w, w, 3, padding=1) for _ in range(5))
+        below, skips = [w, 2 * w, 2 * w, 2 * w, 2 * w], [w, w, w, w, channels]
+        self.up = nn.ModuleList(Decoder(net, b, s) for b, s in zip(below, skips, strict=True))
+        self.tail = nn.ModuleList(nn.Conv2d(2 * w, 2 * w, 1) for _ in range(2))
+        self.last = nn.Conv2d(2 * w, outputs, 1)
+        if net.init == "he/10":
+            self.apply(_he_tenth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, outputs, H, W]; the last layer runs in float32 also under autocast."""
+        skips = [x]
+        for conv in self.head:
+            x = F.leaky_relu(conv(x), self.slope)
+        for conv in self.down:
+            x = F.max_pool2d(x, 2)
+            skips.append(x)
+            x = F.leaky_relu(conv(x), self.slope)
+        skips.pop()  # the coarsest pooling has no skip
+        for decode in self.up:
+            x = decode(x, skips.pop())
+        for conv in self.tail:
+            x = F.leaky_relu(conv(x), self.slope)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(x.to(self.last.weight.dtype))
+
+
+def _he_tenth(module: nn.Module) -> None:
+    """Neighbor2Neighbor's initialisation: He normal (fan-in) times 0.1, biases 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.kaiming_normal_(module.weight)
+        with torch.no_grad():
+            module.weight.mul_(0.1)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
