@@ -1,2 +1,70 @@
-def run(): ...
-def tables(): ...
+"""The public functions: `run` and `tables`, the same code as the command line's."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from . import machine as machines
+from .display import Display
+from .methods import registry
+from .plan import Request, make
+from .runner import Outcome, Run
+from .store import Store, default
+from .tables import build, frame, suite_of
+
+
+def run(
+    methods: Sequence[str],
+    suite: str = "synthetic",
+    preset: str = "mini",
+    *,
+    noises: Sequence[str] = (),
+    train: str = "",
+    tests: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    steps: int = 0,
+    repeats: int = 0,
+    data: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    compile: bool | None = None,
+    force: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Trains and scores what is missing in the store; InputError for wrong input."""
+    registry.load_entry_points()
+    machine, notes = machines.choose(device, precision, threads, compile)
+    request = Request(
+        suite=suite,
+        preset=preset,
+        methods=tuple(methods),
+        noises=tuple(noises),
+        train=train,
+        tests=tuple(tests),
+        seeds=tuple(seeds),
+        steps=steps,
+        repeats=repeats,
+    )
+    with Display(quiet) as display:
+        for note in notes:
+            display.note(note)
+        work = Run(make(request), Store(_path(store)), machine, None if data is None else Path(data), display)
+        return work.carry_out(force)
+
+
+def tables(
+    table: int = 1, preset: str = "", *, store: str | os.PathLike[str] | None = None, cost: bool = False
+) -> pd.DataFrame:
+    """A table of the paper from the store's records: its last run, or a preset."""
+    registry.load_entry_points()
+    asked = Request(suite=suite_of(table), preset=preset or "mini")
+    _, found = build(Store(_path(store)), asked, bool(preset))
+    return frame(found, cost)
+
+
+def _path(store: str | os.PathLike[str] | None) -> Path:
+    return default() if store is None else Path(store)

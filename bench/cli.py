@@ -1,0 +1,292 @@
+"""The commands: parse, call, print."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+import pandas as pd
+
+from . import __version__, cost, machine, plan, protocol
+from .datasets.errors import InputError, unknown
+from .display import Display, clock
+from .methods import registry
+from .runner import Outcome, Run
+from .store import Store, default
+from .tables import caption, frame, lines, render, request_of, rounded, suite_of
+
+FORMATS = ("terminal", "md", "latex", "csv", "json")
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line, with the nearest option or command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises InputError instead of printing the usage."""
+        known = re.search(r"unrecognized arguments: (-\S+)", message)
+        if known:
+            options = [option for action in self._walk() for option in action.option_strings]
+            near = get_close_matches(known[1].split("=")[0], options, 1, 0.5)
+            message += f". Did you mean {near[0]}?" if near else ""
+        choice = re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message)
+        if choice:
+            near = get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1, 0.5)
+            message += f". Did you mean {near[0]}?" if near else ""
+        raise InputError(f"{message} (help: {self.prog} --help)")
+
+    def _walk(self) -> list[argparse.Action]:
+        """All options, those of the subcommands included: argparse reports unknown ones at the top."""
+        actions = list(self._actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                actions += [inner for parser in action.choices.values() for inner in parser._actions]
+        return actions
+
+
+def parser() -> Parser:
+    """The command line."""
+    top = Parser(prog="python -m bench", description=__doc__, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a method of yours")
+        sub.add_argument("--format", choices=FORMATS, default="terminal")
+        return sub
+
+    run = command("run", "train and score what is missing, then print the table")
+    run.add_argument("--methods", type=_names, required=True, metavar="A,B", help="see python -m bench methods")
+    _request(run)
+    _machine(run)
+    run.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+    run.add_argument("--force", action="store_true", help="compute again what is done")
+    run.add_argument("--dry-run", action="store_true", help="print the plan with its estimated cost")
+    run.set_defaults(do=_run)
+
+    show = command("tables", "print a table of the paper from the records alone")
+    show.add_argument("--table", type=int, default=None, metavar="N")
+    show.add_argument("--cost", action="store_true", help="add parameters, passes and training seconds")
+    _request(show)
+    show.set_defaults(do=_tables)
+
+    command("methods", "list the methods").set_defaults(do=_methods)
+
+    cell = command("show", "print one record")
+    cell.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25'")
+    _store(cell)
+    cell.set_defaults(do=_show)
+
+    speed = command("speed", "measure our training step against the plain one, side by side")
+    speed.add_argument("--methods", type=_names, default=(), metavar="A,B")
+    speed.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved repetitions (default 5)")
+    _machine(speed)
+    speed.set_defaults(do=_speed)
+
+    command("env", "print what a bug report needs").set_defaults(do=_env)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 1 a cell failed, 2 wrong input, 130/143 interrupted."""
+    try:
+        options = parser().parse_args(arguments)
+        registry.load_entry_points()
+        for path in options.plugin:
+            registry.load_plugin(path)
+        return int(options.do(options))
+    except InputError as error:
+        print(f"bench: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def _request(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--suite", default="", metavar="NAME", help="synthetic (default), or FILE.toml")
+    sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
+    sub.add_argument("--noise", type=_names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
+    sub.add_argument("--train", default="", metavar="SET", help="another training set, or folder:PATH")
+    sub.add_argument("--test-sets", type=_names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
+    sub.add_argument("--seeds", type=_integers, default=(), metavar="0,1,2")
+    sub.add_argument("--steps", type=_positive, default=0, metavar="N")
+    sub.add_argument("--repeats", type=_positive, default=0, metavar="N")
+    _store(sub)
+
+
+def _store(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--store", type=Path, metavar="DIR", help="folder of records (or $BENCH_STORE; default results/runs)")
+
+
+def _machine(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    sub.add_argument("--precision", default="auto", help="of training: auto, bf16, float32")
+    sub.add_argument("--threads", type=_positive, default=0, metavar="N")
+    sub.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="default: when it pays")
+
+
+def _asked(options: argparse.Namespace, methods: tuple[str, ...] = ()) -> plan.Request:
+    return plan.Request(
+        suite=options.suite or "synthetic",
+        preset=options.preset or "mini",
+        methods=methods,
+        noises=options.noise,
+        train=options.train,
+        tests=options.test_sets,
+        seeds=options.seeds,
+        steps=options.steps,
+        repeats=options.repeats,
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    request = _asked(options, options.methods)
+    planned = plan.make(request)
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    store = Store(options.store or default())
+    with Display() as display:
+        for note in notes:
+            display.note(note)
+        work = Run(planned, store, chosen, options.data, display)
+        if options.dry_run:
+            return _dry_run(work, options.format)
+        outcome = work.carry_out(options.force)
+    for cell in planned.cells:
+        if cell.reason:
+            print(f"{cell.name} {cell.noise.name}: {cell.reason}", file=sys.stderr)
+    _print_table(store, request, request_of(store, request, True), options)
+    print(_summary(outcome, store), file=sys.stderr)
+    return outcome.code
+
+
+def _dry_run(work: Run, form: str) -> int:
+    pending = work.pending()
+    estimates = [cost.seconds(unit, work.machine) for _, unit in pending]
+    rows = [
+        {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
+        for (_, unit), seconds in zip(pending, estimates, strict=True)
+    ]
+    columns = ["unit", "kind", "key", "estimated"]
+    print(render(pd.DataFrame(rows, columns=columns), form))
+    total = work.total()
+    print(f"{total - len(rows)} of {total} units done; the others take about {clock(sum(estimates))}", file=sys.stderr)
+    return 0
+
+
+def _tables(options: argparse.Namespace) -> int:
+    if options.table is not None:
+        options.suite = options.suite or suite_of(options.table)
+    request = _asked(options)
+    given = any((options.preset, options.noise, options.train, options.test_sets, options.seeds, options.steps, options.repeats))
+    store = Store(options.store or default())
+    _print_table(store, request, request_of(store, request, given), options)
+    return 0
+
+
+def _print_table(store: Store, asked: plan.Request, shown: plan.Request, options: argparse.Namespace) -> None:
+    if asked.noises:
+        shown = msgspec.structs.replace(shown, noises=asked.noises)
+    planned = plan.make(shown)
+    found = lines(planned, store)
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(rounded(found))).decode())
+        return
+    if options.format != "csv":
+        print(caption(planned, found) + "\n")
+    print(render(frame(found, getattr(options, "cost", False)), options.format))
+
+
+def _methods(options: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "paper": method.card.paper,
+            "equations": method.card.equations,
+            "deviations": method.card.deviations,
+            "supervision": method.supervision,
+            "knowledge": method.knowledge,
+            "fits": method.fits,
+            "outputs": [output.name for output in method.outputs],
+            "headline": method.headline().name,
+        }
+        for name, method in sorted(registry.methods().items())
+    ]
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        return 0
+    shown = pd.DataFrame(rows).drop(columns=["equations", "deviations", "fits", "headline"])
+    print(render(shown.assign(outputs=shown["outputs"].map(", ".join)), options.format))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    store = Store(options.store or default())
+    records = store.find(options.cell)
+    if not records:
+        raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")
+    if len(records) > 1 and options.format == "terminal":
+        rows = [{"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records]
+        print(render(pd.DataFrame(rows), options.format))
+        return 0
+    if options.format in ("terminal", "json"):
+        content = records if options.format == "json" else records[0]
+        print(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
+        return 0
+    rows = [{"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records]
+    print(render(pd.DataFrame(rows), options.format))
+    return 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    from .speed import measure  # imported here: nothing else needs it
+
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    for note in notes:
+        print(note, file=sys.stderr)
+    table = measure(options.methods, chosen, options.rounds)
+    print(render(table, options.format))
+    return 0
+
+
+def _env(options: argparse.Namespace) -> int:
+    chosen, _ = machine.choose()
+    facts = machine.environment(chosen) | {"bench": __version__, "suites": ", ".join(protocol.suites())}
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        return 0
+    flat = {**{key: value for key, value in facts.items() if key != "versions"}, **facts["versions"]}
+    print(render(pd.DataFrame({"what": list(flat), "value": [str(v) for v in flat.values()]}), options.format))
+    return 0
+
+
+def _summary(outcome: Outcome, store: Store) -> str:
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
+    how = "; run the same command again to continue" if outcome.interrupted else ""
+    return f"cells: {counted}{how}. Records: {store.root}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("expected a comma list of names")
+    return names
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of whole numbers") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

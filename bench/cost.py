@@ -1,0 +1,66 @@
+"""Estimated seconds of a unit of work, from two steps on random images on this machine."""
+
+import time
+from functools import cache
+
+import numpy as np
+import torch
+
+from .datasets.catalogue import entry, references
+from .datasets.noise import Noise
+from .evaluation import compare, denoise
+from .machine import Machine
+from .methods.base import Batch, Context, Method, Progress, Rng
+from .plan import Fit, Score
+from .protocol import Scoring
+from .store import Unit
+from .training import build, parts
+
+SIDE = 256  # of the image whose inference is timed
+
+
+def seconds(unit: Unit, machine: Machine) -> float:
+    """What a fit or a score will take, roughly."""
+    if isinstance(unit, Fit):
+        return unit.steps * _step(unit.method, unit.noise, unit.channels, unit.crop, unit.batch, machine)
+    return _pixels(unit) * _per_pixel(unit.fit.method, unit.fit.noise, unit.fit.channels, machine)
+
+
+@cache
+def _step(method: Method, noise: Noise, channels: int, crop: int, batch: int, machine: Machine) -> float:
+    net = machine.place(build(method, channels, 1.0, 0))
+    image = torch.rand(batch, channels, crop, crop, device=machine.device)
+    level = torch.full((batch,), noise.high, device=machine.device) if method.knowledge == "level" else None
+    numbers = tuple(range(batch))
+    context = Context(
+        Progress(0, 1, 1), Rng(0, numbers, image.device), machine.chunk(crop, crop),
+        noise.family if method.knowledge != "none" else None,
+    )  # fmt: skip
+    given = Batch(image, None if method.supervision == "noisy" else image, level)
+    took = 0.0
+    for _ in range(2):  # the first one warms up
+        began = time.perf_counter()
+        for part in parts(net, method, given, numbers, context, 0):
+            part.backward()  # type: ignore[no-untyped-call]
+        if machine.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        took = time.perf_counter() - began
+    return took
+
+
+@cache
+def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) -> float:
+    net = None if method.fits == "never" else machine.place(build(method, channels, 1.0, 0), precision="float32")
+    image = np.random.default_rng(0).random((SIDE, SIDE, channels), "float32")
+    clean = (image * 255).astype(np.uint8)
+    began = time.perf_counter()
+    for output in denoise(method, net, image, noise, noise.high, machine, "next", ()).values():
+        compare(output, clean, Scoring())
+    return (time.perf_counter() - began) / SIDE**2
+
+
+def _pixels(unit: Score) -> int:
+    if unit.test.startswith("folder:"):
+        return 0
+    rows = references(unit.test)
+    return unit.repeats * (sum(row.height * row.width for row in rows) or entry(unit.test).count * SIDE**2)

@@ -1,0 +1,105 @@
+"""Live progress: bars on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from .training import Report
+
+LINE_SECONDS = 20.0
+
+
+class Display:
+    """Units done and running, step, loss, PSNR of one fixed crop (display only), time to go."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = Console(stderr=True, soft_wrap=True)
+        self.live = self.console.is_terminal and not quiet
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+        self.bars = Progress(*columns, console=self.console, disable=not self.live)
+        self.overall: TaskID | None = None
+        self.current: TaskID | None = None
+        self.spent = self.planned = self.unit_cost = 0.0
+        self.done = self.units = 0
+        self.title = ""
+        self._began = self._printed = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.bars.stop()
+
+    def plan(self, units: int, done: int, seconds: float) -> None:
+        """So many units in all, so many done already, so many estimated seconds to go."""
+        self.units, self.done, self.planned = units, done, seconds
+        self.overall = self.bars.add_task("units", total=max(units, 1), completed=done, text="")
+        if done < units:
+            self.note(f"{done} of {units} units done; about {clock(seconds)} for the others")
+
+    def begin(self, title: str, cost: float) -> None:
+        """A unit starts."""
+        self.title, self.unit_cost = title, cost
+        self.current = self.bars.add_task(title, total=1.0, text="")
+        self._line(f"{title} ...", force=True)
+
+    def fit(self, report: Report) -> None:
+        """A training step is done."""
+        quality = f", {report.psnr:.2f} dB on one crop" if report.psnr is not None else ""
+        self._advance(report.step / report.steps, f"step {report.step}/{report.steps}, loss {report.loss:.4g}{quality}")
+        if report.message:
+            self.note(f"{self.title}: {report.message} (step {report.step})")
+
+    def score(self, done: int, total: int) -> None:
+        """An image is scored."""
+        self._advance(done / total, f"image {done}/{total}")
+
+    def end(self, text: str) -> None:
+        """The unit is over."""
+        self.spent += self.unit_cost
+        self.done += 1
+        if self.current is not None:
+            self.bars.remove_task(self.current)
+        if self.overall is not None:
+            self.bars.update(self.overall, completed=self.done, text=self._eta(0.0))
+        self._line(f"[{self.done}/{self.units}] {self.title}: {text}", force=True)
+
+    def note(self, text: str) -> None:
+        """Something a user should know now."""
+        if not self.quiet:
+            self.console.print(text, style="yellow" if self.live else None, markup=False, highlight=False)
+
+    def _advance(self, fraction: float, text: str) -> None:
+        if self.current is not None:
+            self.bars.update(self.current, completed=fraction, text=text)
+        if self.overall is not None:
+            self.bars.update(self.overall, text=self._eta(fraction))
+        self._line(f"[{self.done}/{self.units}] {self.title}: {text}{self._eta(fraction)}")
+
+    def _eta(self, fraction: float) -> str:
+        """Estimated time to go, corrected by how the estimates fared so far."""
+        counted = self.spent + fraction * self.unit_cost
+        elapsed = time.monotonic() - self._began
+        pace = elapsed / counted if elapsed > 5.0 and counted > 0.0 else 1.0
+        return f", {clock(pace * max(0.0, self.planned - counted))} to go"
+
+    def _line(self, text: str, force: bool = False) -> None:
+        if self.live or self.quiet:
+            return
+        now = time.monotonic()
+        if force or now - self._printed > LINE_SECONDS:
+            self._printed = now
+            print(text, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1h05m, 3m20s or 12s."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

@@ -1,0 +1,136 @@
+"""The store: one JSON record per unit of work, written whole or not at all; claims; weights and rows beside them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from filelock import FileLock, Timeout
+from msgspec import Struct
+
+from .datasets.errors import InputError
+from .evaluation import Row
+from .plan import Fit, Request, Score
+
+SCHEMA = 1
+Unit = Fit | Score
+T = TypeVar("T")
+
+
+class Record(Struct, kw_only=True):
+    """What is known of one unit of work."""
+
+    key: str
+    kind: Literal["fit", "score"]
+    state: Literal["done", "failed", "diverged"]
+    title: str
+    label: dict[str, Any]  # how it was asked for: suite, preset, method, noise, seed, test set
+    identity: dict[str, Any]  # what determines its numbers
+    result: dict[str, Any] = {}
+    reason: str = ""
+    environment: dict[str, Any] = {}
+    schema: int = SCHEMA
+
+
+def default() -> Path:
+    """$BENCH_STORE, else results/runs of the checkout, else of the current folder."""
+    if os.environ.get("BENCH_STORE"):
+        return Path(os.environ["BENCH_STORE"])
+    checkout = Path(__file__).resolve().parent.parent
+    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "results" / "runs"
+
+
+class Store:
+    """Records under one folder; several runs may share it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self) -> None:
+        """Makes the folders; InputError if nothing can be written there."""
+        try:
+            for name in ("fits", "scores", "claims"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            probe = self.root / "claims" / f"probe.{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+
+    def path(self, unit: Unit, suffix: str = ".json") -> Path:
+        """Where a unit keeps its record, `.safetensors`, `.checkpoint` or `.rows.jsonl`."""
+        return self.root / f"{kind(unit)}s" / f"{unit.key}{suffix}"
+
+    def read(self, unit: Unit) -> Record | None:
+        """The record of a unit; None if there is none, InputError if it is damaged."""
+        return self._decode(self.path(unit)) if self.path(unit).is_file() else None
+
+    def find(self, prefix: str) -> list[Record]:
+        """All records whose key starts with `prefix` or whose title contains it."""
+        paths = sorted([*self.root.glob("fits/*.json"), *self.root.glob("scores/*.json")])
+        records = [self._decode(path) for path in paths]
+        return [record for record in records if record.key.startswith(prefix) or prefix in record.title]
+
+    def rows(self, unit: Score) -> list[Row]:
+        """The per-image scores of a done unit."""
+        lines = self.path(unit, ".rows.jsonl").read_bytes().splitlines()
+        return [msgspec.json.decode(line, type=Row) for line in lines]
+
+    def write(self, unit: Unit, record: Record, rows: Sequence[Row] = ()) -> None:
+        """Rows first, then the record that vouches for them."""
+        if rows:
+            self._write(self.path(unit, ".rows.jsonl"), b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
+        self._write(self.path(unit), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+    def remember(self, request: Request) -> None:
+        """What was asked for last, so that `tables` shows it when nothing else is asked."""
+        self._write(self.root / "request.json", msgspec.json.encode(request) + b"\n")
+
+    def last_request(self) -> Request | None:
+        """The request of the last run here."""
+        path = self.root / "request.json"
+        return self._decode(path, Request) if path.is_file() else None
+
+    @contextmanager
+    def claim(self, unit: Unit) -> Iterator[bool]:
+        """Whether this process may work on the unit; the system releases the claim of a dead one."""
+        lock = FileLock(self.root / "claims" / f"{unit.key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise unwritable(self.root, error) from None
+
+    @staticmethod
+    def _decode(path: Path, kind: type[T] = Record) -> T:  # type: ignore[assignment]
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except (msgspec.DecodeError, OSError) as error:
+            raise InputError(f"{path}: damaged record ({error}); move it away and run the same command again") from None
+
+
+def kind(unit: Unit) -> Literal["fit", "score"]:
+    """The kind of a unit."""
+    return "fit" if isinstance(unit, Fit) else "score"
+
+
+def unwritable(root: Path, error: OSError) -> InputError:
+    """The error for a store that cannot be written."""
+    return InputError(f"cannot write to the store {root}: {error.strerror or error}; give another with --store DIR")
