@@ -55,7 +55,9 @@ def parser() -> Parser:
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a method of yours")
+        sub.add_argument(
+            "--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a method of yours"
+        )
         sub.add_argument("--format", choices=FORMATS, default="terminal")
         return sub
 
@@ -122,7 +124,9 @@ def _request(sub: argparse.ArgumentParser) -> None:
 
 
 def _store(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--store", type=Path, metavar="DIR", help="folder of records (or $BENCH_STORE; default results/runs)")
+    sub.add_argument(
+        "--store", type=Path, metavar="DIR", help="folder of records (or $BENCH_STORE; default results/runs)"
+    )
 
 
 def _machine(sub: argparse.ArgumentParser) -> None:
@@ -184,7 +188,9 @@ def _tables(options: argparse.Namespace) -> int:
     if options.table is not None:
         options.suite = options.suite or suite_of(options.table)
     request = _asked(options)
-    given = any((options.preset, options.noise, options.train, options.test_sets, options.seeds, options.steps, options.repeats))
+    given = any(
+        (options.preset, options.noise, options.train, options.test_sets, options.seeds, options.steps, options.repeats)
+    )
     store = Store(options.store or default())
     _print_table(store, request, request_of(store, request, given), options)
     return 0
@@ -232,14 +238,19 @@ def _show(options: argparse.Namespace) -> int:
     if not records:
         raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")
     if len(records) > 1 and options.format == "terminal":
-        rows = [{"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records]
+        rows = [
+            {"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]}
+            for r in records
+        ]
         print(render(pd.DataFrame(rows), options.format))
         return 0
     if options.format in ("terminal", "json"):
         content = records if options.format == "json" else records[0]
         print(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
         return 0
-    rows = [{"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records]
+    rows = [
+        {"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records
+    ]
     print(render(pd.DataFrame(rows), options.format))
     return 0
 

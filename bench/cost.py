@@ -11,9 +11,8 @@ from .datasets.noise import Noise
 from .evaluation import compare, denoise
 from .machine import Machine
 from .methods.base import Batch, Context, Method, Progress, Rng
-from .plan import Fit, Score
+from .plan import Fit, Score, Unit
 from .protocol import Scoring
-from .store import Unit
 from .training import build, parts
 
 SIDE = 256  # of the image whose inference is timed
@@ -31,16 +30,15 @@ def _step(method: Method, noise: Noise, channels: int, crop: int, batch: int, ma
     net = machine.place(build(method, channels, 1.0, 0))
     image = torch.rand(batch, channels, crop, crop, device=machine.device)
     level = torch.full((batch,), noise.high, device=machine.device) if method.knowledge == "level" else None
-    numbers = tuple(range(batch))
     context = Context(
-        Progress(0, 1, 1), Rng(0, numbers, image.device), machine.chunk(crop, crop),
+        Progress(0, 1, 1), Rng(0, tuple(range(batch)), image.device), machine.chunk(crop, crop),
         noise.family if method.knowledge != "none" else None,
     )  # fmt: skip
     given = Batch(image, None if method.supervision == "noisy" else image, level)
     took = 0.0
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        for part in parts(net, method, given, numbers, context, 0):
+        for part in parts(net, method, given, context):
             part.backward()  # type: ignore[no-untyped-call]
         if machine.device.startswith("cuda"):
             torch.cuda.synchronize()

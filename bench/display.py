@@ -19,7 +19,12 @@ class Display:
         self.quiet = quiet
         self.console = Console(stderr=True, soft_wrap=True)
         self.live = self.console.is_terminal and not quiet
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+        )
         self.bars = Progress(*columns, console=self.console, disable=not self.live)
         self.overall: TaskID | None = None
         self.current: TaskID | None = None
@@ -32,7 +37,9 @@ class Display:
         self.bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bars.stop()
 
     def plan(self, units: int, done: int, seconds: float) -> None:

@@ -41,7 +41,7 @@ class Machine(Struct, frozen=True):
 
     def place(self, net: nn.Module, steps: int = 0, precision: str | None = None) -> nn.Module:
         """Moves a network here; its calls run channels_last, in autocast bf16 if asked, and return float32."""
-        net = net.to(self.device, memory_format=torch.channels_last)
+        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         half = (precision or self.precision) == "bf16"
         plain, kind = net.forward, torch.device(self.device).type
 
@@ -50,7 +50,7 @@ class Machine(Struct, frozen=True):
                 output: Tensor = plain(x.contiguous(memory_format=torch.channels_last))
             return output.float() if half else output
 
-        net.forward = forward  # type: ignore[method-assign]
+        net.forward = forward
         if self.compiles(steps):
             net.compile()
         return net

@@ -22,7 +22,7 @@ def ssim(a: Array, b: Array, data_range: float = 255.0) -> float:
     """Wang et al. 2004: 11x11 Gaussian window of 1.5, population variances, valid region, mean of the channels."""
     x, y = _squeezed(a), _squeezed(b)
     return float(
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             x,
             y,
             data_range=data_range,

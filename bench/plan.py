@@ -127,6 +127,9 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
         return f"{self.fit.title} on {self.test}"
 
 
+Unit = Fit | Score
+
+
 class Cell(Struct, frozen=True):
     """One method on one noise with one seed: its units of work, or why there are none."""
 
@@ -136,6 +139,16 @@ class Cell(Struct, frozen=True):
     fit: Fit
     scores: tuple[Score, ...]
     reason: str = ""  # "not defined: ..." or "not possible: ..."
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is something to train."""
+        return not self.reason and self.fit.method.fits == "dataset"
+
+    def units(self) -> "list[Unit]":
+        """The units of work, the fit first."""
+        units: list[Unit] = [self.fit] if self.fits else []
+        return [*units, *self.scores]
 
 
 class Plan(Struct, frozen=True):

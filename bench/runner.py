@@ -24,8 +24,8 @@ from .display import Display, clock
 from .evaluation import Row, evaluate
 from .health import DivergedError
 from .machine import Machine, environment
-from .plan import Cell, Fit, Plan, Score
-from .store import Record, Store, Unit, kind, unwritable
+from .plan import Cell, Fit, Plan, Score, Unit
+from .store import Record, Store, kind
 
 
 class Outcome(Struct):
@@ -68,8 +68,10 @@ class Run:
 
     def total(self) -> int:
         """The number of units of the plan."""
-        fits = {cell.fit.key for cell in self.plan.cells if not cell.reason and cell.fit.method.fits == "dataset"}
-        return len(fits) + len({score.key for cell in self.plan.cells for score in cell.scores})
+        return len(self._keys())
+
+    def _keys(self) -> set[str]:
+        return {unit.key for cell in self.plan.cells for unit in cell.units()}
 
     def check(self) -> None:
         """Reads and checks all images that the pending units need; InputError before anything is trained."""
@@ -84,8 +86,7 @@ class Run:
         """Executes what is pending; waits for units that another run has claimed."""
         self.store.open()
         if force:
-            units = [unit for cell in self.plan.cells if not cell.reason for unit in (cell.fit, *cell.scores)]
-            self._forced = {unit.key for unit in units}
+            self._forced = self._keys()
         pending = self.pending()
         self.check()
         costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
@@ -120,8 +121,6 @@ class Run:
             return
         except InputError:
             raise
-        except OSError as error:
-            raise unwritable(self.store.root, error) from None
         except Exception as error:  # a method's code may raise anything; the other cells go on
             state = "diverged" if isinstance(error, DivergedError) else "failed"
             reason = str(error) if type(error).__module__.startswith("bench") else f"{type(error).__name__}: {error}"
@@ -195,9 +194,7 @@ class Run:
         )
 
     def _must_fit(self, cell: Cell, scores_missing: bool) -> bool:
-        if cell.reason or cell.fit.method.fits != "dataset":
-            return False
-        if cell.fit.key in self._tried:
+        if not cell.fits or cell.fit.key in self._tried:
             return False
         record = None if cell.fit.key in self._forced else self.store.read(cell.fit)
         if record is None or record.state == "failed":
@@ -226,8 +223,7 @@ class Run:
             if cell.reason:
                 states["not defined"] += 1
                 continue
-            units: list[Unit] = [*cell.scores, *([cell.fit] if cell.fit.method.fits == "dataset" else [])]
-            found = {record.state if record else "missing" for record in map(self.store.read, units)}
+            found = {record.state if record else "missing" for record in map(self.store.read, cell.units())}
             order = ("failed", "diverged", "missing", "done")
             states[next(state for state in order if state in found)] += 1
         return states

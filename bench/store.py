@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from .datasets.errors import InputError
 from .evaluation import Row
-from .plan import Fit, Request, Score
+from .plan import Fit, Request, Score, Unit
 
 SCHEMA = 1
-Unit = Fit | Score
 T = TypeVar("T")
 
 
@@ -70,7 +69,7 @@ class Store:
     def find(self, prefix: str) -> list[Record]:
         """All records whose key starts with `prefix` or whose title contains it."""
         paths = sorted([*self.root.glob("fits/*.json"), *self.root.glob("scores/*.json")])
-        records = [self._decode(path) for path in paths]
+        records: list[Record] = [self._decode(path) for path in paths]
         return [record for record in records if record.key.startswith(prefix) or prefix in record.title]
 
     def rows(self, unit: Score) -> list[Row]:

@@ -149,14 +149,15 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
 
 
 def _has_record(plan: Plan, store: Store, name: str) -> bool:
-    cells = [cell for cell in plan.cells if cell.name == name]
-    return any(store.path(unit).is_file() for cell in cells for unit in (cell.fit, *cell.scores))
+    return any(store.path(unit).is_file() for cell in plan.cells if cell.name == name for unit in cell.units())
 
 
 def frame(found: list[Line], cost: bool = False) -> pd.DataFrame:
     """One line per noise and row of the table; measured, published and difference per test set."""
     table: dict[tuple[str, str, str], dict[str, str]] = {}
-    measured = list(dict.fromkeys(line.test for line in found if line.state != "not run" or line.published_psnr is None))
+    measured = list(
+        dict.fromkeys(line.test for line in found if line.state != "not run" or line.published_psnr is None)
+    )
     printed = list(dict.fromkeys(line.test for line in found if line.published_psnr is not None))
     for line in found:
         row = table.setdefault((line.noise, line.label, line.method), {"noise": line.noise, "method": line.label})
@@ -195,8 +196,8 @@ def caption(plan: Plan, found: list[Line]) -> str:
     paper = f"Table {plan.suite.table}" if plan.suite.table else plan.suite.name
     return (
         f"{paper}: {plan.suite.title}. PSNR (dB)/SSIM. Suite {plan.suite.name} v{plan.suite.version}, "
-        f"preset [{plan.request.label}]: {preset.steps} steps of {preset.batch} crops of {preset.crop} from {preset.train}, "
-        f"tested on {sets}. Columns (paper) are the printed numbers, of the paper's own training."
+        f"preset [{plan.request.label}]: {preset.steps} steps of {preset.batch} crops of {preset.crop} "
+        f"from {preset.train}, tested on {sets}. Columns (paper) are the printed numbers, of the paper's own training."
     )
 
 
@@ -215,7 +216,7 @@ def render(table: pd.DataFrame, form: str) -> str:
 
 
 def request_of(store: Store, asked: Request, given: bool) -> Request:
-    """What `tables` shows, all rows and noises of it: what is asked or, if nothing is, the store's last run of the suite."""
+    """What `tables` shows, all rows and noises: what is asked or, if nothing is, the store's last run of the suite."""
     last = store.last_request()
     if last is not None and last.suite == asked.suite and not given:
         asked = last
@@ -224,7 +225,9 @@ def request_of(store: Store, asked: Request, given: bool) -> Request:
     known = [name for name in named if name in registry.methods() or name in suite.configurations]
     extra = [name for name in (last.methods if last else ()) if name not in named and name in registry.methods()]
     noises = tuple(dict.fromkeys([*suite.noises, *asked.noises]))
-    return Request(**_fields(asked) | {"methods": tuple(dict.fromkeys([*known, *asked.methods, *extra])), "noises": noises})
+    return Request(
+        **_fields(asked) | {"methods": tuple(dict.fromkeys([*known, *asked.methods, *extra])), "noises": noises}
+    )
 
 
 def _fields(request: Request) -> dict[str, Any]:

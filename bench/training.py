@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import health
+from .datasets.errors import InputError
 from .datasets.images import Picture
 from .datasets.patches import Patches, Views
 from .datasets.seeds import seed
@@ -89,23 +90,78 @@ def collate(views: list[Views], method: Method, device: str) -> Batch:
     return Batch(noisy, target, level)
 
 
-def parts(
-    net: nn.Module, method: Method, batch: Batch, numbers: tuple[int, ...], context: Context, seed_: int
-) -> Iterator[Tensor]:
+def parts(net: nn.Module, method: Method, batch: Batch, context: Context) -> Iterator[Tensor]:
     """The loss of a batch in parts that add up to it: micro-batches of `chunk` samples, and the method's own parts."""
-    size = len(batch.noisy)
+    rng, size = context.rng, len(batch.noisy)
     for start in range(0, size, context.chunk):
         micro = slice(start, start + context.chunk)
-        samples = numbers[micro]
-        piece = Batch(*(None if field is None else field[micro] for field in batch))
-        ctx = context._replace(rng=Rng(seed_, samples, batch.noisy.device))
-        for part in method.losses(net, piece, ctx):
-            yield part * (len(samples) / size)
+        noisy, target, level = (None if field is None else field[micro] for field in batch)
+        assert noisy is not None
+        piece = Batch(noisy, target, level)
+        share = len(rng.samples[micro]) / size
+        for part in method.losses(net, piece, context._replace(rng=Rng(rng.seed, rng.samples[micro], rng.device))):
+            yield part * share
+
+
+class Trainer:
+    """One training: everything that is equal between methods."""
+
+    def __init__(self, work: Fit, pictures: Sequence[Picture], machine: Machine) -> None:
+        self.work, self.machine, self.method = work, machine, work.method
+        self.source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+        recipe = work.recipe
+        self.net = machine.place(build(work.method, work.channels, recipe.gain, work.seed), work.steps)
+        betas = (recipe.beta1, recipe.beta2)
+        self.adam = torch.optim.Adam(self.net.parameters(), recipe.lr, betas, weight_decay=recipe.weight_decay)
+
+    def context(self, step: int, samples: tuple[int, ...]) -> Context:
+        """What the method is told in this step."""
+        return Context(
+            progress=Progress(step, self.work.steps, self.work.epochs),
+            rng=Rng(self.work.seed, samples, torch.device(self.machine.device)),
+            chunk=self.machine.chunk(self.work.crop, self.work.crop),
+            family=None if self.method.knowledge == "none" else self.work.noise.family,
+        )
+
+    def batch(self, step: int, check: bool = False) -> tuple[Batch, Context]:
+        """The samples of a step; WrongNoiseError if `check` finds other noise than the one asked for."""
+        numbers = tuple(range(step * self.work.batch, (step + 1) * self.work.batch))
+        views = [self.source.sample(number, CAPTURES[self.method.supervision]) for number in numbers]
+        if check:
+            for view in views:
+                health.check_noise(view, self.work.noise)
+        return collate(views, self.method, self.machine.device), self.context(step, numbers)
+
+    def update(self, batch: Batch, context: Context) -> Tensor:
+        """One step of Adam; the loss, not yet read from the device."""
+        for group in self.adam.param_groups:
+            group["lr"] = learning_rate(self.work.recipe, context.progress)
+        self.adam.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=self.machine.device)
+        for part in parts(self.net, self.method, batch, context):
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += part.detach()
+        self.adam.step()
+        return loss
+
+    def probe(self, step: int) -> tuple[float | None, str | None]:
+        """PSNR of sample 0 (display only), and a warning if its output is no image."""
+        view = self.source.sample(0, 1)
+        noisy = _tensor([view.captures[0]], self.machine.device)
+        context = self.context(step, (0,))
+        if self.method.knowledge == "level":
+            context = context._replace(level=torch.tensor(view.levels[:1], device=noisy.device))
+        with torch.no_grad():
+            image = self.method.denoise(self.net, noisy, context)[self.method.headline().name]
+        output = image[0].permute(1, 2, 0).float().cpu().numpy()
+        std = None if view.clean is None else self.work.noise.std(view.clean, view.levels[0])
+        quality = None if view.clean is None else psnr(np.clip(output, 0, 1), view.clean, 1.0)
+        return quality, health.check_output(view.captures[0], output, std)
 
 
 def fit(
     work: Fit,
-    pictures: list[Picture],
+    pictures: Sequence[Picture],
     machine: Machine,
     checkpoint: Path | None = None,
     report: Callable[[Report], None] = lambda report: None,
@@ -116,48 +172,25 @@ def fit(
 
     DivergedError, WrongNoiseError: by health's rules. Stopped: `stop` said so; the state is saved.
     """
-    method, recipe = work.method, work.recipe
-    source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
-    inner = build(method, work.channels, recipe.gain, work.seed)
-    net = machine.place(inner, work.steps)
-    adam = torch.optim.Adam(
-        net.parameters(), lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), weight_decay=recipe.weight_decay
-    )
-    state = State(work.key, machine, net, adam)
+    trainer = Trainer(work, pictures, machine)
+    state = State(work.key, machine, trainer.net, trainer.adam)
     state.load(checkpoint)
-    chunk = machine.chunk(work.crop, work.crop)
-    family = work.noise.family if method.knowledge != "none" else None
     began = saved = time.monotonic()
-    shown: float | None = None
-    loss = torch.zeros((), device=machine.device)
+    quality: float | None = None
+    stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
     for step in range(state.step, work.steps):
-        progress = Progress(step, work.steps, work.epochs)
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(recipe, progress)
-        numbers = tuple(range(step * work.batch, (step + 1) * work.batch))
-        views = [source.sample(number, CAPTURES[method.supervision]) for number in numbers]
-        probe = (step + 1) % max(1, work.steps // PROBES) == 0 or step + 1 == work.steps
-        if step == 0 or probe:
-            for view in views:
-                health.check_noise(view, work.noise)
-        batch = collate(views, method, machine.device)
-        context = Context(progress, Rng(work.seed, numbers, batch.noisy.device), chunk, family)
-        adam.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=machine.device)
-        for part in parts(net, method, batch, numbers, context, work.seed):
-            part.backward()  # type: ignore[no-untyped-call]
-            loss += part.detach()
-        adam.step()
-        state.step = step + 1
-        message = ""
-        if probe:
+        probing = (step + 1) % max(1, work.steps // PROBES) == 0 or step + 1 == work.steps
+        loss = trainer.update(*trainer.batch(step, check=probing or step == 0))
+        state.step, message = step + 1, ""
+        if probing:
             health.check_loss(float(loss), step)
             state.history.append((step + 1, float(loss)))
-            shown, warning = _probe(net, method, source, context, work)
+            quality, warning = trainer.probe(step)
             if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
                 state.warnings.append(f"step {step + 1}: {warning}")
                 message = warning
-        report(Report(step + 1, work.steps, float(loss), shown, message))
+        if probing or step % stride == 0:
+            report(Report(step + 1, work.steps, float(loss), quality, message))
         now = time.monotonic()
         if checkpoint is not None and (stop() or now - saved > every_seconds) and step + 1 < work.steps:
             state.seconds += now - began
@@ -165,9 +198,9 @@ def fit(
             state.save(checkpoint)
         if stop():
             raise Stopped
-    health.check_loss(float(loss), work.steps)
     seconds = state.seconds + time.monotonic() - began
-    return Trained(net, sum(p.numel() for p in net.parameters()), seconds, state.history, state.warnings)
+    parameters = sum(parameter.numel() for parameter in trainer.net.parameters())
+    return Trained(trainer.net, parameters, seconds, state.history, state.warnings)
 
 
 class State:
@@ -214,10 +247,14 @@ class State:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """A safetensors file with JSON metadata, written under a temporary name and renamed."""
+    """A safetensors file with JSON metadata, written under a temporary name and renamed; InputError if it cannot be."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(tensors, temporary, {"about": msgspec.json.encode(about).decode()})
-    os.replace(temporary, path)
+    try:
+        save_file(tensors, temporary, {"about": msgspec.json.encode(about).decode()})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error}; give another folder with --store DIR") from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -225,21 +262,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         about = msgspec.json.decode((file.metadata() or {})["about"])
         return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a dict
-
-
-def _probe(
-    net: nn.Module, method: Method, source: Patches, context: Context, work: Fit
-) -> tuple[float | None, str | None]:
-    """PSNR of sample 0 (display only), and a warning if its output is no image."""
-    view = source.sample(0, 1)
-    noisy = _tensor([view.captures[0]], str(context.rng.device))
-    level = torch.tensor(view.levels, device=noisy.device) if method.knowledge == "level" else None
-    with torch.no_grad():
-        images = method.denoise(net, noisy, context._replace(rng=Rng(work.seed, (0,), noisy.device), level=level))
-    output = images[method.headline().name][0].permute(1, 2, 0).float().cpu().numpy()
-    std = None if view.clean is None else work.noise.std(view.clean, view.levels[0])
-    warning = health.check_output(view.captures[0], output, std)
-    return (None if view.clean is None else psnr(np.clip(output, 0, 1), view.clean, 1.0)), warning
 
 
 def _clean(view: Views) -> np.ndarray[Any, np.dtype[np.float32]]:

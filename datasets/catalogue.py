@@ -113,7 +113,7 @@ def _folder(name: str, data: Path | None) -> Path:
     get = image_set.fetch or f"{image_set.count} images from {image_set.source}"
     if root is None:
         raise InputError(
-            f"the set {name!r} needs a data folder: give --data DIR (or set BENCH_DATA) with {folder}/ in it; get: {get}"
+            f"the set {name!r} needs a data folder: give --data DIR (or BENCH_DATA) with {folder}/ in it; get: {get}"
         )
     if not (root / folder).is_dir():
         raise InputError(f"the set {name!r} is not under {root}: no folder {folder}/ there; get: {get}")
@@ -158,7 +158,9 @@ def _check(name: str, row: Reference, path: Path) -> None:
             f"JPEG decoder differs (reference: Pillow with libjpeg-turbo; pip install --force-reinstall pillow)"
         )
     change = f"has shape {pixels.shape}, expected {expected}" if pixels.shape != expected else "has other pixels"
-    raise InputError(f"{path}: altered, it {change} than the reference image of {name!r} (use folder:PATH for own images)")
+    raise InputError(
+        f"{path}: altered, it {change} than the reference image of {name!r} (use folder:PATH for own images)"
+    )
 
 
 def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> list[Picture]:
@@ -170,7 +172,8 @@ def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> li
                 pictures.append(Picture(stem, path, channels, keep=False))
     if len(pictures) != image_set.count:
         raise InputError(
-            f"the set {name!r}: {len(pictures)} images with sides in {low}..{high} in {folder}, expected {image_set.count}"
+            f"the set {name!r}: {len(pictures)} images in {folder} have sides in {low}..{high}, expected "
+            f"{image_set.count}"
         )
     return pictures
 

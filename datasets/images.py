@@ -42,7 +42,9 @@ def _plain(image: Pillow.Image, path: Path) -> Pixels:
             raise InputError(f"{path}: has transparent pixels; flatten it onto a background first")
         image = image.convert(image.mode[:-1])
     if image.mode not in ("L", "RGB"):
-        kind = {"I;16": "16-bit", "I;16B": "16-bit", "I": "16- or 32-bit", "F": "floating point"}.get(image.mode, image.mode)
+        kind = {"I;16": "16-bit", "I;16B": "16-bit", "I": "16- or 32-bit", "F": "floating point"}.get(
+            image.mode, image.mode
+        )
         raise InputError(f"{path}: {kind} pixels; allowed: 8-bit gray or RGB (convert it, for instance to PNG, first)")
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels

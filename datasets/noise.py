@@ -21,9 +21,14 @@ Levels = tuple[float, float]
 class Draws(Protocol):
     """What numpy's new and legacy generators share."""
 
-    def uniform(self, low: float, high: float) -> float: ...
-    def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]: ...
-    def poisson(self, lam: NDArray[np.float64], size: None = None) -> NDArray[np.int64]: ...
+    def uniform(self, low: float, high: float) -> float:
+        """One number."""
+
+    def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """A field."""
+
+    def poisson(self, lam: NDArray[np.float64], size: None = None) -> NDArray[np.int64]:
+        """Counts of these means."""
 
 
 class Noise(Struct, frozen=True):
@@ -94,7 +99,7 @@ class Official:
     """Test noise of stream `official`: one RandomState(101) through all sets, repeats and images."""
 
     def __init__(self) -> None:
-        self._draws = np.random.RandomState(101)  # noqa: NPY002 - the published numbers use it
+        self._draws = np.random.RandomState(101)  # legacy on purpose: the published numbers use it
 
     def __call__(self, noise: Noise, clean: Image) -> tuple[Image, float]:
         """The next image's noise: the level first, then the field."""

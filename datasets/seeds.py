@@ -19,4 +19,4 @@ def generator(purpose: str, *names: object) -> np.random.Generator:
 def frozen(purpose: str, *names: object) -> np.random.RandomState:
     """Generator of a named stream whose numbers no numpy release may change (test noise)."""
     words = np.random.SeedSequence(seed(purpose, *names)).generate_state(8)
-    return np.random.RandomState(words)  # noqa: NPY002 - the legacy stream is the frozen one
+    return np.random.RandomState(words)  # legacy on purpose: its stream is frozen

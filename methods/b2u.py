@@ -64,9 +64,9 @@ class B2U(Method, frozen=True):
         """Groups of masks: where they mask [1, 1, H, W], and f(Omega_y) there, zero elsewhere [B, C, H, W]."""
         filled = interpolate(y)
         masks = cell_masks(self.s, *y.shape[-2:]).to(y.device)
-        for group in masks.split(max(1, chunk // len(y))):
+        for group in torch.split(masks, max(1, chunk // len(y))):
             members = torch.where(group.unsqueeze(1), filled, y)  # [group, B, C, H, W]
-            denoised = net(members.flatten(0, 1)).unflatten(0, members.shape[:2])
+            denoised = net(members.flatten(0, 1)).view_as(members)
             yield group.any(0, keepdim=True), (denoised * group.unsqueeze(1)).sum(0)
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:

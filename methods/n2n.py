@@ -14,4 +14,4 @@ class N2N(N2C, frozen=True):
         equations="Eq. 6",
         deviations="trained here under the shared recipe; the paper scores Laine's pre-trained weights",
     )
-    supervision = "pair"
+    supervision = "pair"  # type: ignore[assignment]

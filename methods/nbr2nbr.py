@@ -16,7 +16,7 @@ PAIRS = torch.tensor([(0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3
 
 def subsample(image: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     """g1, g2 of [B, C, H, W], by the pair 0..7 drawn for every cell [B, H/2, W/2]; each [B, C, H/2, W/2]."""
-    cells = F.pixel_unshuffle(image, 2).unflatten(1, (image.shape[1], 4))  # [B, C, 4, H/2, W/2]
+    cells = F.pixel_unshuffle(image, 2).view(len(image), image.shape[1], 4, *pairs.shape[1:])
     position = PAIRS.to(image.device)[pairs].unsqueeze(1)  # [B, 1, H/2, W/2, 2]
     index = position.expand(-1, image.shape[1], -1, -1, -1).unbind(-1)
     g1, g2 = (cells.gather(2, i.unsqueeze(2)).squeeze(2) for i in index)

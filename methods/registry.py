@@ -26,7 +26,7 @@ def register(name: str | type[Method]) -> type[Method] | Callable[[type[Method]]
 
 
 def _add(name: str, method: type[Method]) -> type[Method]:
-    if not (isinstance(method, type) and issubclass(method, Method)):
+    if not issubclass(method, Method):
         raise InputError(f"{name}: {method!r} is not a subclass of bench.Method")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"method name {name!r}: letters, digits, - and _ only")

@@ -35,6 +35,7 @@ class Decoder(nn.Module):
         self.slope = net.slope
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """[B, C, H, W] and the skip of twice its sides."""
         up = F.interpolate(x, scale_factor=2.0, mode="nearest") if self.deconv is None else self.deconv(x)
         x = F.leaky_relu(self.conv1(torch.cat([up, skip], dim=1)), self.slope)
         return F.leaky_relu(self.conv2(x), self.slope)
@@ -70,7 +71,8 @@ class UNet(nn.Module):
         for conv in self.tail:
             x = F.leaky_relu(conv(x), self.slope)
         with torch.autocast(x.device.type, enabled=False):
-            return self.last(x.to(self.last.weight.dtype))
+            output: Tensor = self.last(x.to(self.last.weight.dtype))
+            return output
 
 
 def _he_tenth(module: nn.Module) -> None:

@@ -1,0 +1,84 @@
+"""What the golden vectors were made with: weights by recipe under the official names, the probe network, given draws."""
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.methods.base import Context, Progress, Rng
+
+from .conftest import Array
+
+# Official layer name -> ours. Transposed convolutions and decoders are numbered from the finest, ours from the coarsest.
+B2U_LAYERS = (
+    {f"head.{i}.block.0": f"head.{i}" for i in range(2)}
+    | {f"down_path.{i}.block.0": f"down.{i}" for i in range(5)}
+    | {f"up_path.{i}.conv_{j}.block.0": f"up.{i}.conv{j}" for i in range(5) for j in (1, 2)}
+    | {f"last.{i}.block.0": f"tail.{i}" for i in range(2)}
+    | {"last.2": "last"}
+)
+NBR_LAYERS = (
+    {f"enc_conv{i}": f"head.{i}" for i in range(2)}
+    | {f"enc_conv{i + 2}": f"down.{i}" for i in range(5)}
+    | {f"up{5 - i}.deconv": f"up.{i}.deconv" for i in range(5)}
+    | {f"dec_conv{5 - i}{'ab'[j - 1]}": f"up.{i}.conv{j}" for i in range(5) for j in (1, 2)}
+    | {"nin_a": "tail.0", "nin_b": "tail.1", "nin_c": "last"}
+)
+
+
+def keys(layers: dict[str, str]) -> list[str]:
+    """Our parameter names in the sorted order of the official ones."""
+    names = {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in layers.items() for kind in ("weight", "bias")}
+    return [names[theirs] for theirs in sorted(names)]
+
+
+def fill(net: nn.Module, layers: dict[str, str], seed: int) -> nn.Module:
+    """The network with the recipe's weights; fails unless the names are exactly the network's."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    state = {}
+    for k, name in enumerate(keys(layers)):
+        z = np.random.default_rng(seed + k).standard_normal(shapes[name])
+        scale = 0.05 if z.ndim == 1 else np.sqrt(2.0 / np.prod(z.shape[1:]))
+        state[name] = torch.from_numpy((z * scale).astype(np.float32))
+    net.load_state_dict(state)
+    return net
+
+
+def digest(net: nn.Module, layers: dict[str, str]) -> str:
+    """SHA-256 of the float32 weights in the sorted order of the official names."""
+    state = net.state_dict()
+    return hashlib.sha256(b"".join(state[name].numpy().tobytes() for name in keys(layers))).hexdigest()
+
+
+class Probe(nn.Module):
+    """P(x) = 0.2 x + 0.8 B(x) + 0.01, B the 3x3 mean with zero padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W], any size."""
+        return 0.2 * x + 0.8 * F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=True) + 0.01
+
+
+class Given(Rng):
+    """Recorded draws instead of random ones."""
+
+    def __init__(self, integers: Array, high: int) -> None:
+        self.recorded, self.high = torch.from_numpy(integers), high
+
+    def integers(self, name: str, high: int, *shape: int) -> Tensor:
+        """The recorded integers, image by image."""
+        assert high == self.high
+        return self.recorded.view(-1, *shape)
+
+
+def context(epoch: int = 1, epochs: int = 1, chunk: int = 16, rng: Rng | None = None) -> Context:
+    """What the training loop tells a method in epoch e of N, at one step per epoch."""
+    rng = rng or Rng("none", (), torch.device("cpu"))
+    return Context(Progress(epoch - 1, epochs, epochs), rng, chunk)
+
+
+def nearest(x: Tensor, among: Tensor) -> Tensor:
+    """For each image of x the index of the image it is most like, so that a fake network knows whom it was given."""
+    distances = torch.cdist(x.double().flatten(1), among.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.argmin(1)

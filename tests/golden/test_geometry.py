@@ -1,0 +1,42 @@
+"""Padding before a network, and 2x2 packing."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bench.evaluation import pad
+from bench.methods.unet import MULTIPLE
+
+from .conftest import golden, matching
+
+ARRAYS = golden("geometry")
+TABLE = ARRAYS["table_h_w_side_outh_outw"].tolist()
+# The official packing must be the one that `nbr2nbr.subsample` and raw mosaics take from torch.
+PACKINGS = [
+    ("mosaic", "packed", F.pixel_unshuffle),
+    ("packed", "unpacked", F.pixel_shuffle),
+    ("rgb_s2d_in", "rgb_s2d_out", F.pixel_unshuffle),
+    ("rgb_s2d_out", "rgb_s2d_in", F.pixel_shuffle),
+]
+
+
+@pytest.mark.parametrize(("height", "width", "side", "out_height", "out_width"), TABLE)
+def test_padded_size(height: int, width: int, side: int, out_height: int, out_width: int) -> None:
+    """A square whose side is a multiple of 32."""
+    padded = pad(np.zeros((height, width, 1), np.float32), MULTIPLE, "square")
+    assert (max(padded.shape), *padded.shape[:2]) == (side, out_height, out_width)
+
+
+@pytest.mark.parametrize("i", [i for i in matching("geometry", "in") if i.isdigit()])
+def test_padded_pixels(i: str) -> None:
+    """Exact, also where an image is reflected more than once."""
+    np.testing.assert_array_equal(pad(ARRAYS[f"in{i}"], MULTIPLE, "square"), ARRAYS[f"out{i}"], strict=True)
+
+
+@pytest.mark.parametrize(("before", "after", "packing"), PACKINGS)
+def test_packing(before: str, after: str, packing: object) -> None:
+    """Exact."""
+    assert callable(packing)
+    packed = packing(torch.from_numpy(ARRAYS[before]), 2)
+    np.testing.assert_array_equal(packed, ARRAYS[after], strict=True)
