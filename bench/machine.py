@@ -71,6 +71,7 @@ def choose(
         raise InputError(f"--threads {threads}: must be positive")
     if threads:
         torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     if precision not in ("auto", "bf16", "float32"):
         raise InputError(f"--precision {precision!r}; allowed: auto, bf16, float32")
     if precision == "auto":

@@ -1,4 +1,4 @@
-"""What the golden vectors were made with: weights by recipe under the official names, the probe network, given draws."""
+"""What the golden vectors were made with: weights under the official names, the probe network, given draws."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from bench.methods.base import Context, Progress, Rng
 
 from .conftest import Array
 
-# Official layer name -> ours. Transposed convolutions and decoders are numbered from the finest, ours from the coarsest.
+# Official layer name -> ours. Neighbor2Neighbor counts its decoders from the finest, we from the coarsest.
 B2U_LAYERS = (
     {f"head.{i}.block.0": f"head.{i}" for i in range(2)}
     | {f"down_path.{i}.block.0": f"down.{i}" for i in range(5)}
@@ -57,7 +57,9 @@ class Probe(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W], any size."""
-        return 0.2 * x + 0.8 * F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=True) + 0.01
+        # A convolution, as when the vectors were made: sums in another order tip pixels that end in .5 levels.
+        mean = torch.full((x.shape[1], 1, 3, 3), 1.0 / 9.0).to(x)
+        return 0.2 * x + 0.8 * F.conv2d(x, mean, padding=1, groups=x.shape[1]) + 0.01
 
 
 class Given(Rng):
@@ -80,5 +82,5 @@ def context(epoch: int = 1, epochs: int = 1, chunk: int = 16, rng: Rng | None = 
 
 def nearest(x: Tensor, among: Tensor) -> Tensor:
     """For each image of x the index of the image it is most like, so that a fake network knows whom it was given."""
-    distances = torch.cdist(x.double().flatten(1), among.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
-    return distances.argmin(1)
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(x.double().flatten(1), among.double().flatten(1), compute_mode=exact).argmin(1)

@@ -110,15 +110,16 @@ def test_nbr_scores(style: str, pictures: list[Picture]) -> None:
 
 def test_fmdd_pixels() -> None:
     """8-bit gray captures."""
-    for image, expected in zip(outputs(unit(ARRAYS["fmdd_noisy"])).values(), ARRAYS["fmdd_pred_dn_exp_mid"], strict=True):
+    images = outputs(unit(ARRAYS["fmdd_noisy"]))
+    for image, expected in zip(images.values(), ARRAYS["fmdd_pred_dn_exp_mid"], strict=True):
         check_pixels(image, expected)
 
 
 def test_fmdd_scores() -> None:
     """Against the 8-bit average."""
     images = outputs(unit(ARRAYS["fmdd_noisy"]))
-    check_scores({name: compare(image, ARRAYS["fmdd_gt"], Scoring()) for name, image in images.items()},
-                 ARRAYS["fmdd_scores"][0])  # fmt: skip
+    scores = {name: compare(image, ARRAYS["fmdd_gt"], Scoring()) for name, image in images.items()}
+    check_scores(scores, ARRAYS["fmdd_scores"][0])
 
 
 def sidd_outputs(block: int) -> dict[str, Array]:

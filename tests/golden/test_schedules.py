@@ -23,7 +23,8 @@ def test_lambda(name: str) -> None:
     """The plateau of each noise, then the rise."""
     variant, noise = next((c, name.removeprefix(f"{c}_")) for c in CONFIGS if name.startswith(f"{c}_"))
     epochs, lambda_s, lambda_f = ARRAYS[f"beta_{variant}_config"].tolist()
-    fields = {"plateau": PLATEAUS[noise]} if noise in PLATEAUS else load("synthetic").overrides.get(noise, {}).get("b2u", {})
+    suite = load("synthetic").overrides.get(noise, {}).get("b2u", {})
+    fields = {"plateau": PLATEAUS[noise]} if noise in PLATEAUS else suite
     method = B2U(lambda_s=lambda_s, lambda_f=lambda_f, **fields)
     values = [method.lambda_at(context(e, round(epochs)).progress.t) for e in range(1, round(epochs) + 1)]
     assert values == pytest.approx(ARRAYS[f"beta_{name}"].tolist(), rel=0, abs=1e-9)

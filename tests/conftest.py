@@ -1,0 +1,77 @@
+"""Small real photographs, a plain machine, and tiny units of work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import skimage.data
+import torch
+from PIL import Image as Pillow
+
+from bench.datasets import catalogue
+from bench.datasets.images import Picture
+from bench.datasets.noise import parse
+from bench.machine import Machine
+from bench.methods import registry
+from bench.methods.base import Method
+from bench.methods.unet import UNetConfig
+from bench.plan import Fit
+from bench.protocol import Recipe
+
+CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Sums of floats depend on the number of threads; bit-identity is promised for an equal one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three colour crops of 72x80 cut from photographs that ship with scikit-image."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, top, left in (("astronaut", 60, 180), ("chelsea", 60, 100), ("coffee", 120, 200)):
+        crop = getattr(skimage.data, name)()[top : top + 72, left : left + 80]
+        Pillow.fromarray(crop).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def pictures(photos: Path) -> list[Picture]:
+    return catalogue.load(f"folder:{photos}", None, 3)
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine("cpu", "float32", 1)
+
+
+@pytest.fixture
+def small() -> Callable[..., Method]:
+    """A registered method by name, its network narrow where it has the field `net`."""
+
+    def make(name: str, **fields: Any) -> Method:
+        method = registry.find(name)
+        narrow = {"net": UNetConfig(width=4)} if "net" in method.__struct_fields__ else {}
+        return method(**(narrow | fields))
+
+    return make
+
+
+@pytest.fixture
+def work(photos: Path, small: Callable[..., Method]) -> Callable[..., Fit]:
+    """A tiny training of a method, given by name or as it is."""
+
+    def make(method: str | Method = "n2c", noise: str = "gauss25", **changes: Any) -> Fit:
+        made = small(method) if isinstance(method, str) else method
+        known: dict[str, Any] = {
+            "name": type(made).__name__.lower(), "method": made, "noise": parse(noise), "seed": 0, "channels": 3,
+            "train": f"folder:{photos}", "train_noise": "fresh", "crop": 64, "batch": 2, "steps": 6, "epochs": 3,
+            "recipe": CYCLE,
+        }  # fmt: skip
+        return Fit(**(known | changes))
+
+    return make
