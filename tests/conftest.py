@@ -51,12 +51,12 @@ def machine() -> Machine:
 
 @pytest.fixture
 def small() -> Callable[..., Method]:
-    """A registered method by name, its network narrow where it has the field `net`."""
+    """A registered method by name, its network narrow and its cells small where it has such fields."""
 
     def make(name: str, **fields: Any) -> Method:
         method = registry.find(name)
-        narrow = {"net": UNetConfig(width=4)} if "net" in method.__struct_fields__ else {}
-        return method(**(narrow | fields))
+        cheap = {"net": UNetConfig(width=4), "s": 2}
+        return method(**({key: value for key, value in cheap.items() if key in method.__struct_fields__} | fields))
 
     return make
 
@@ -69,7 +69,7 @@ def work(photos: Path, small: Callable[..., Method]) -> Callable[..., Fit]:
         made = small(method) if isinstance(method, str) else method
         known: dict[str, Any] = {
             "name": type(made).__name__.lower(), "method": made, "noise": parse(noise), "seed": 0, "channels": 3,
-            "train": f"folder:{photos}", "train_noise": "fresh", "crop": 64, "batch": 2, "steps": 6, "epochs": 3,
+            "train": f"folder:{photos}", "train_noise": "fresh", "crop": 64 if method == "nbr2nbr" else 32, "batch": 2, "steps": 6, "epochs": 3,
             "recipe": CYCLE,
         }  # fmt: skip
         return Fit(**(known | changes))
