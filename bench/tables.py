@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import pandas as pd
-from msgspec import Struct
+from msgspec import Struct, structs
 from tabulate import tabulate
 
 from .datasets.errors import InputError, unknown
@@ -221,17 +221,11 @@ def request_of(store: Store, asked: Request, given: bool) -> Request:
     if last is not None and last.suite == asked.suite and not given:
         asked = last
     suite = load(asked.suite)
-    named = [row.method for row in suite.rows]
-    known = [name for name in named if name in registry.methods() or name in suite.configurations]
-    extra = [name for name in (last.methods if last else ()) if name not in named and name in registry.methods()]
+    recorded = [record.label["method"] for record in store.find("") if record.label["suite"] == suite.name]
+    known = {*registry.methods(), *suite.configurations}
+    methods = dict.fromkeys(name for name in (*(row.method for row in suite.rows), *recorded) if name in known)
     noises = tuple(dict.fromkeys([*suite.noises, *asked.noises]))
-    return Request(
-        **_fields(asked) | {"methods": tuple(dict.fromkeys([*known, *asked.methods, *extra])), "noises": noises}
-    )
-
-
-def _fields(request: Request) -> dict[str, Any]:
-    return {name: getattr(request, name) for name in request.__struct_fields__}
+    return structs.replace(asked, methods=tuple(methods), noises=noises)
 
 
 def build(store: Store, asked: Request, given: bool) -> tuple[Plan, list[Line]]:

@@ -17,6 +17,7 @@ from bench.datasets.noise import Draws, Image, Noise, parse
 from bench.datasets.patches import Patches
 from bench.machine import Machine, has_bf16
 from bench.methods import registry
+from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.n2c import N2C
 from bench.methods.unet import UNetConfig
@@ -378,10 +379,13 @@ def test_a_warning_survives_an_interruption(
     assert len(continued(unit, pictures, machine, tmp_path / "c")[0].warnings) == 1
 
 
-@pytest.mark.parametrize("name", ["n2c", "nbr2nbr", "b2u"])
-def test_a_healthy_run_has_no_warnings(name: str, work: Work, pictures: list[Picture], machine: Machine) -> None:
+@pytest.mark.parametrize("kind", [N2C, B2U])
+def test_a_healthy_run_has_no_warnings(kind: Any, work: Work, pictures: list[Picture], machine: Machine) -> None:
+    fast = Recipe(schedule="cycle", lr=1e-2, beta2=0.95, weight_decay=0.0, warmup=0.1)
+    fields = {"s": 2} if kind is B2U else {}
+    unit = work(kind(net=UNetConfig(width=8), **fields), recipe=fast, steps=40)
     reports: list[Report] = []
-    trained = fit(work(name, steps=24), pictures, machine, report=reports.append)
+    trained = fit(unit, pictures, machine, report=reports.append)
     assert trained.warnings == []
     assert not any(report.message for report in reports)
     assert reports[-1].psnr is not None

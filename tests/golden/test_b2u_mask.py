@@ -66,7 +66,7 @@ def test_volume(x: str, prefix: str, s: int, chunk: int) -> None:
     """What the network is given, image by image, then mask by mask."""
     y, net = given(x), Recorder()
     list(B2U(s=s).blind_spots(net, y, chunk))
-    members = torch.cat(net.seen).unflatten(0, (s * s, len(y))).transpose(0, 1).flatten(0, 1)
+    members = torch.cat(net.seen).view(s * s, *y.shape).transpose(0, 1).flatten(0, 1)
     torch.testing.assert_close(members, given(f"volume_{prefix}w{s}"), rtol=0, atol=1e-5)
 
 
@@ -77,7 +77,7 @@ def test_groups(x: str, prefix: str, s: int, chunk: int) -> None:
     wheres = torch.cat([where for where, _ in B2U(s=s).blind_spots(Probe(), given(x), chunk)])
     masks = given(f"masks_{prefix}w{s}")[: s * s].bool()
     sizes = (wheres.sum((1, 2, 3)) // masks[0].sum()).tolist()  # all masks are equally large
-    assert torch.equal(wheres, torch.stack([group.any(0) for group in masks.split(sizes)]))
+    assert torch.equal(wheres, torch.stack([group.any(0) for group in torch.split(masks, sizes)]))
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
