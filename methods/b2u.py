@@ -57,8 +57,9 @@ class B2U(Method, frozen=True):
 
     def lambda_at(self, t: float) -> float:
         """lambda_s up to the plateau's end, then linear to lambda_f at t = e / N = 1."""
-        rise = max(0.0, t - self.plateau) / (1.0 - self.plateau) if t > self.plateau else 0.0
-        return self.lambda_s + rise * (self.lambda_f - self.lambda_s)
+        if t <= self.plateau:
+            return self.lambda_s
+        return self.lambda_s + (t - self.plateau) * (self.lambda_f - self.lambda_s) / (1.0 - self.plateau)
 
     def blind_spots(self, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Groups of masks: where they mask [1, 1, H, W], and f(Omega_y) there, zero elsewhere [B, C, H, W]."""

@@ -447,9 +447,7 @@ def test_an_unwritable_store_is_refused(
     assert (tmp_path / "file").read_bytes() == (tmp_path / "fits").read_bytes() == b"precious"
 
 
-def test_a_full_disk_loses_nothing(
-    filled: Path, tests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_loses_nothing(filled: Path, tests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = shutil.copytree(filled, tmp_path / "store")
     before = snapshot(store)
 
@@ -475,7 +473,11 @@ def test_a_damaged_record_is_refused_by_name(
     path = store / f"{kind}s" / f"{record(store, kind, 'n2c')['key']}.json"
     path.write_bytes(path.read_bytes()[:100] if content is None else content)
     damaged = snapshot(store)
-    asked = {"run": ("run", "--methods", "n2c", "--precision", "float32"), "tables": ("tables",), "show": ("show", "n2c")}
+    asked = {
+        "run": ("run", "--methods", "n2c", "--precision", "float32"),
+        "tables": ("tables",),
+        "show": ("show", "n2c"),
+    }
     request = ("--noise", "gauss25", "--steps", "1", "--test-sets", f"folder:{tests}") if command != "show" else ()
     message = refused(*asked[command], *request, "--store", store)
     assert str(path) in message

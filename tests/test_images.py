@@ -340,9 +340,7 @@ def test_a_set_chosen_by_its_sides_names_a_file_that_is_no_image(known: Path) ->
 
 
 @pytest.mark.parametrize("data", [True, False])
-def test_a_set_that_is_not_there_says_how_to_get_it(
-    known: Path, data: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_set_that_is_not_there_says_how_to_get_it(known: Path, data: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     with pytest.raises(InputError, match="photos/.*get: 4 images from here"):
         load("tiny", known / "photos" if data else None, 3)

@@ -237,7 +237,7 @@ def test_blind_outputs_and_no_others_miss_their_pixel(
     for output in method.outputs:
         for pixel in PIXELS[place]:
             own = own_gradient(images[output.name], y, *pixel)
-            assert (bool((own == 0.0).all()) if output.blind else bool((own != 0.0).all())), (output.name, pixel)
+            assert bool((own == 0.0).all()) if output.blind else bool((own != 0.0).all()), (output.name, pixel)
 
 
 # ---- Blind2Unblind
