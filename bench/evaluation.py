@@ -115,8 +115,6 @@ def pad(image: NDArray[np.float32], multiple: int, padding: Literal["square", "n
 
 def compare(output: Image, clean: Pixels, scoring: Scoring) -> tuple[float, float]:
     """(PSNR, SSIM) of one output [H, W, C] in 0..1 against the clean 8-bit image."""
-    if min(clean.shape[:2]) < 11:
-        raise InputError(f"an image of {clean.shape[1]}x{clean.shape[0]} is too small for SSIM's 11x11 window")
     if not np.isfinite(output).all():
         return float("nan"), float("nan")
     if scoring.quantise == "uint8":
@@ -125,6 +123,14 @@ def compare(output: Image, clean: Pixels, scoring: Scoring) -> tuple[float, floa
         mine = np.clip(output, 0.0, 1.0) * np.float32(scoring.data_range)
     reference = clean * np.float64(scoring.data_range / 255.0)
     return psnr(mine, reference, scoring.data_range), ssim(mine, reference, scoring.data_range)
+
+
+def check_sizes(pictures: list[Picture]) -> None:
+    """InputError for an image that SSIM's 11x11 window does not fit into."""
+    for picture in pictures:
+        height, width = picture.pixels.shape[:2]
+        if min(height, width) < 11:
+            raise InputError(f"{picture.path}: {width}x{height} is too small to be scored (SSIM's window is 11x11)")
 
 
 def unit(pixels: Pixels) -> Image:

@@ -4,6 +4,8 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -43,17 +45,28 @@ class Machine(Struct, frozen=True):
         """Moves a network here; its calls run channels_last, in autocast bf16 if asked, and return float32."""
         net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         half = (precision or self.precision) == "bf16"
-        plain, kind = net.forward, torch.device(self.device).type
+        plain = partial(_graph() if self.compiles(steps) else _apply, net)
+        kind = torch.device(self.device).type
 
         def forward(x: Tensor) -> Tensor:
             with torch.autocast(kind, torch.bfloat16, enabled=half):
-                output: Tensor = plain(x.contiguous(memory_format=torch.channels_last))
+                output = plain(x.contiguous(memory_format=torch.channels_last))
             return output.float() if half else output
 
         net.forward = forward
-        if self.compiles(steps):
-            net.compile()
         return net
+
+
+def _apply(net: nn.Module, x: Tensor) -> Tensor:
+    """The network's own forward, without the instance's wrapper."""
+    output: Tensor = type(net).forward(net, x)
+    return output
+
+
+@cache
+def _graph() -> Callable[[nn.Module, Tensor], Tensor]:
+    """`_apply` compiled: one graph serves all networks of a class and shape."""
+    return torch.compile(_apply)
 
 
 def choose(

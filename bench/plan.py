@@ -35,9 +35,10 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def label(self) -> str:
         """The preset and every override that changes a number, such as `mini, steps=20`."""
-        changed = [("train", self.train), ("steps", self.steps), ("repeats", self.repeats)]
-        changed += [("seeds", "+".join(map(str, self.seeds)))]
-        return ", ".join([self.preset, *(f"{key}={value}" for key, value in changed if value)])
+        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds}
+        changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
+        changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
+        return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])
 
 
 class Fit(Struct, frozen=True, dict=True, kw_only=True):

@@ -21,7 +21,7 @@ from .datasets.errors import InputError
 from .datasets.images import Picture
 from .datasets.patches import Patches
 from .display import Display, clock
-from .evaluation import Row, evaluate
+from .evaluation import Row, check_sizes, evaluate
 from .health import DivergedError
 from .machine import Machine, environment
 from .plan import Cell, Fit, Plan, Score, Unit
@@ -78,7 +78,7 @@ class Run:
         for _, unit in self.pending():
             if isinstance(unit, Score):
                 for name in (unit.test, *(name for name, _ in unit.before)):
-                    self._pictures(name, unit.fit.channels)
+                    check_sizes(self._pictures(name, unit.fit.channels))
             else:
                 Patches(self._pictures(unit.train, unit.channels), unit.noise, unit.train_noise, unit.crop, unit.seed)
 

@@ -193,11 +193,13 @@ def caption(plan: Plan, found: list[Line]) -> str:
     preset = plan.preset
     images = {line.test: line.images for line in found if line.images}
     sets = ", ".join(f"{test} ({count} noisy images)" for test, count in images.items()) or ", ".join(preset.tests)
+    printed = any(line.published_psnr is not None for line in found)
+    note = " Columns (paper) are the printed numbers, of the paper's own training." if printed else ""
     paper = f"Table {plan.suite.table}" if plan.suite.table else plan.suite.name
     return (
         f"{paper}: {plan.suite.title}. PSNR (dB)/SSIM. Suite {plan.suite.name} v{plan.suite.version}, "
         f"preset [{plan.request.label}]: {preset.steps} steps of {preset.batch} crops of {preset.crop} "
-        f"from {preset.train}, tested on {sets}. Columns (paper) are the printed numbers, of the paper's own training."
+        f"from {preset.train}, tested on {sets}.{note}"
     )
 
 
@@ -224,7 +226,7 @@ def request_of(store: Store, asked: Request, given: bool) -> Request:
     recorded = [record.label["method"] for record in store.find("") if record.label["suite"] == suite.name]
     known = {*registry.methods(), *suite.configurations}
     methods = dict.fromkeys(name for name in (*(row.method for row in suite.rows), *recorded) if name in known)
-    noises = tuple(dict.fromkeys([*suite.noises, *asked.noises]))
+    noises = () if set(asked.noises) <= set(suite.noises) else (*suite.noises, *asked.noises)
     return structs.replace(asked, methods=tuple(methods), noises=noises)
 
 

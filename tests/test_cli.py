@@ -285,7 +285,7 @@ def test_cost_columns(done: Done) -> None:
     asked = (*GAUSS, "--test-sets", f"folder:{done.tests}", "--cost", "--format", "csv", "--store", done.store)
     table = pd.read_csv(io.StringIO(bench("tables", *asked).out), dtype=str).set_index("method")
     column = table["parameters"].str.replace(",", "")
-    assert column["Blind2Unblind (visible)"] == column["Baseline, N2C"] == "1097907"
+    assert column["Blind2Unblind (visible)"] == column["Baseline, N2C"] == "1102371"
     outputs = ("visible", "blind", "weighted")
     assert [table["passes"][f"Blind2Unblind ({output})"] for output in outputs] == ["1", "4", "5"]
     assert table["train s"]["Baseline, N2C"].isdigit()
@@ -295,7 +295,7 @@ def test_cost_columns(done: Done) -> None:
 
 COMMANDS: dict[str, Callable[[Done], tuple[object, ...]]] = {
     "run": lambda done: (*done.command, "--store", done.store),
-    "dry run": lambda done: (*done.command, "--force", "--dry-run", "--store", done.store),
+    "dry run": lambda done: (*done.command, "--dry-run", "--store", done.store / "new"),
     "tables": lambda done: ("tables", "--store", done.store),
     "show": lambda done: ("show", "gauss25", "--store", done.store),
     "methods": lambda done: ("methods",),
@@ -323,7 +323,7 @@ def test_every_format_parses(done: Done, command: str, form: str) -> None:
 
 
 def test_forced_dry_run_lists_every_unit(done: Done) -> None:
-    plan = json.loads(bench(*COMMANDS["dry run"](done), "--format", "json").out)
+    plan = json.loads(bench(*done.command, "--force", "--dry-run", "--store", done.store, "--format", "json").out)
     assert [unit["kind"] for unit in plan].count("fit") == 2
     assert [unit["kind"] for unit in plan].count("score") == 3
 

@@ -175,7 +175,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path, suffix: str, share:
 def test_damaged_bytes_give_an_image_or_an_input_error(tmp_path: Path, suffix: str) -> None:
     """A decoder may raise anything on a damaged header; a user must see the file's name."""
     Pillow.fromarray(noise_image(16, 12, 3)).save(path := tmp_path / f"a.{suffix}")
-    content, draw = path.read_bytes(), random.Random(0)  # noqa: S311 - not a secret
+    content, draw = path.read_bytes(), random.Random(0)
     tail = len(content) - 220  # a TIFF keeps its directory at the end
     for trial in range(300):
         damaged = bytearray(content)
@@ -342,7 +342,7 @@ def test_a_set_chosen_by_its_sides_names_a_file_that_is_no_image(known: Path) ->
 @pytest.mark.parametrize("data", [True, False])
 def test_a_set_that_is_not_there_says_how_to_get_it(known: Path, data: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    with pytest.raises(InputError, match="photos/.*get: 4 images from here"):
+    with pytest.raises(InputError, match=r"photos/.*get: 4 images from here"):
         load("tiny", known / "photos" if data else None, 3)
 
 

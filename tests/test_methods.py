@@ -14,7 +14,7 @@ from bench.datasets.noise import parse
 from bench.datasets.patches import Patches, Views
 from bench.evaluation import denoise
 from bench.machine import Machine
-from bench.methods import registry
+from bench.methods import nbr2nbr, registry
 from bench.methods.b2u import B2U, cell_masks, interpolate
 from bench.methods.base import Batch, Context, Method, Progress, Rng
 from bench.methods.n2c import N2C
@@ -153,6 +153,22 @@ def test_outputs_are_the_declared_ones_at_any_size(
         for image in images.values():
             assert (image.shape, image.dtype) == (noisy.shape, np.float32)
             assert np.isfinite(image).all()
+
+
+@pytest.mark.parametrize("padding", ["next", "square"])
+@pytest.mark.parametrize("shape", [(33, 47, 3), (32, 64, 1), (5, 7, 4)])
+def test_padding_is_cut_off_where_it_was_put(shape: tuple[int, ...], padding: Any, machine: Machine) -> None:
+    """A method that returns its input gives back the image itself, at its own place."""
+
+    class Echo(Method, frozen=True):
+        def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+            height, width = noisy.shape[-2:]
+            assert height % 32 == width % 32 == 0
+            assert padding == "next" or height == width
+            return {"denoised": noisy}
+
+    image = np.random.default_rng(0).random(shape, "float32")
+    np.testing.assert_array_equal(denoise(Echo(), None, image, GAUSS, 25.0, machine, padding, ())["denoised"], image)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -343,19 +359,34 @@ def test_nbr2nbr_is_eq_18_of_the_batch(chunk: int) -> None:
     assert_equal_gradients(gradients(net, parts(net, method, Batch(y), ctx)), expected)
 
 
-def test_nbr2nbr_takes_side_neighbours_of_one_cell() -> None:
-    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    place = torch.stack([rows, columns]).expand(SIZE, 2, 64, 64)
-    g1, g2 = subsample(place, context().rng.integers("neighbour pairs", 8, 32, 32))
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """The pairs that the method itself draws for a batch, [B, H/2, W/2]."""
+    seen: list[Tensor] = []
+
+    def watched(image: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append(pairs)
+        return subsample(image, pairs)
+
+    monkeypatch.setattr(nbr2nbr, "subsample", watched)
+    for _ in NBR2NBR().losses(nn.Identity(), random_batch(), context()):
+        pass
+    assert all(torch.equal(pairs, seen[0]) for pairs in seen)  # f(y) is cut as y is
+    return seen[0]
+
+
+def test_nbr2nbr_takes_side_neighbours_of_one_cell(drawn: Tensor) -> None:
+    place = torch.stack(torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij"))
+    cell = torch.stack(torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij"))
+    g1, g2 = subsample(place.expand(SIZE, 2, 64, 64), drawn)
     assert ((g1 - g2).abs().sum(1) == 1).all()
-    assert (g1 // 2 == g2 // 2).all()
-    assert (g1[0] // 2 == torch.stack(torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij"))).all()
+    assert (g1 // 2 == cell).all()
+    assert (g2 // 2 == cell).all()
 
 
-def test_nbr2nbr_takes_all_eight_pairs_equally_often() -> None:
-    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    place = (2 * (rows % 2) + columns % 2).expand(SIZE, 1, 64, 64)
-    g1, g2 = subsample(place, context().rng.integers("neighbour pairs", 8, 32, 32))
+def test_nbr2nbr_takes_all_eight_pairs_equally_often(drawn: Tensor) -> None:
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    g1, g2 = subsample((2 * (rows % 2) + columns % 2).expand(SIZE, 1, 64, 64), drawn)
     pairs, counts = torch.unique(4 * g1 + g2, return_counts=True)
     expected = SIZE * 32 * 32 / 8
     assert len(pairs) == 8

@@ -39,7 +39,7 @@ def test_one_noise_has_one_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gauss0", "gauss50_5", "gauss-5", "gauss", "gauss5_50_60", "", "none25", "gauss1e2"])
 def test_other_names_are_errors_that_list_examples(name: str) -> None:
-    with pytest.raises(InputError, match="Allowed: .*poisson5_50"):
+    with pytest.raises(InputError, match=r"Allowed: .*poisson5_50"):
         parse(name)
 
 
@@ -188,7 +188,7 @@ def noisy_pixels(patches: Patches, gray: list[Picture], epochs: int) -> list[dic
     """For every epoch, (image, value of the clean pixel) -> its noisy value."""
     found = []
     for epoch in range(epochs):
-        seen = {}
+        seen: dict[tuple[int, int], float] = {}
         for number in range(3 * epoch, 3 * epoch + 3):
             view = patches.sample(number, 1)
             assert view.clean is not None

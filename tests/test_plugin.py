@@ -22,6 +22,7 @@ class Small(Method, frozen=True):
         assert batch.target is None and batch.level is None and ctx.family is None
         yield ((net(batch.noisy) - batch.noisy.mean()) ** 2).mean()
 """
+OTHER = HEAD + '\n@register("other")\nclass Other(Small, frozen=True):\n    "One that works."\n'
 MINE = HEAD + '\n@register("mine")\nclass Mine(Small, frozen=True):\n    "A network of one layer."\n'
 LOSSES = "    def losses(self, net, batch, ctx):\n"
 DENOISE = "    def denoise(self, net, noisy, ctx):\n"
@@ -172,7 +173,8 @@ def test_what_is_no_python_file_is_refused(name: str, tmp_path: Path) -> None:
 def test_a_failing_cell_says_why_and_the_others_go_on(
     body: str, state: str, says: str, argv: tuple[object, ...], tmp_path: Path
 ) -> None:
-    result = bench("run", "--methods", "mine,n2c", "--plugin", plugin(tmp_path, MINE + body), *argv)
+    files = ("--plugin", plugin(tmp_path, OTHER, "other.py"), "--plugin", plugin(tmp_path, MINE + body))
+    result = bench("run", "--methods", "mine,other", *files, *argv)
     assert result.code == 1, result.err
     assert f": {state}: " in result.err
     assert says in next(row for row in result.err.splitlines() if f": {state}: " in row)
@@ -180,7 +182,7 @@ def test_a_failing_cell_says_why_and_the_others_go_on(
     records = [json.loads(path.read_bytes()) for path in (tmp_path / "store").glob("*/*.json")]
     mine = [one for one in records if one["label"]["method"] == "mine"]
     assert state in {one["state"] for one in mine}
-    assert {one["state"] for one in records if one["label"]["method"] == "n2c"} == {"done"}
+    assert {one["state"] for one in records if one["label"]["method"] == "other"} == {"done"}
     assert f"1 {state}" in result.err
     shown = next(row for row in result.out.splitlines() if " mine " in row)
     assert state in shown

@@ -22,7 +22,8 @@ log = Path(os.environ["COUNTED_LOG"])
 if "COUNTED_MEET" in os.environ:  # wait until both processes are here
     meet = Path(os.environ["COUNTED_MEET"])
     (meet / str(os.getpid())).touch()
-    while len(list(meet.iterdir())) < 2:
+    latest = time.monotonic() + 60.0
+    while len(list(meet.iterdir())) < 2 and time.monotonic() < latest:
         time.sleep(0.01)
 
 def note(text):
@@ -118,7 +119,11 @@ def test_two_runs_on_one_store_share_the_work(place: Place, tmp_path: Path) -> N
     (tmp_path / "meet").mkdir()
     argv = (*place.command, "--seeds", "0,1,2,3", "--store", place.store)
     both = [start(*argv, COUNTED_LOG=place.log, COUNTED_MEET=tmp_path / "meet", COUNTED_SLEEP=0.05) for _ in range(2)]
-    one, two = (finish(process) for process in both)
+    try:
+        one, two = (finish(process) for process in both)
+    finally:
+        for process in both:
+            process.kill()
     assert (one.code, two.code) == (0, 0), one.err + two.err
     assert Counter(place.done()) == Counter([f"{s} {i}" for s in range(4) for i in range(6)] + ["score"] * 4)
     assert one.out == two.out
