@@ -1,5 +1,6 @@
 """Scores of a denoiser on a test set: repeats, padding, quantisation, PSNR and SSIM of every image."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -28,7 +29,7 @@ class Row(Struct, frozen=True):
     repeat: int
     level: float
     output: str
-    psnr: float
+    psnr: float | None  # dB; None, as JSON has no infinity, where the output equals the clean image
     ssim: float
 
 
@@ -49,8 +50,9 @@ def evaluate(
             raise Stopped
         images = denoise(method, net, noisy, work.fit.noise, level, machine, work.padding, (picture.digest, repeat))
         for output in method.outputs:
-            quality = compare(images[output.name], picture.pixels, work.scoring)
-            rows.append(Row(picture.name, repeat, level, output.name, *quality))
+            decibels, similarity = compare(images[output.name], picture.pixels, work.scoring)
+            finite = None if decibels == math.inf else decibels
+            rows.append(Row(picture.name, repeat, level, output.name, finite, similarity))
         report(done + 1, total)
     return rows
 
@@ -131,6 +133,11 @@ def check_sizes(pictures: list[Picture]) -> None:
         height, width = picture.pixels.shape[:2]
         if min(height, width) < 11:
             raise InputError(f"{picture.path}: {width}x{height} is too small to be scored (SSIM's window is 11x11)")
+
+
+def infinite(decibels: float | None) -> float:
+    """A recorded PSNR as a number."""
+    return math.inf if decibels is None else decibels
 
 
 def unit(pixels: Pixels) -> Image:

@@ -32,6 +32,11 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
     quantise: Literal["uint8", "float"] = "uint8"
     data_range: float = 255.0
 
+    def __post_init__(self) -> None:
+        """InputError for a pair of units that do not fit."""
+        if self.quantise == "uint8" and self.data_range != 255.0:
+            raise InputError(f"scoring: data_range {self.data_range:g} with quantise uint8; allowed: 255")
+
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
     """A line of the table."""

@@ -1,6 +1,7 @@
 """Carries out a plan: each unit claimed, executed, recorded; a failed one does not stop the others."""
 
 import hashlib
+import math
 import signal
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from .datasets.errors import InputError
 from .datasets.images import Picture
 from .datasets.patches import Patches
 from .display import Display, clock
-from .evaluation import Row, check_sizes, evaluate
+from .evaluation import Row, check_sizes, evaluate, infinite
 from .health import DivergedError
 from .machine import Machine, environment
 from .plan import Cell, Fit, Plan, Score, Unit
@@ -163,11 +164,11 @@ class Run:
         )
         record = self._record(cell, unit)
         record.result = {"outputs": summary(rows), "seconds": round(time.monotonic() - began, 1)}
-        if any(row.psnr != row.psnr for row in rows):
+        if any(math.isnan(row.ssim) for row in rows):
             raise DivergedError("an output has values that are not finite")
         self.store.write(unit, record, rows)
         best = record.result["outputs"][unit.fit.method.headline().name]
-        return f"{best['psnr']:.2f} dB / {best['ssim']:.3f}"
+        return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
 
     def _net(self, fit: Fit) -> nn.Module | None:
         if fit.method.fits == "never":
@@ -255,13 +256,14 @@ class Run:
                 signal.signal(number, handler)
 
 
-def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
+def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
     """Means of the per-image scores of each output (not the PSNR of a mean error)."""
-    result: dict[str, dict[str, float]] = {}
+    result: dict[str, dict[str, float | None]] = {}
     for output in dict.fromkeys(row.output for row in rows):
         mine = [row for row in rows if row.output == output]
+        decibels = sum(infinite(row.psnr) for row in mine) / len(mine)
         result[output] = {
-            "psnr": sum(row.psnr for row in mine) / len(mine),
+            "psnr": None if decibels == math.inf else decibels,
             "ssim": sum(row.ssim for row in mine) / len(mine),
             "images": len(mine),
         }

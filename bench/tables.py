@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from tabulate import tabulate
 
 from .datasets.errors import InputError, unknown
+from .evaluation import infinite
 from .methods import registry
 from .plan import Cell, Plan, Request, Score, make
 from .protocol import Row, load, suites
@@ -145,7 +146,7 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
     if values is None:
         raise InputError(f"record {record.key} has no output {output!r}; it has {', '.join(record.result['outputs'])}")
     line.images = values["images"]
-    return "done", (values["psnr"], values["ssim"])
+    return "done", (infinite(values["psnr"]), values["ssim"])
 
 
 def _has_record(plan: Plan, store: Store, name: str) -> bool:

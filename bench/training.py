@@ -191,12 +191,14 @@ def fit(
                 message = warning
         if probing or step % stride == 0:
             report(Report(step + 1, work.steps, float(loss), quality, message))
-        now = time.monotonic()
-        if checkpoint is not None and (stop() or now - saved > every_seconds) and step + 1 < work.steps:
+        if step + 1 == work.steps:
+            break  # trained: a late signal must not throw it away
+        now, stopping = time.monotonic(), stop()
+        if checkpoint is not None and (stopping or now - saved > every_seconds):
             state.seconds += now - began
             began = saved = now
             state.save(checkpoint)
-        if stop():
+        if stopping:
             raise Stopped
     seconds = state.seconds + time.monotonic() - began
     parameters = sum(parameter.numel() for parameter in trainer.net.parameters())

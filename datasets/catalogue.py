@@ -10,10 +10,9 @@ from importlib import resources
 from pathlib import Path
 
 import msgspec
-from PIL import Image as Pillow
 
 from .errors import InputError, unknown
-from .images import Picture, digest, listing, read
+from .images import Picture, digest, listing, read, size
 
 
 class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,9 +166,8 @@ def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> li
     low, high = image_set.sides or (0, 0)
     pictures = []
     for stem, path in listing(folder).items():
-        with Pillow.open(path) as image:  # the header only
-            if low <= min(image.size) and max(image.size) <= high:
-                pictures.append(Picture(stem, path, channels, keep=False))
+        if low <= min(size(path)) and max(size(path)) <= high:
+            pictures.append(Picture(stem, path, channels, keep=False))
     if len(pictures) != image_set.count:
         raise InputError(
             f"the set {name!r}: {len(pictures)} images in {folder} have sides in {low}..{high}, expected "

@@ -1,6 +1,8 @@
 """Reading 8-bit images exactly as stored, or refusing them by name."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -8,44 +10,59 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL.ImageFile import ImageFile
 
 from .errors import InputError
 
 Pixels = NDArray[np.uint8]  # [H, W, C]
+ALLOWED = "allowed: 8-bit gray or RGB (convert it, for instance to PNG, first)"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
 def read(path: Path) -> Pixels:
-    """The stored 8-bit pixels [H, W, 1 or 3]; palettes are expanded, InputError for what is not 8-bit gray or RGB."""
+    """The stored pixels [H, W, 1 or 3], palettes expanded; InputError for what is not 8-bit gray or RGB."""
+    with _opened(path) as image:
+        if any(";16" in str(tile) for tile in image.tile):  # Pillow would cut colour to 8 bits
+            raise InputError(f"{path}: 16-bit pixels; {ALLOWED}")
+        image.load()
+        return _plain(image, path)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(width, height) from the file's header alone."""
+    with _opened(path) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile]:
     try:
         with Pillow.open(path) as image:
-            image.load()
-            return _plain(image, path)
+            yield image
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Pillow.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise anything when a file is damaged
         what = "an empty file" if path.is_file() and path.stat().st_size == 0 else f"not a readable image ({error})"
         raise InputError(f"{path}: {what}") from None
 
 
 def _plain(image: Pillow.Image, path: Path) -> Pixels:
-    if getattr(image, "n_frames", 1) > 1:
-        raise InputError(f"{path}: {image.n_frames} frames in one file; expected a single image")  # type: ignore[attr-defined]
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise InputError(f"{path}: {frames} frames in one file; expected a single image")
+    if "transparency" in image.info:
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    elif image.mode in ("P", "1"):
+        image = image.convert("RGB" if image.mode == "P" else "L")
     if image.mode in ("LA", "RGBA"):
         if np.asarray(image)[..., -1].min() < 255:
             raise InputError(f"{path}: has transparent pixels; flatten it onto a background first")
         image = image.convert(image.mode[:-1])
     if image.mode not in ("L", "RGB"):
-        kind = {"I;16": "16-bit", "I;16B": "16-bit", "I": "16- or 32-bit", "F": "floating point"}.get(
-            image.mode, image.mode
-        )
-        raise InputError(f"{path}: {kind} pixels; allowed: 8-bit gray or RGB (convert it, for instance to PNG, first)")
+        kind = {"I": "16- or 32-bit", "F": "floating point"}.get(image.mode, image.mode)
+        raise InputError(f"{path}: {kind} pixels; {ALLOWED}")
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

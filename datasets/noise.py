@@ -43,7 +43,7 @@ class Noise(Struct, frozen=True):
         """The name that suites and the command line use, such as gauss5_50."""
         if self.family == "none":
             return "none"
-        return f"{self.family}{self.low:g}" + ("" if self.fixed else f"_{self.high:g}")
+        return f"{self.family}{self.low:.12g}" + ("" if self.fixed else f"_{self.high:.12g}")
 
     @property
     def fixed(self) -> bool:
@@ -74,7 +74,8 @@ class Noise(Struct, frozen=True):
 
 
 NONE = Noise("none", 0.0, 0.0)  # the images are noisy as they are
-_NAME = re.compile(r"(gauss|poisson)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?")
+_NUMBER = r"(\d{1,6}(?:\.\d{1,6})?)"  # no more digits than a name keeps
+_NAME = re.compile(rf"(gauss|poisson){_NUMBER}(?:_{_NUMBER})?", re.ASCII)
 _EXAMPLES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50", "none")
 
 

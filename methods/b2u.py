@@ -36,7 +36,8 @@ class B2U(Method, frozen=True):
     card = Card(
         paper="Wang et al., Blind2Unblind, CVPR 2022",
         equations="Eq. 6, 9, 12",
-        deviations="s = 4 as in the released code (the paper says 2); short presets use s = 2",
+        deviations="s = 4 as in the released code (the paper says 2), short presets 2; with s = 4 the reflect padding "
+        "mirrors some masked pixels into sight at the border, as in the released evaluation",
     )
     outputs = (Output("visible"), Output("blind", blind=True, headline=False), Output("weighted", headline=False))
     eta: float = 1.0

@@ -25,8 +25,8 @@ def register(name: str | type[Method]) -> type[Method] | Callable[[type[Method]]
     return _add(name.__name__.lower(), name)
 
 
-def _add(name: str, method: type[Method]) -> type[Method]:
-    if not issubclass(method, Method):
+def _add(name: str, method: object) -> type[Method]:
+    if not (isinstance(method, type) and issubclass(method, Method)):
         raise InputError(f"{name}: {method!r} is not a subclass of bench.Method")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"method name {name!r}: letters, digits, - and _ only")

@@ -128,7 +128,7 @@ def rows(store: Path, title: str) -> bytes:
 def weights(store: Path, title: str) -> dict[str, NDArray[Any]]:
     """The trained weights of a cell."""
     tensors, _ = read_tensors(store / "fits" / f"{record(store, 'fit', title)['key']}.safetensors")
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    return {name: tensor.numpy().copy() for name, tensor in tensors.items()}  # the file is memory-mapped
 
 
 def same(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> bool:

@@ -19,11 +19,6 @@ from bench.datasets.errors import InputError
 from bench.datasets.images import Picture, digest, listing, read
 
 
-def bug(reason: str) -> pytest.MarkDecorator:
-    """A fault of ours that is known and not mended yet; the mark fails once it is."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def noise_image(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -96,7 +91,6 @@ def test_one_pixel_of_real_alpha_is_refused(tmp_path: Path, colours: int) -> Non
         read(path)
 
 
-@bug("read() looks at the transparency of palettes only")
 @pytest.mark.parametrize("colours", [1, 3])
 def test_a_transparent_colour_without_a_palette_is_refused(tmp_path: Path, colours: int) -> None:
     stored = noise_image(9, 8, colours).squeeze()
@@ -143,12 +137,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
 ]
 
 
-SHORTENED = {"rgb16.png": [bug("Pillow drops the low byte of 16-bit colour without a word")]}
-
-
-@pytest.mark.parametrize(
-    ("name", "save", "reason"), [pytest.param(*row, id=row[0], marks=SHORTENED.get(row[0], [])) for row in REFUSED]
-)
+@pytest.mark.parametrize(("name", "save", "reason"), [pytest.param(*row, id=row[0]) for row in REFUSED])
 def test_what_is_not_8_bit_gray_or_rgb_is_refused_by_name(
     tmp_path: Path, name: str, save: Callable[[Path], object], reason: str
 ) -> None:
@@ -169,9 +158,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path, suffix: str, share:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "suffix", ["png", "jpg", "bmp", pytest.param("tif", marks=bug("Pillow raises TypeError: Missing dimensions"))]
-)
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
 def test_damaged_bytes_give_an_image_or_an_input_error(tmp_path: Path, suffix: str) -> None:
     """A decoder may raise anything on a damaged header; a user must see the file's name."""
     Pillow.fromarray(noise_image(16, 12, 3)).save(path := tmp_path / f"a.{suffix}")
@@ -332,7 +319,6 @@ def test_a_set_chosen_by_its_sides_is_counted(known: Path) -> None:
         load("sized", known, 3)
 
 
-@bug("the header is read outside read(): Pillow's own error, a traceback for the user")
 def test_a_set_chosen_by_its_sides_names_a_file_that_is_no_image(known: Path) -> None:
     (known / "photos" / "coffee.png").write_text("not an image")
     with pytest.raises(InputError, match=r"coffee\.png"):

@@ -242,6 +242,15 @@ def test_another_machine_or_precision_finds_the_same_records(
     assert carried_out(made, tmp_path / "s", monkeypatch, Machine("cpu", "bf16", 2)) == first
 
 
+def test_a_perfect_output_has_a_score_that_can_be_read(
+    tiny: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise below half a gray value is rounded away: the noisy image scores as the clean one."""
+    made = tiny(methods=(), noises=("gauss0.05",))
+    carried_out(made, tmp_path / "s", monkeypatch)
+    assert len(Store(tmp_path / "s").rows(made.cells[0].scores[0])) == 3
+
+
 # ---- the one-way street
 
 

@@ -137,9 +137,6 @@ def test_a_checkpoint_of_other_work_or_another_machine_is_left_alone(
     assert continued(unit, pictures, machines[other], tmp_path / "c")[1][0] == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a signal in the last step throws the training away unless a checkpoint lies there"
-)
 def test_a_signal_in_the_last_step_loses_nothing(
     work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
 ) -> None:
