@@ -52,8 +52,8 @@ def run(
     with Display(quiet) as display:
         for note in notes:
             display.note(note)
-        work = Run(make(request), Store(_path(store)), machine, None if data is None else Path(data), display)
-        return work.carry_out(force)
+        work = Run(make(request), Store(_path(store)), machine, None if data is None else Path(data), display, force)
+        return work.carry_out()
 
 
 def tables(

@@ -17,7 +17,7 @@ from .display import Display, clock
 from .methods import registry
 from .runner import Outcome, Run
 from .store import Store, default
-from .tables import caption, frame, lines, render, request_of, rounded, suite_of
+from .tables import build, caption, frame, plain, render, suite_of
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -115,7 +115,7 @@ def _request(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--suite", default="", metavar="NAME", help="synthetic (default), or FILE.toml")
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
     sub.add_argument("--noise", type=_names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
-    sub.add_argument("--train", default="", metavar="SET", help="another training set, or folder:PATH")
+    sub.add_argument("--train", type=_absolute, default="", metavar="SET", help="another training set, or folder:PATH")
     sub.add_argument("--test-sets", type=_names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
     sub.add_argument("--seeds", type=_integers, default=(), metavar="0,1,2")
     sub.add_argument("--steps", type=_positive, default=0, metavar="N")
@@ -158,14 +158,14 @@ def _run(options: argparse.Namespace) -> int:
     with Display() as display:
         for note in notes:
             display.note(note)
-        work = Run(planned, store, chosen, options.data, display)
+        work = Run(planned, store, chosen, options.data, display, options.force)
         if options.dry_run:
             return _dry_run(work, options.format)
-        outcome = work.carry_out(options.force)
+        outcome = work.carry_out()
     for cell in planned.cells:
         if cell.reason:
             print(f"{cell.name} {cell.noise.name}: {cell.reason}", file=sys.stderr)
-    _print_table(store, request, request_of(store, request, True), options)
+    _print_table(store, request, True, options)
     print(_summary(outcome, store), file=sys.stderr)
     return outcome.code
 
@@ -188,21 +188,14 @@ def _tables(options: argparse.Namespace) -> int:
     if options.table is not None:
         options.suite = options.suite or suite_of(options.table)
     request = _asked(options)
-    given = any(
-        (options.preset, options.noise, options.train, options.test_sets, options.seeds, options.steps, options.repeats)
-    )
-    store = Store(options.store or default())
-    _print_table(store, request, request_of(store, request, given), options)
+    _print_table(Store(options.store or default()), request, bool(options.preset), options)
     return 0
 
 
-def _print_table(store: Store, asked: plan.Request, shown: plan.Request, options: argparse.Namespace) -> None:
-    if asked.noises:
-        shown = msgspec.structs.replace(shown, noises=asked.noises)
-    planned = plan.make(shown)
-    found = lines(planned, store)
+def _print_table(store: Store, asked: plan.Request, preset: bool, options: argparse.Namespace) -> None:
+    planned, found = build(store, asked, preset)
     if options.format == "json":
-        print(msgspec.json.format(msgspec.json.encode(rounded(found))).decode())
+        print(msgspec.json.format(msgspec.json.encode(plain(found))).decode())
         return
     if options.format != "csv":
         print(caption(planned, found) + "\n")
@@ -237,16 +230,11 @@ def _show(options: argparse.Namespace) -> int:
     records = store.find(options.cell)
     if not records:
         raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")
-    if len(records) > 1 and options.format == "terminal":
-        rows = [
-            {"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]}
-            for r in records
-        ]
-        print(render(pd.DataFrame(rows), options.format))
-        return 0
-    if options.format in ("terminal", "json"):
-        content = records if options.format == "json" else records[0]
-        print(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
+    shortest = min(records, key=lambda record: len(record.title))
+    if all(record.title.startswith(shortest.title) for record in records):
+        records = [shortest]  # a fit and its scores: the fit
+    if options.format == "json" or (options.format == "terminal" and len(records) == 1):
+        print(msgspec.json.format(msgspec.json.encode(records if options.format == "json" else records[0])).decode())
         return 0
     rows = [
         {"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records
@@ -284,20 +272,25 @@ def _summary(outcome: Outcome, store: Store) -> str:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(_absolute(name.strip()) for name in text.split(",") if name.strip())
     if not names:
         raise argparse.ArgumentTypeError("expected a comma list of names")
     return names
 
 
+def _absolute(name: str) -> str:
+    """An image set's name; the path of a folder means the same from everywhere."""
+    prefix, colon, path = name.partition("folder:")
+    return f"{colon}{Path(path).expanduser().resolve()}" if colon and not prefix else name
+
+
 def _integers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of whole numbers") from None
+    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of whole numbers")
+    return tuple(int(part) for part in text.split(","))
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch(r"[0-9]+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

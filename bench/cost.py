@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from .datasets.catalogue import entry, references
+from .datasets.catalogue import entry, load, references
 from .datasets.noise import Noise
 from .evaluation import compare, denoise
 from .machine import Machine
@@ -19,10 +19,13 @@ SIDE = 256  # of the image whose inference is timed
 
 
 def seconds(unit: Unit, machine: Machine) -> float:
-    """What a fit or a score will take, roughly."""
-    if isinstance(unit, Fit):
-        return unit.steps * _step(unit.method, unit.noise, unit.channels, unit.crop, unit.batch, machine)
-    return _pixels(unit) * _per_pixel(unit.fit.method, unit.fit.noise, unit.fit.channels, machine)
+    """What a fit or a score will take, roughly; 0 where the method's code raises (its cell will say so)."""
+    try:
+        if isinstance(unit, Fit):
+            return unit.steps * _step(unit.method, unit.noise, unit.channels, unit.crop, unit.batch, machine)
+        return _pixels(unit) * _per_pixel(unit.fit.method, unit.fit.noise, unit.fit.channels, machine)
+    except Exception:  # an estimate must not stop a run
+        return 0.0
 
 
 @cache
@@ -59,6 +62,7 @@ def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) ->
 
 def _pixels(unit: Score) -> int:
     if unit.test.startswith("folder:"):
-        return 0
+        pictures = load(unit.test, None, unit.fit.channels)
+        return unit.repeats * sum(picture.pixels.shape[0] * picture.pixels.shape[1] for picture in pictures)
     rows = references(unit.test)
     return unit.repeats * (sum(row.height * row.width for row in rows) or entry(unit.test).count * SIDE**2)

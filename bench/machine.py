@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -36,7 +37,9 @@ class Machine(Struct, frozen=True):
         return max(1, pixels // (height * width))
 
     def compiles(self, steps: int) -> bool:
-        """Whether a training of `steps` compiles its network."""
+        """Whether a training of `steps` compiles its network; inference (0 steps, many shapes) does not."""
+        if steps == 0:
+            return False
         if self.compile is None:
             return self.device.startswith("cuda") and steps >= COMPILE_STEPS and shutil.which("cc") is not None
         return self.compile
@@ -76,10 +79,10 @@ def choose(
     notes: list[str] = []
     cuda = torch.cuda.is_available()
     device = ("cuda" if cuda else "cpu") if device == "auto" else device
-    if device.startswith("cuda") and not cuda:
-        raise InputError(f"--device {device}: no CUDA device here; allowed: cpu")
-    if not device.startswith(("cpu", "cuda")):
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise InputError(f"--device {device!r}; allowed: auto, cpu, cuda, cuda:N")
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {device}: no such CUDA device here; allowed: cpu" + ", cuda" * cuda)
     if threads < 0:
         raise InputError(f"--threads {threads}: must be positive")
     if threads:
@@ -126,6 +129,7 @@ def environment(machine: Machine | None = None) -> dict[str, Any]:
     return facts
 
 
+@cache
 def commit() -> str:
     """The checkout's commit, marked if the tree has changes; `release` outside a checkout."""
     root = Path(__file__).resolve().parent.parent

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def label(self) -> str:
-        """The preset and every override that changes a number, such as `mini, steps=20`."""
+        """The preset and every override, such as `mini, steps=20`."""
         lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds}
         changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
         changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
@@ -67,6 +68,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             "revision": [registered.revision, LOOP_REVISION],
             "noise": self.noise.name,
         }
+        if source := registry.plugin_source(registered):
+            known["source"] = source  # a plug-in's author may forget to raise the revision
         if self.method.fits == "never":
             return known
         return known | {
@@ -165,7 +168,7 @@ def make(request: Request) -> Plan:
     """The plan of a request; InputError for any name or value that does not fit."""
     suite = protocol.load(request.suite)
     preset = _overridden(protocol.preset(suite, request.preset), request)
-    noises = [parse(name) for name in request.noises or suite.noises]
+    noises = list(dict.fromkeys(parse(name) for name in request.noises or suite.noises))
     names = list(dict.fromkeys(("noisy", *request.methods)))
     cells = [
         _cell(suite, preset, name, noise, seed)
@@ -191,8 +194,8 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     if request.steps < 0 or request.repeats < 0:
         raise InputError("--steps and --repeats must be positive")
     for name in ("train", "tests", "seeds", "steps"):
-        if getattr(request, name):
-            changes[name] = getattr(request, name)
+        if value := getattr(request, name):
+            changes[name] = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
     for name in (changes.get("train", preset.train), *changes.get("tests", preset.tests)):
         if not name.startswith("folder:"):
             entry(name)
@@ -213,14 +216,15 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configurat
 def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> Cell:
     method_class, configuration = _resolve(suite, name)
     fields: dict[str, Any] = {}
-    override = suite.overrides.get(noise.name, {})
-    for source in (preset.fields, override):
+    overrides = [value for pattern, value in suite.overrides.items() if fnmatchcase(noise.name, pattern)]
+    for source in (preset.fields, *overrides):
         fields |= source.get(configuration.method, {})
     fields |= configuration.fields
     try:
         method = msgspec.convert(fields, method_class)
     except msgspec.ValidationError as error:
-        raise InputError(f"suite {suite.name!r}, method {name!r}: {error}") from None
+        near = protocol.nearest_key(str(error), method_class.__struct_fields__)
+        raise InputError(f"suite {suite.name!r}, method {name!r}: {error}{near}") from None
     fit = Fit(
         name=name,
         method=method,
@@ -241,10 +245,12 @@ def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> C
 
 
 def _impossible(method: Method, noise: Noise) -> str:
+    if noise.family != "none":
+        return ""
+    if method.fits == "never":
+        return "not possible: without clean images there is nothing to score"
     needs = {"clean": "clean images", "pair": "two captures of each scene"}.get(method.supervision)
-    if noise.family == "none" and needs:
-        return f"not possible: needs {needs}, and the training set has single noisy images only"
-    return ""
+    return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""
 
 
 def _scores(fit: Fit, preset: Preset) -> tuple[Score, ...]:

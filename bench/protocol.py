@@ -1,6 +1,8 @@
 """The protocol as typed data: suites, presets, recipes, rows. Unknown keys and names are errors."""
 
 import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,6 +14,7 @@ from msgspec import Struct
 from .datasets.catalogue import catalogue
 from .datasets.errors import InputError, unknown
 from .datasets.noise import parse
+from .methods import registry
 
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,7 +89,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     noises: tuple[str, ...]
     rows: tuple[Row, ...] = ()
     configurations: dict[str, Configuration] = {}
-    overrides: dict[str, dict[str, dict[str, Any]]] = {}  # noise -> method -> fields
+    overrides: dict[str, dict[str, dict[str, Any]]] = {}  # noise, or pattern of noises -> method -> fields
     recipes: dict[str, Recipe]
     presets: dict[str, Preset]
 
@@ -114,21 +117,52 @@ def decode(text: bytes, source: str) -> Suite:
     try:
         suite = msgspec.toml.decode(text, type=Suite)
     except msgspec.ValidationError as error:
-        raise InputError(f"{source}: {error}{_nearest_key(str(error))}") from None
+        raise InputError(f"{source}: {error}{nearest_key(str(error), _fields_at(str(error)))}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: not a TOML file: {error}") from None
-    for noise in suite.noises:
-        parse(noise)
-    used = [preset.recipe for preset in suite.presets.values()]
-    used += [configuration.recipe for configuration in suite.configurations.values() if configuration.recipe]
-    for recipe in used:
-        if recipe not in suite.recipes:
-            raise unknown(f"recipe in {source}", recipe, suite.recipes)
-    for preset in suite.presets.values():
-        for image_set in (preset.train, *preset.tests):
-            if not image_set.startswith("folder:") and image_set not in catalogue():
-                raise unknown(f"image set in {source}", image_set, catalogue())
+    _check_names(suite, source)
     return suite
+
+
+def _check_names(suite: Suite, source: str) -> None:
+    """Every name in a suite means something: a typo must not run another protocol."""
+    listed = {row.method for row in suite.rows} | {*registry.methods(), *suite.configurations}
+    if suite.channels < 1:
+        raise InputError(f"{source}: channels = {suite.channels}; allowed: 1 and more")
+    for noise in suite.noises:
+        try:
+            parse(noise)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+    for pattern in suite.overrides:
+        if not any(fnmatchcase(noise, pattern) for noise in suite.noises):
+            raise unknown(f"noise in overrides in {source}", pattern, suite.noises)
+    for configuration in suite.configurations.values():
+        _known("method", configuration.method, listed, source)
+        if configuration.recipe:
+            _known("recipe", configuration.recipe, suite.recipes, source)
+    fields = [name for override in suite.overrides.values() for name in override]
+    for preset in suite.presets.values():
+        _known("recipe", preset.recipe, suite.recipes, source)
+        for image_set in (preset.train, *preset.tests):
+            if not image_set.startswith("folder:"):
+                _known("image set", image_set, catalogue(), source)
+        for image_set in preset.repeats:
+            _known("test set in repeats", image_set, preset.tests, source)
+        fields += preset.fields
+        sizes = {"crop": preset.crop, "batch": preset.batch, "steps": preset.steps, "epochs": preset.epochs}
+        for name, value in (sizes | preset.repeats).items():
+            if value < 1:
+                raise InputError(f"{source}: {name} = {value}; allowed: 1 and more")
+        if preset.crop % 32:
+            raise InputError(f"{source}: crop = {preset.crop}; allowed: multiples of 32, for the U-Net's five poolings")
+    for name in fields:
+        _known("method", name, listed, source)
+
+
+def _known(what: str, name: str, allowed: Iterable[str], source: str) -> None:
+    if name not in allowed:
+        raise unknown(f"{what} in {source}", name, allowed)
 
 
 def preset(suite: Suite, name: str) -> Preset:
@@ -142,14 +176,16 @@ def _folder() -> Any:
     return resources.files(__package__) / "suites"
 
 
-def _nearest_key(message: str) -> str:
-    """msgspec names the unknown key and where it is; add what is allowed there."""
-    match = re.search(r"unknown field `(.+?)`(?: - at `\$(.*)`)?", message)
-    if match is None:
-        return ""
-    where = match[2] or ""
-    kinds: list[tuple[str, type[Struct]]] = [
-        ("scoring", Scoring), ("presets", Preset), ("recipes", Recipe), ("rows", Row), ("configurations", Configuration)
-    ]  # fmt: skip
-    kind = next((kind for key, kind in kinds if key in where), Suite)
-    return f". {unknown('key', match[1], kind.__struct_fields__)}"
+def nearest_key(message: str, allowed: Iterable[str]) -> str:
+    """What to add to msgspec's message about an unknown key: the nearest one, and what is allowed."""
+    match = re.search(r"unknown field `(.+?)`", message)
+    return f". {unknown('key', match[1], allowed)}" if match else ""
+
+
+def _fields_at(message: str) -> tuple[str, ...]:
+    """The keys that are allowed at the place that msgspec's message names."""
+    kinds: dict[str, type[Struct]] = {
+        "scoring": Scoring, "presets": Preset, "recipes": Recipe, "rows": Row, "configurations": Configuration
+    }  # fmt: skip
+    where = message.partition(" - at ")[2]
+    return next((kind for key, kind in kinds.items() if key in where), Suite).__struct_fields__

@@ -1,7 +1,5 @@
-"""Carries out a plan: each unit claimed, executed, recorded; a failed one does not stop the others."""
+"""Carries out a plan: claims each unit, has it executed, goes on after a failed one."""
 
-import hashlib
-import math
 import signal
 import time
 from collections import Counter
@@ -11,22 +9,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import msgspec
 from msgspec import Struct
-from safetensors import SafetensorError
-from torch import nn
 
-from . import cost, training
-from .datasets import catalogue
-from .datasets.errors import InputError
-from .datasets.images import Picture
+from . import cost
 from .datasets.patches import Patches
-from .display import Display, clock
-from .evaluation import Row, check_sizes, evaluate, infinite
-from .health import DivergedError
-from .machine import Machine, environment
+from .display import Display
+from .evaluation import check_sizes
+from .execution import Sets, Watch, describe, execute
+from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
-from .store import Record, Store, kind
+from .store import Store
+from .training import Stopped
 
 
 class Outcome(Struct):
@@ -46,26 +39,38 @@ class Outcome(Struct):
 class Run:
     """One plan on one store and machine."""
 
-    def __init__(self, plan: Plan, store: Store, machine: Machine, data: Path | None, display: Display) -> None:
-        self.plan, self.store, self.machine, self.data, self.display = plan, store, machine, data, display
+    def __init__(
+        self, plan: Plan, store: Store, machine: Machine, data: Path | None, display: Display, force: bool = False
+    ) -> None:
+        self.plan, self.store, self.machine, self.display = plan, store, machine, display
+        self.sets = Sets(data)
         self.signal = 0
-        self._sets: dict[tuple[str, int], list[Picture]] = {}
-        self._forced: set[str] = set()
-        self._tried: set[str] = set()
+        self._forced = self._keys() if force else set()  # keys to compute again
+        self._tried: set[str] = set()  # keys that this run has executed
+
+    def carry_out(self) -> Outcome:
+        """Executes what is to do; waits for units that another run has claimed."""
+        self.store.open()
+        pending = self.pending()
+        self._check(pending)
+        costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
+        total = len(self._keys())
+        self.display.plan(total, total - len(pending), sum(costs.values()))
+        self.store.remember(self.plan)
+        with self._signals():
+            while not self.signal and (pending := self.pending()):
+                if not self._pass(pending, costs):
+                    time.sleep(1.0)  # another run works on these
+        return Outcome(self._states(), self.signal)
 
     def pending(self) -> list[tuple[Cell, Unit]]:
         """The units still to do, fits before their scores; scores of a failed fit are not."""
-        found: list[tuple[Cell, Unit]] = []
-        seen = set(self._tried)
+        found: dict[str, tuple[Cell, Unit]] = {}
         for cell in self.plan.cells:
-            scores: list[Unit] = [score for score in cell.scores if not self._finished(score)]
-            fits: list[Unit] = [cell.fit] if self._must_fit(cell, bool(scores)) else []
-            if not fits and scores and not self._ready(cell.scores[0]):
-                continue
-            new = [unit for unit in (*fits, *scores) if unit.key not in seen]
-            seen.update(unit.key for unit in new)
-            found += [(cell, unit) for unit in new]
-        return found
+            for unit in cell.units():
+                if self._todo(cell, unit):
+                    found.setdefault(unit.key, (cell, unit))
+        return list(found.values())
 
     def total(self) -> int:
         """The number of units of the plan."""
@@ -74,30 +79,37 @@ class Run:
     def _keys(self) -> set[str]:
         return {unit.key for cell in self.plan.cells for unit in cell.units()}
 
-    def check(self) -> None:
-        """Reads and checks all images that the pending units need; InputError before anything is trained."""
-        for _, unit in self.pending():
+    def _check(self, pending: list[tuple[Cell, Unit]]) -> None:
+        """Reads and checks all images that are needed; InputError before anything is trained."""
+        for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
                 for name in (unit.test, *(name for name, _ in unit.before)):
-                    check_sizes(self._pictures(name, unit.fit.channels))
+                    check_sizes(self.sets(name, unit.fit.channels))
             else:
-                Patches(self._pictures(unit.train, unit.channels), unit.noise, unit.train_noise, unit.crop, unit.seed)
+                Patches(self.sets(unit.train, unit.channels), unit.noise, unit.train_noise, unit.crop, unit.seed)
 
-    def carry_out(self, force: bool = False) -> Outcome:
-        """Executes what is pending; waits for units that another run has claimed."""
-        self.store.open()
-        if force:
-            self._forced = self._keys()
-        pending = self.pending()
-        self.check()
-        costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
-        self.display.plan(self.total(), self.total() - len(pending), sum(costs.values()))
-        self.store.remember(self.plan.request)
-        with self._signals():
-            while not self.signal and (pending := self.pending()):
-                if not self._pass(pending, costs):
-                    time.sleep(1.0)  # another run works on these
-        return Outcome(self._states(), self.signal)
+    def _todo(self, cell: Cell, unit: Unit) -> bool:
+        if unit.key in self._tried:
+            return False
+        if isinstance(unit, Score):
+            return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
+        record = None if unit.key in self._forced else self.store.read(unit)
+        if record is None or record.state == "failed":
+            return True
+        gone = record.state == "done" and not self.store.path(unit, ".safetensors").is_file()
+        return gone and not all(self._finished(score) for score in cell.scores)
+
+    def _finished(self, score: Score) -> bool:
+        record = None if score.key in self._forced else self.store.read(score)
+        return record is not None and record.state != "failed"
+
+    def _ready(self, score: Score) -> bool:
+        """Whether the weights to score are there and belong to a training that succeeded."""
+        fit = score.fit
+        if fit.method.fits == "never":
+            return True
+        record = None if fit.key in self._forced else self.store.read(fit)
+        return record is not None and record.state == "done" and self.store.path(fit, ".safetensors").is_file()
 
     def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:
         """Executes every pending unit that is ready and not claimed; whether there was one."""
@@ -108,131 +120,42 @@ class Run:
             if isinstance(unit, Score) and not self._ready(unit):
                 continue
             with self.store.claim(unit) as mine:
-                if mine and unit.key in {other.key for _, other in self.pending()}:  # not done meanwhile
+                if mine and self._todo(cell, unit):  # not done by another run meanwhile
                     progressed = True
-                    self._do(cell, unit, costs.get(unit.key, 0.0))
+                    self._execute(cell, unit, costs.get(unit.key, 0.0))
         return progressed
 
-    def _do(self, cell: Cell, unit: Unit, seconds: float) -> None:
+    def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
+        if unit.key in self._forced and isinstance(unit, Fit):
+            for suffix in (".checkpoint", ".safetensors"):
+                self.store.path(unit, suffix).unlink(missing_ok=True)
         self.display.begin(unit.title, seconds)
+        watch = Watch(self.display.fit, self.display.score, lambda: self.signal != 0)
         try:
-            text = self._fit(cell, unit) if isinstance(unit, Fit) else self._score(cell, unit)
-        except training.Stopped:
+            record = execute(unit, self._label(cell, unit), self.store, self.machine, self.sets, watch)
+        except Stopped:
             self.display.note(f"stopped in {unit.title}; run the same command again to continue")
             return
-        except InputError:
-            raise
-        except Exception as error:  # a method's code may raise anything; the other cells go on
-            state = "diverged" if isinstance(error, DivergedError) else "failed"
-            reason = str(error) if type(error).__module__.startswith("bench") else f"{type(error).__name__}: {error}"
-            record = self._record(cell, unit)
-            record.state, record.reason = ("diverged" if state == "diverged" else "failed"), reason
-            self.store.write(unit, record)
-            text = f"{state}: {reason}"
         self._forced.discard(unit.key)
         self._tried.add(unit.key)
-        self.display.end(text)
+        self.display.end(describe(unit, record))
 
-    def _fit(self, cell: Cell, unit: Fit) -> str:
-        checkpoint = self.store.path(unit, ".checkpoint")
-        if unit.key in self._forced:
-            checkpoint.unlink(missing_ok=True)
-        pictures = self._pictures(unit.train, unit.channels)
-        trained = training.fit(unit, pictures, self.machine, checkpoint, self.display.fit, lambda: self.signal != 0)
-        weights = self.store.path(unit, ".safetensors")
-        tensors = {name: value.cpu().contiguous() for name, value in trained.net.state_dict().items()}
-        training.write_tensors(weights, tensors, {"key": unit.key, "identity": unit.identity})
-        record = self._record(cell, unit)
-        record.result = {
-            "parameters": trained.parameters,
-            "seconds": round(trained.seconds, 1),
-            "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            "history": trained.history,
-            "warnings": trained.warnings,
-            "compiled": self.machine.compiles(unit.steps),
-        }
-        self.store.write(unit, record)
-        checkpoint.unlink(missing_ok=True)
-        return f"trained in {clock(trained.seconds)}"
-
-    def _score(self, cell: Cell, unit: Score) -> str:
-        before = [self._pictures(name, unit.fit.channels) for name, _ in unit.before]
-        began = time.monotonic()
-        pictures = self._pictures(unit.test, unit.fit.channels)
-        rows = evaluate(
-            unit, self._net(unit.fit), pictures, self.machine, before, self.display.score, lambda: self.signal != 0
-        )
-        record = self._record(cell, unit)
-        record.result = {"outputs": summary(rows), "seconds": round(time.monotonic() - began, 1)}
-        if any(math.isnan(row.ssim) for row in rows):
-            raise DivergedError("an output has values that are not finite")
-        self.store.write(unit, record, rows)
-        best = record.result["outputs"][unit.fit.method.headline().name]
-        return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
-
-    def _net(self, fit: Fit) -> nn.Module | None:
-        if fit.method.fits == "never":
-            return None
-        net = training.build(fit.method, fit.channels, 1.0, 0)
-        tensors, _ = training.read_tensors(self.store.path(fit, ".safetensors"))
-        net.load_state_dict(tensors)
-        return self.machine.place(net, precision="float32").eval()
-
-    def _record(self, cell: Cell, unit: Unit) -> Record:
-        request, suite, method = self.plan.request, self.plan.suite, cell.fit.method
-        label: dict[str, Any] = {"suite": suite.name, "version": suite.version, "preset": request.label}
+    def _label(self, cell: Cell, unit: Unit) -> dict[str, Any]:
+        suite, method = self.plan.suite, cell.fit.method
+        label: dict[str, Any] = {"suite": suite.name, "version": suite.version, "preset": self.plan.request.label}
         label |= {"method": cell.name, "noise": cell.noise.name, "seed": cell.seed, "knowledge": method.knowledge}
-        if isinstance(unit, Score):
-            label |= {"test": unit.test, "passes": method.passes()}
-        return Record(
-            key=unit.key,
-            kind=kind(unit),
-            state="done",
-            title=unit.title,
-            label=label,
-            identity=unit.identity,
-            environment=environment(self.machine),
-        )
-
-    def _must_fit(self, cell: Cell, scores_missing: bool) -> bool:
-        if not cell.fits or cell.fit.key in self._tried:
-            return False
-        record = None if cell.fit.key in self._forced else self.store.read(cell.fit)
-        if record is None or record.state == "failed":
-            return True
-        return record.state == "done" and scores_missing and not self._readable(cell.fit)
-
-    def _readable(self, fit: Fit) -> bool:
-        path = self.store.path(fit, ".safetensors")
-        try:
-            return path.is_file() and bool(training.read_tensors(path)[1])
-        except (SafetensorError, KeyError, msgspec.DecodeError):
-            return False
-
-    def _finished(self, score: Score) -> bool:
-        record = None if score.key in self._forced else self.store.read(score)
-        return record is not None and record.state != "failed"
-
-    def _ready(self, score: Score) -> bool:
-        """Whether the weights to score are there."""
-        fit = score.fit
-        return fit.method.fits != "dataset" or (fit.key not in self._forced and self._readable(fit))
+        return label if isinstance(unit, Fit) else label | {"test": unit.test, "passes": method.passes()}
 
     def _states(self) -> Counter[str]:
         states: Counter[str] = Counter()
         for cell in self.plan.cells:
             if cell.reason:
-                states["not defined"] += 1
+                states[cell.reason.split(":")[0]] += 1
                 continue
             found = {record.state if record else "missing" for record in map(self.store.read, cell.units())}
             order = ("failed", "diverged", "missing", "done")
             states[next(state for state in order if state in found)] += 1
         return states
-
-    def _pictures(self, name: str, channels: int) -> list[Picture]:
-        if (name, channels) not in self._sets:
-            self._sets[name, channels] = catalogue.load(name, self.data, channels)
-        return self._sets[name, channels]
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -254,17 +177,3 @@ class Run:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
-    """Means of the per-image scores of each output (not the PSNR of a mean error)."""
-    result: dict[str, dict[str, float | None]] = {}
-    for output in dict.fromkeys(row.output for row in rows):
-        mine = [row for row in rows if row.output == output]
-        decibels = sum(infinite(row.psnr) for row in mine) / len(mine)
-        result[output] = {
-            "psnr": None if decibels == math.inf else decibels,
-            "ssim": sum(row.ssim for row in mine) / len(mine),
-            "images": len(mine),
-        }
-    return result

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from .datasets import catalogue
+from .datasets.errors import InputError
 from .machine import Machine
 from .methods import registry
 from .methods.base import Batch, Context, Method
@@ -44,8 +45,9 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> pd.DataFrame
     trained = [name for name, method in registry.methods().items() if method.fits == "dataset"]
     rows = []
     for name in names or sorted(trained):
-        registry.find(name)
         plan = make(Request(preset="paper", methods=(name,), noises=("gauss25",)))
+        if plan.cells[-1].fit.method.fits != "dataset":
+            raise InputError(f"speed: {name} trains nothing; allowed: {', '.join(sorted(trained))}")
         work = structs.replace(plan.cells[-1].fit, train="embedded_train")
         trainer = Trainer(work, catalogue.load(work.train, None, work.channels), machine)
         batch, context = trainer.batch(0)

@@ -10,9 +10,10 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
+from .datasets.catalogue import folder_digests, remember_folders
 from .datasets.errors import InputError
 from .evaluation import Row
-from .plan import Fit, Request, Score, Unit
+from .plan import Fit, Plan, Request, Score, Unit
 
 SCHEMA = 1
 T = TypeVar("T")
@@ -31,6 +32,13 @@ class Record(Struct, kw_only=True):
     reason: str = ""
     environment: dict[str, Any] = {}
     schema: int = SCHEMA
+
+
+class Last(Struct):
+    """The last run on a store."""
+
+    request: Request
+    folders: dict[str, str]  # digests of the folders of images that it knew
 
 
 def default() -> Path:
@@ -66,11 +74,12 @@ class Store:
         """The record of a unit; None if there is none, InputError if it is damaged."""
         return self._decode(self.path(unit)) if self.path(unit).is_file() else None
 
-    def find(self, prefix: str) -> list[Record]:
-        """All records whose key starts with `prefix` or whose title contains it."""
+    def find(self, words: str) -> list[Record]:
+        """All records whose key starts with `words` or whose title has them all; fits first."""
         paths = sorted([*self.root.glob("fits/*.json"), *self.root.glob("scores/*.json")])
         records: list[Record] = [self._decode(path) for path in paths]
-        return [record for record in records if record.key.startswith(prefix) or prefix in record.title]
+        asked = set(words.split())
+        return [r for r in records if r.key.startswith(words) or asked <= set(r.title.split())]
 
     def rows(self, unit: Score) -> list[Row]:
         """The per-image scores of a done unit."""
@@ -83,14 +92,19 @@ class Store:
             self._write(self.path(unit, ".rows.jsonl"), b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
         self._write(self.path(unit), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
-    def remember(self, request: Request) -> None:
-        """What was asked for last, so that `tables` shows it when nothing else is asked."""
-        self._write(self.root / "request.json", msgspec.json.encode(request) + b"\n")
+    def remember(self, plan: Plan) -> None:
+        """What was asked for last, so that `tables` shows it when nothing else is asked, from the records alone."""
+        last = Last(request=plan.request, folders=folder_digests())
+        self._write(self.root / "last.json", msgspec.json.encode(last) + b"\n")
 
     def last_request(self) -> Request | None:
         """The request of the last run here."""
-        path = self.root / "request.json"
-        return self._decode(path, Request) if path.is_file() else None
+        path = self.root / "last.json"
+        if not path.is_file():
+            return None
+        last = self._decode(path, Last)
+        remember_folders(last.folders)
+        return last.request
 
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[bool]:
@@ -120,9 +134,12 @@ class Store:
     @staticmethod
     def _decode(path: Path, kind: type[T] = Record) -> T:  # type: ignore[assignment]
         try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
+            found = msgspec.json.decode(path.read_bytes(), type=kind)
         except (msgspec.DecodeError, OSError) as error:
             raise InputError(f"{path}: damaged record ({error}); move it away and run the same command again") from None
+        if isinstance(found, Record) and found.schema > SCHEMA:
+            raise InputError(f"{path}: a record of schema {found.schema}; this version reads up to {SCHEMA}: update it")
+        return found
 
 
 def kind(unit: Unit) -> Literal["fit", "score"]:

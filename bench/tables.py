@@ -47,6 +47,8 @@ class Line(Struct, kw_only=True):
     parameters: int | None = None
     passes: int | None = None
     seconds: float | None = None
+    device: str = ""
+    precision: str = ""
 
 
 def published(table: int | None) -> dict[tuple[str, str, str, str], Quality]:
@@ -113,6 +115,10 @@ def _line(plan: Plan, store: Store, row: Row, noise: str, test: str, cells: list
     if cells[0].reason:
         line.state = cells[0].reason
         return line
+    if not cells[0].scores:  # no clean images to score against
+        fits = [store.read(cell.fit) for cell in cells]
+        line.state = "trained" if all(fit is not None and fit.state == "done" for fit in fits) else "not run"
+        return line
     qualities: list[Quality] = []
     for cell in cells:
         score = next((score for score in cell.scores if score.test == test), None)
@@ -135,6 +141,7 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
     fit = store.read(score.fit)
     if fit is not None:
         line.parameters, line.seconds = fit.result.get("parameters"), fit.result.get("seconds")
+        line.device, line.precision = fit.environment.get("device", ""), fit.environment.get("precision", "")
         if fit.state != "done":
             return f"{fit.state}: {fit.reason}", None
     record = store.read(score)
@@ -194,13 +201,14 @@ def caption(plan: Plan, found: list[Line]) -> str:
     preset = plan.preset
     images = {line.test: line.images for line in found if line.images}
     sets = ", ".join(f"{test} ({count} noisy images)" for test, count in images.items()) or ", ".join(preset.tests)
+    how = " and ".join(sorted({f"in {line.precision} on {line.device}" for line in found if line.precision}))
     printed = any(line.published_psnr is not None for line in found)
     note = " Columns (paper) are the printed numbers, of the paper's own training." if printed else ""
     paper = f"Table {plan.suite.table}" if plan.suite.table else plan.suite.name
     return (
         f"{paper}: {plan.suite.title}. PSNR (dB)/SSIM. Suite {plan.suite.name} v{plan.suite.version}, "
         f"preset [{plan.request.label}]: {preset.steps} steps of {preset.batch} crops of {preset.crop} "
-        f"from {preset.train}, tested on {sets}.{note}"
+        f"from {preset.train}{f' ({how})' if how else ''}, tested on {sets}.{note}"
     )
 
 
@@ -218,26 +226,30 @@ def render(table: pd.DataFrame, form: str) -> str:
     return tabulate(shown, headers="keys", tablefmt=FORMATS[form], showindex=False, disable_numparse=True)  # type: ignore[arg-type]
 
 
-def request_of(store: Store, asked: Request, given: bool) -> Request:
-    """What `tables` shows, all rows and noises: what is asked or, if nothing is, the store's last run of the suite."""
-    last = store.last_request()
-    if last is not None and last.suite == asked.suite and not given:
-        asked = last
+def request_of(store: Store, asked: Request, preset: bool) -> Request:
+    """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
+    last, wanted = store.last_request(), asked.noises
+    if last is not None and last.suite == asked.suite and not preset:
+        given = {name: value for name in asked.__struct_fields__ if (value := getattr(asked, name))}
+        asked = structs.replace(last, **given | {"preset": last.preset})
     suite = load(asked.suite)
+    if not wanted and set(asked.noises) <= set(suite.noises):
+        asked = structs.replace(asked, noises=())
     recorded = [record.label["method"] for record in store.find("") if record.label["suite"] == suite.name]
     known = {*registry.methods(), *suite.configurations}
-    methods = dict.fromkeys(name for name in (*(row.method for row in suite.rows), *recorded) if name in known)
-    noises = () if set(asked.noises) <= set(suite.noises) else (*suite.noises, *asked.noises)
-    return structs.replace(asked, methods=tuple(methods), noises=noises)
+    methods = dict.fromkeys(
+        name for name in (*(row.method for row in suite.rows), *asked.methods, *recorded) if name in known
+    )
+    return structs.replace(asked, methods=tuple(methods))
 
 
-def build(store: Store, asked: Request, given: bool) -> tuple[Plan, list[Line]]:
+def build(store: Store, asked: Request, preset: bool) -> tuple[Plan, list[Line]]:
     """The plan and the lines of what `tables` shows."""
-    plan = make(request_of(store, asked, given))
+    plan = make(request_of(store, asked, preset))
     return plan, lines(plan, store)
 
 
-def rounded(found: list[Line]) -> list[dict[str, Any]]:
+def plain(found: list[Line]) -> list[dict[str, Any]]:
     """Lines as plain objects for JSON; infinite PSNR as text."""
     return [
         {

@@ -27,7 +27,7 @@ from .plan import Fit
 from .protocol import Recipe
 
 CAPTURES = {"clean": 1, "pair": 2, "noisy": 1}
-PROBES = 20  # looks at one fixed crop while training
+PROBES, PROBE_STEPS = 20, 1000  # looks at one fixed crop while training: so many, but at least every so many steps
 
 
 class Report(Struct):
@@ -99,7 +99,10 @@ def parts(net: nn.Module, method: Method, batch: Batch, context: Context) -> Ite
         assert noisy is not None
         piece = Batch(noisy, target, level)
         share = len(rng.samples[micro]) / size
-        for part in method.losses(net, piece, context._replace(rng=Rng(rng.seed, rng.samples[micro], rng.device))):
+        losses = method.losses(net, piece, context._replace(rng=Rng(rng.seed, rng.samples[micro], rng.device)))
+        if isinstance(losses, Tensor):
+            raise TypeError("losses returned a tensor; it must yield the parts of the loss")
+        for part in losses:
             yield part * share
 
 
@@ -137,10 +140,12 @@ class Trainer:
         for group in self.adam.param_groups:
             group["lr"] = learning_rate(self.work.recipe, context.progress)
         self.adam.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=self.machine.device)
+        loss = None
         for part in parts(self.net, self.method, batch, context):
             part.backward()  # type: ignore[no-untyped-call]
-            loss += part.detach()
+            loss = part.detach() if loss is None else loss + part.detach()
+        if loss is None:
+            raise ValueError("losses yielded nothing")
         self.adam.step()
         return loss
 
@@ -151,8 +156,10 @@ class Trainer:
         context = self.context(step, (0,))
         if self.method.knowledge == "level":
             context = context._replace(level=torch.tensor(view.levels[:1], device=noisy.device))
+        self.net.eval()
         with torch.no_grad():
             image = self.method.denoise(self.net, noisy, context)[self.method.headline().name]
+        self.net.train()
         output = image[0].permute(1, 2, 0).float().cpu().numpy()
         std = None if view.clean is None else self.work.noise.std(view.clean, view.levels[0])
         quality = None if view.clean is None else psnr(np.clip(output, 0, 1), view.clean, 1.0)
@@ -174,16 +181,19 @@ def fit(
     """
     trainer = Trainer(work, pictures, machine)
     state = State(work.key, machine, trainer.net, trainer.adam)
-    state.load(checkpoint)
+    if note := state.load(checkpoint):
+        report(Report(0, work.steps, math.nan, None, note))
     began = saved = time.monotonic()
     quality: float | None = None
+    interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
     stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
     for step in range(state.step, work.steps):
-        probing = (step + 1) % max(1, work.steps // PROBES) == 0 or step + 1 == work.steps
+        probing = (step + 1) % interval == 0 or step + 1 == work.steps
         loss = trainer.update(*trainer.batch(step, check=probing or step == 0))
         state.step, message = step + 1, ""
-        if probing:
+        if probing or step % stride == 0:
             health.check_loss(float(loss), step)
+        if probing:
             state.history.append((step + 1, float(loss)))
             quality, warning = trainer.probe(step)
             if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
@@ -205,6 +215,9 @@ def fit(
     return Trained(trainer.net, parameters, seconds, state.history, state.warnings)
 
 
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, per parameter
+
+
 class State:
     """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
 
@@ -221,38 +234,40 @@ class State:
 
     def save(self, path: Path) -> None:
         """Writes under a temporary name, then renames."""
-        tensors = {f"net.{name}": value.contiguous() for name, value in self.net.state_dict().items()}
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         for name, parameter in self.net.named_parameters():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment].contiguous()
+            for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
+                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
         rest = {"step": self.step, "seconds": self.seconds, "history": self.history, "warnings": self.warnings}
         write_tensors(path, tensors, self.about | rest)
 
-    def load(self, path: Path | None) -> None:
-        """Continues at a checkpoint of the same work and machine; anything else is left alone."""
+    def load(self, path: Path | None) -> str:
+        """Continues at a checkpoint of the same work and machine; a sentence if there is one that does not fit."""
         if path is None or not path.is_file():
-            return
+            return ""
         try:
             tensors, about = read_tensors(path)
         except (SafetensorError, OSError, KeyError, msgspec.DecodeError):
-            return  # a damaged checkpoint is no checkpoint
+            return "the checkpoint is damaged; starting again"
         if {name: about.get(name) for name in self.about} != self.about:
-            return
+            return "the checkpoint was made with another device, precision or number of threads; starting again"
         self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
         for name, parameter in self.net.named_parameters():
-            self.adam.state[parameter] = {"step": torch.tensor(float(about["step"]))} | {
-                moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"])
-                for moment in ("exp_avg", "exp_avg_sq")
-            }
+            if f"{MOMENTS[0]}.{name}" in tensors:
+                self.adam.state[parameter] = {"step": torch.tensor(float(about["step"]))} | {
+                    moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS
+                }
         self.step, self.seconds, self.warnings = about["step"], about["seconds"], about["warnings"]
         self.history = [(step, loss) for step, loss in about["history"]]
+        return ""
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """A safetensors file with JSON metadata, written under a temporary name and renamed; InputError if it cannot be."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, {"about": msgspec.json.encode(about).decode()})
+        separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(separate, temporary, {"about": msgspec.json.encode(about).decode()})
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import InputError, unknown
-from .images import Picture, digest, listing, read, size
+from .images import Picture, Pixels, digest, listing, read, size
 
 
 class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,17 +77,46 @@ def references(name: str) -> list[Reference]:
 def set_digest(name: str, channels: int) -> str:
     """What identifies the pixels of a set, without its files where the catalogue knows them."""
     if name.startswith("folder:"):
+        return _folder_digest(name, channels)
+    rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
+    return _joined(channels, rows or [msgspec.json.encode(entry(name)).decode()])
+
+
+def remember_folders(digests: dict[str, str]) -> None:
+    """Digests of folders as records know them, for tables that are made when the images are elsewhere."""
+    _remembered.update(digests)
+
+
+def folder_digests() -> dict[str, str]:
+    """The digests of the folders read so far, by name and channels."""
+    return dict(_remembered)
+
+
+_remembered: dict[str, str] = {}
+_stamped: dict[tuple[str, int], tuple[object, str]] = {}
+
+
+def _folder_digest(name: str, channels: int) -> str:
+    folder, key = Path(name.removeprefix("folder:")), f"{name} {channels}"
+    if not folder.is_dir() and key in _remembered:
+        return _remembered[key]
+    files = listing(folder).values() if folder.is_dir() else ()
+    stamp = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
+    if _stamped.get((name, channels), ((), ""))[0] != stamp:
         rows = [f"{picture.name} {picture.digest}" for picture in load(name, None, channels)]
-    else:
-        rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
-        rows = rows or [msgspec.json.encode(entry(name)).decode()]
+        _stamped[name, channels] = (stamp, _joined(channels, rows))
+    _remembered[key] = _stamped[name, channels][1]
+    return _remembered[key]
+
+
+def _joined(channels: int, rows: list[str]) -> str:
     return hashlib.sha256("\n".join([str(channels), *rows]).encode()).hexdigest()
 
 
 def load(name: str, data: Path | None, channels: int) -> list[Picture]:
     """The checked images of a set, or of folder:PATH, as `channels` channels; InputError naming the file."""
     if name.startswith("folder:"):
-        folder = Path(name.removeprefix("folder:")).expanduser()
+        folder = Path(name.removeprefix("folder:"))
         if not folder.is_dir():
             raise InputError(f"{name}: no such folder")
         pictures = [Picture(stem, path, channels) for stem, path in listing(folder).items()]
@@ -102,7 +131,7 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
     if image_set.sides:
         return _selected(name, image_set, _folder(name, data), channels)
     paths = _packaged(image_set.packaged) if image_set.packaged else listing(_folder(name, data))
-    return [Picture(row.stem, path, channels) for row, path in _checked(name, paths)]
+    return _checked(name, paths, channels)
 
 
 def _folder(name: str, data: Path | None) -> Path:
@@ -131,7 +160,7 @@ def _packaged(names: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _checked(name: str, paths: dict[str, Path]) -> list[tuple[Reference, Path]]:
+def _checked(name: str, paths: dict[str, Path], channels: int) -> list[Picture]:
     rows = references(name)
     part_of = entry(name).part_of
     known = {row.stem for row in (references(part_of) if part_of else rows)}
@@ -141,16 +170,14 @@ def _checked(name: str, paths: dict[str, Path]) -> list[tuple[Reference, Path]]:
         raise InputError(f"the set {name!r} is incomplete: {_few(missing)} of {len(rows)} images missing")
     if extra:
         raise InputError(f"the set {name!r} has images that do not belong to it: {_few(extra)} (move them elsewhere)")
-    for row in rows:
-        _check(name, row, paths[row.stem])
-    return [(row, paths[row.stem]) for row in rows]
+    return [Picture.decoded(row.stem, paths[row.stem], _check(name, row, paths[row.stem]), channels) for row in rows]
 
 
-def _check(name: str, row: Reference, path: Path) -> None:
+def _check(name: str, row: Reference, path: Path) -> Pixels:
     pixels = read(path)
     expected = (row.height, row.width, row.channels)
     if pixels.shape == expected and digest(pixels) == row.pixels:
-        return
+        return pixels
     if hashlib.sha256(path.read_bytes()).hexdigest() == row.file:
         raise InputError(
             f"{path}: the file is the reference one of {name!r} but decodes to other pixels: only this machine's "

@@ -11,7 +11,8 @@ class InputError(ValueError):
 def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> InputError:
     """The error for a name that is not one of `allowed`, nearest match first."""
     names = list(allowed)
-    near = get_close_matches(got, names, n=1, cutoff=0.5)
+    lower = {name.lower(): name for name in names}
+    near = [lower[name] for name in get_close_matches(got.lower(), lower, n=1, cutoff=0.5)]
     guess = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(sorted(names, key=lambda name: (name not in near, name))) or "none"
     return InputError(f"unknown {what} {got!r}.{guess} Allowed: {listed}.{' ' + fix if fix else ''}")

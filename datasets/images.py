@@ -85,6 +85,13 @@ class Picture(Struct, dict=True):
         """[H, W, channels]; gray is expanded when three channels are asked for."""
         return self._kept if self.keep else self._decode()
 
+    @classmethod
+    def decoded(cls, name: str, path: Path, pixels: Pixels, channels: int) -> "Picture":
+        """A picture whose stored pixels are at hand."""
+        picture = cls(name, path, channels)
+        picture.__dict__["_kept"] = picture._expand(pixels)
+        return picture
+
     @cached_property
     def _kept(self) -> Pixels:
         return self._decode()
@@ -92,12 +99,15 @@ class Picture(Struct, dict=True):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of shape and pixels: the name of this image in every seed."""
-        shape = "x".join(map(str, self.pixels.shape))
-        return hashlib.sha256(f"{shape} {digest(self.pixels)}".encode()).hexdigest()
+        pixels = self.pixels
+        shape = "x".join(map(str, pixels.shape))
+        return hashlib.sha256(f"{shape} {digest(pixels)}".encode()).hexdigest()
 
     def _decode(self) -> Pixels:
-        pixels = read(self.path)
-        if pixels.shape[-1] == 3 and self.channels == 1:
+        return self._expand(read(self.path))
+
+    def _expand(self, pixels: Pixels) -> Pixels:
+        if pixels.shape[-1] > self.channels:
             raise InputError(f"{self.path}: a colour image in a gray set; convert it first")
         return np.repeat(pixels, self.channels, axis=2) if pixels.shape[-1] < self.channels else pixels
 

@@ -15,7 +15,6 @@ from .errors import unknown
 from .seeds import frozen
 
 Image = NDArray[np.float32]  # [H, W, C] in 0..1
-Levels = tuple[float, float]
 
 
 class Draws(Protocol):

@@ -36,11 +36,12 @@ class Patches:
     def sample(self, number: int, captures: int) -> Views:
         """The views of sample `number`: its image, crop, levels and noise do not depend on who asks, or when."""
         picture = self.pictures[self._image(number)]
+        pixels = picture.pixels
         draws = generator("crop", self.seed, number)
-        height, width = picture.pixels.shape[:2]
+        height, width = pixels.shape[:2]
         top, left = int(draws.integers(height - self.crop + 1)), int(draws.integers(width - self.crop + 1))
         window = (slice(top, top + self.crop), slice(left, left + self.crop))
-        clean = picture.pixels[window].astype(np.float32) / np.float32(255.0)
+        clean = pixels[window].astype(np.float32) / np.float32(255.0)
         if self.noise.family == "none":
             return Views([clean], [0.0], None)
         drawn = [

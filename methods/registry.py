@@ -1,5 +1,6 @@
 """Methods by name: our own, installed plug-ins (entry points), and plug-in files."""
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -30,6 +31,16 @@ def _add(name: str, method: object) -> type[Method]:
         raise InputError(f"{name}: {method!r} is not a subclass of bench.Method")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"method name {name!r}: letters, digits, - and _ only")
+    allowed = {
+        "supervision": ("clean", "pair", "noisy", "none"),
+        "knowledge": ("none", "family", "level"),
+        "fits": ("dataset", "never"),  # "image" comes with the methods that need it
+    }
+    for field, values in allowed.items():
+        if getattr(method, field) not in values:
+            raise unknown(f"{field} of method {name!r}", str(getattr(method, field)), values)
+    if method.supervision == "none" and method.fits != "never":
+        raise InputError(f"method {name!r}: supervision 'none' is for methods that fit 'never'")
     if sum(output.headline for output in method.outputs) != 1:
         raise InputError(f"method {name!r}: exactly one output must be the headline")
     other = _methods.get(name)
@@ -55,7 +66,7 @@ def load_plugin(path: Path) -> None:
     """Runs a file that registers methods; InputError if it cannot be run or registers none."""
     if not path.is_file():
         raise InputError(f"--plugin {path}: no such file")
-    name = f"bench_plugin_{path.stem}"
+    name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"--plugin {path}: not a Python file (expected a name ending in .py)")
@@ -65,10 +76,18 @@ def load_plugin(path: Path) -> None:
         spec.loader.exec_module(module)
     except InputError:
         raise
-    except Exception as error:  # a plug-in's code may raise anything
-        raise InputError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a plug-in's code may raise anything
+        raise InputError(f"--plugin {path}: {_one_line(error)}") from error
     if not any(method.__module__ == name for method in _methods.values()):
         raise InputError(f"--plugin {path}: registers no method; put @register above a subclass of bench.Method")
+
+
+def plugin_source(method: type[Method]) -> str:
+    """SHA-256 of a plug-in's file; empty for our own methods, whose `revision` a test watches."""
+    if method.__module__.startswith(__package__):
+        return ""
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "unknown"
 
 
 def load_entry_points() -> None:
@@ -78,5 +97,9 @@ def load_entry_points() -> None:
             _add(point.name, point.load())
         except InputError:
             raise
-        except Exception as error:  # a plug-in's code may raise anything
-            raise InputError(f"plug-in {point.name} = {point.value}: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # a plug-in's code may raise anything
+            raise InputError(f"plug-in {point.name} = {point.value}: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

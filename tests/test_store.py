@@ -99,7 +99,7 @@ class Place:
         return text.splitlines()
 
 
-@pytest.fixture()
+@pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A place for the counting method, forgotten after the test."""
     monkeypatch.setattr(registry, "_methods", registry.methods())
@@ -216,7 +216,7 @@ def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
     process.send_signal(number)
     began = time.monotonic()
     result = finish(process)
-    assert time.monotonic() - began < 15  # a step and a checkpoint, on a busy core
+    assert time.monotonic() - began < 60  # a step and a checkpoint; seconds, but ten times that on a busy machine
     assert result.code == 128 + number, result.err
     (checkpoint,) = (place.store / "fits").glob("*.checkpoint")
     assert 0 < read_tensors(checkpoint)[1]["step"] < 12

@@ -1,0 +1,137 @@
+"""Executes one unit of work into the store: all that an engine sees."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from torch import nn
+
+from . import training
+from .datasets import catalogue
+from .datasets.errors import InputError
+from .datasets.images import Picture
+from .display import clock
+from .evaluation import Row, evaluate, infinite
+from .health import DivergedError
+from .machine import Machine, environment
+from .plan import Fit, Score, Unit
+from .store import Record, Store, kind
+
+
+class Watch(Struct):
+    """Who follows a unit: its progress, and whether it should stop."""
+
+    fit: Callable[[training.Report], None] = lambda report: None
+    score: Callable[[int, int], None] = lambda done, total: None
+    stop: Callable[[], bool] = lambda: False
+
+
+class Sets:
+    """The image sets of one process, each read and checked once."""
+
+    def __init__(self, data: Path | None) -> None:
+        self.data = data
+        self._loaded: dict[tuple[str, int], list[Picture]] = {}
+
+    def __call__(self, name: str, channels: int) -> list[Picture]:
+        """The pictures of a set; InputError if they are not what the catalogue says."""
+        if (name, channels) not in self._loaded:
+            self._loaded[name, channels] = catalogue.load(name, self.data, channels)
+        return self._loaded[name, channels]
+
+
+def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, sets: Sets, watch: Watch) -> Record:
+    """Trains or scores, and writes the record; what a method's code raises becomes a failed or diverged one.
+
+    InputError: wrong input or an unwritable store. training.Stopped: `watch` said so; nothing is written.
+    """
+    record = Record(
+        key=unit.key,
+        kind=kind(unit),
+        state="done",
+        title=unit.title,
+        label=label,
+        identity=unit.identity,
+        environment=environment(machine),
+    )
+    rows: list[Row] = []
+    try:
+        if isinstance(unit, Fit):
+            record.result = _fit(unit, store, machine, sets, watch)
+        else:
+            rows = _score(unit, store, machine, sets, watch)
+            record.result = {"outputs": summary(rows)}
+    except InputError:
+        raise
+    except Exception as error:  # a method's code may raise anything; the other cells go on
+        record.state = "diverged" if isinstance(error, DivergedError) else "failed"
+        ours = type(error).__module__.startswith(f"{__package__}.")
+        record.reason = str(error) if ours else f"{type(error).__name__}: {error}"
+    store.write(unit, record, rows)
+    return record
+
+
+def describe(unit: Unit, record: Record) -> str:
+    """How a unit ended, in a few words."""
+    if record.state != "done":
+        return f"{record.state}: {record.reason}"
+    if isinstance(unit, Fit):
+        return f"trained in {clock(record.result['seconds'])}"
+    best = record.result["outputs"][unit.fit.method.headline().name]
+    return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
+
+
+def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> dict[str, Any]:
+    checkpoint = store.path(unit, ".checkpoint")
+    pictures = sets(unit.train, unit.channels)
+    trained = training.fit(unit, pictures, machine, checkpoint, watch.fit, watch.stop)
+    weights = store.path(unit, ".safetensors")
+    training.write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
+    checkpoint.unlink(missing_ok=True)
+    return {
+        "parameters": trained.parameters,
+        "seconds": round(trained.seconds, 1),
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "history": trained.history,
+        "warnings": trained.warnings,
+        "compiled": machine.compiles(unit.steps),
+    }
+
+
+def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch) -> list[Row]:
+    channels = unit.fit.channels
+    before = [sets(name, channels) for name, _ in unit.before]
+    net = load(unit.fit, store, machine)
+    rows = evaluate(unit, net, sets(unit.test, channels), machine, before, watch.score, watch.stop)
+    if any(math.isnan(row.ssim) for row in rows):
+        raise DivergedError("an output has values that are not finite")
+    return rows
+
+
+def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
+    """The trained network for float32 inference; None where there is nothing to train."""
+    if fit.method.fits == "never":
+        return None
+    path, record = store.path(fit, ".safetensors"), store.read(fit)
+    if record is None or hashlib.sha256(path.read_bytes()).hexdigest() != record.result.get("weights"):
+        raise RuntimeError(f"the weights {path.name} are not those of their record; train them again with --force")
+    net = training.build(fit.method, fit.channels, 1.0, 0)
+    net.load_state_dict(training.read_tensors(path)[0])
+    return machine.place(net, precision="float32").eval()
+
+
+def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
+    """Means of the per-image scores of each output (not the PSNR of a mean error)."""
+    result: dict[str, dict[str, float | None]] = {}
+    for output in dict.fromkeys(row.output for row in rows):
+        mine = [row for row in rows if row.output == output]
+        decibels = sum(infinite(row.psnr) for row in mine) / len(mine)
+        result[output] = {
+            "psnr": None if decibels == math.inf else decibels,
+            "ssim": sum(row.ssim for row in mine) / len(mine),
+            "images": len(mine),
+        }
+    return result
