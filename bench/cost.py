@@ -63,6 +63,6 @@ def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) ->
 def _pixels(unit: Score) -> int:
     if unit.test.startswith("folder:"):
         pictures = load(unit.test, None, unit.fit.channels)
-        return unit.repeats * sum(picture.pixels.shape[0] * picture.pixels.shape[1] for picture in pictures)
+        return unit.repeats * sum(len(picture.pixels) * len(picture.pixels[0]) for picture in pictures)
     rows = references(unit.test)
     return unit.repeats * (sum(row.height * row.width for row in rows) or entry(unit.test).count * SIDE**2)
