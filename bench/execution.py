@@ -115,11 +115,11 @@ def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
     """The trained network for float32 inference; None where there is nothing to train."""
     if fit.method.fits == "never":
         return None
-    path, record = store.path(fit, ".safetensors"), store.read(fit)
-    if record is None or hashlib.sha256(path.read_bytes()).hexdigest() != record.result.get("weights"):
-        raise RuntimeError(f"the weights {path.name} are not those of their record; train them again with --force")
+    weights = store.weights(fit)
+    if weights is None:
+        raise RuntimeError(f"the weights of {fit.title} are not those of its record; train it again with --force")
     net = training.build(fit.method, fit.channels, 1.0, 0)
-    net.load_state_dict(training.read_tensors(path)[0])
+    net.load_state_dict(training.read_tensors(weights)[0])
     return machine.place(net, precision="float32").eval()
 
 

@@ -96,7 +96,7 @@ class Run:
         record = None if unit.key in self._forced else self.store.read(unit)
         if record is None or record.state == "failed":
             return True
-        gone = record.state == "done" and not self.store.path(unit, ".safetensors").is_file()
+        gone = record.state == "done" and self.store.weights(unit) is None
         return gone and not all(self._finished(score) for score in cell.scores)
 
     def _finished(self, score: Score) -> bool:
@@ -106,10 +106,7 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
-        if fit.method.fits == "never":
-            return True
-        record = None if fit.key in self._forced else self.store.read(fit)
-        return record is not None and record.state == "done" and self.store.path(fit, ".safetensors").is_file()
+        return fit.method.fits == "never" or (fit.key not in self._forced and self.store.weights(fit) is not None)
 
     def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:
         """Executes every pending unit that is ready and not claimed; whether there was one."""

@@ -1,8 +1,10 @@
 """The store: one JSON record per unit of work, written whole or not at all; claims; weights and rows beside them."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -74,6 +76,14 @@ class Store:
         """The record of a unit; None if there is none, InputError if it is damaged."""
         return self._decode(self.path(unit)) if self.path(unit).is_file() else None
 
+    def weights(self, fit: Fit) -> Path | None:
+        """The weights of a training that succeeded; None if they are missing or not those of its record."""
+        record, path = self.read(fit), self.path(fit, ".safetensors")
+        if record is None or record.state != "done" or not path.is_file():
+            return None
+        stat = path.stat()
+        return path if _sha256(path, stat.st_mtime_ns, stat.st_size) == record.result["weights"] else None
+
     def find(self, words: str) -> list[Record]:
         """All records whose key starts with `words` or whose title has them all; fits first."""
         paths = sorted([*self.root.glob("fits/*.json"), *self.root.glob("scores/*.json")])
@@ -140,6 +150,11 @@ class Store:
         if isinstance(found, Record) and found.schema > SCHEMA:
             raise InputError(f"{path}: a record of schema {found.schema}; this version reads up to {SCHEMA}: update it")
         return found
+
+
+@cache
+def _sha256(path: Path, mtime: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def kind(unit: Unit) -> Literal["fit", "score"]:

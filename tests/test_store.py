@@ -92,6 +92,15 @@ class Place:
             )
         )  # fmt: skip
 
+    def interrupt(self, at: str) -> Result:
+        """The command in this process, stopped by Ctrl-C at a step: quicker than a process of its own."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COUNTED_AT", at)
+            patch.setenv("COUNTED_SIGNAL", str(int(signal.SIGINT)))
+            result = self.run()
+        assert result.code == 128 + signal.SIGINT
+        return result
+
     def done(self) -> list[str]:
         """What was computed since the last look."""
         text = self.log.read_text(encoding="utf-8")
@@ -175,14 +184,14 @@ def test_an_interrupted_run_continues_where_it_was(number: signal.Signals, place
 
 
 def test_an_interrupted_run_says_how_to_continue(place: Place) -> None:
-    result = place.kill("2", signal.SIGINT)
+    result = place.interrupt("2")
     assert "run the same command again to continue" in result.err
     assert "Traceback" not in result.err
     assert "not run" in next(row for row in result.out.splitlines() if " counted " in row)
 
 
 def test_a_run_interrupted_in_its_last_step_is_trained(place: Place) -> None:
-    assert place.kill("5", signal.SIGTERM).code == 128 + signal.SIGTERM
+    place.interrupt("5")
     place.done()
     assert place.run().code == 0
     assert len(place.done()) <= 2  # a step at most, and the score
@@ -214,9 +223,7 @@ def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
             break
     time.sleep(0.1)
     process.send_signal(number)
-    began = time.monotonic()
     result = finish(process)
-    assert time.monotonic() - began < 60  # a step and a checkpoint; seconds, but ten times that on a busy machine
     assert result.code == 128 + number, result.err
     (checkpoint,) = (place.store / "fits").glob("*.checkpoint")
     assert 0 < read_tensors(checkpoint)[1]["step"] < 12
@@ -236,13 +243,13 @@ def test_nothing_temporary_is_left(place: Place) -> None:
 
 
 def test_nothing_temporary_is_left_by_an_interruption(place: Place) -> None:
-    place.kill("2", signal.SIGTERM)
+    place.interrupt("2")
     assert not list(place.store.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
 def test_a_damaged_checkpoint_is_no_checkpoint(content: bytes | None, place: Place) -> None:
-    place.kill("2", signal.SIGTERM)
+    place.interrupt("2")
     (checkpoint,) = (place.store / "fits").glob("*.checkpoint")
     checkpoint.write_bytes(checkpoint.read_bytes()[:200] if content is None else content)
     place.done()
@@ -266,7 +273,7 @@ def test_damaged_weights_are_trained_again_when_needed(content: bytes | None, pl
 
 
 def test_force_begins_at_the_first_step(place: Place) -> None:
-    place.kill("2", signal.SIGTERM)
+    place.interrupt("2")
     place.done()
     assert place.run("--force").code == 0
     assert place.done() == [*steps(*range(6)), "score"]
