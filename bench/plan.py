@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
 
@@ -215,11 +214,7 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configurat
 
 def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> Cell:
     method_class, configuration = _resolve(suite, name)
-    fields: dict[str, Any] = {}
-    overrides = [value for pattern, value in suite.overrides.items() if fnmatchcase(noise.name, pattern)]
-    for source in (preset.fields, *overrides):
-        fields |= source.get(configuration.method, {})
-    fields |= configuration.fields
+    fields = protocol.fields(suite, preset, noise.name, configuration.method) | configuration.fields
     try:
         method = msgspec.convert(fields, method_class)
     except msgspec.ValidationError as error:

@@ -94,6 +94,15 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     presets: dict[str, Preset]
 
 
+def fields(suite: Suite, preset: Preset, noise: str, method: str) -> dict[str, Any]:
+    """The fields that a preset gives a method, changed by the overrides whose pattern matches the noise."""
+    given = dict(preset.fields.get(method, {}))
+    for pattern, override in suite.overrides.items():
+        if fnmatchcase(noise, pattern):
+            given |= override.get(method, {})
+    return given
+
+
 def suites() -> list[str]:
     """The names of the suites that ship with the package."""
     return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))

@@ -4,7 +4,7 @@ import pytest
 
 from bench.methods.b2u import B2U
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.protocol import Recipe, load
+from bench.protocol import Recipe, fields, load
 from bench.training import learning_rate
 
 from .conftest import golden, matching
@@ -23,9 +23,9 @@ def test_lambda(name: str) -> None:
     """The plateau of each noise, then the rise."""
     variant, noise = next((c, name.removeprefix(f"{c}_")) for c in CONFIGS if name.startswith(f"{c}_"))
     epochs, lambda_s, lambda_f = ARRAYS[f"beta_{variant}_config"].tolist()
-    suite = load("synthetic").overrides.get(noise, {}).get("b2u", {})
-    fields = {"plateau": PLATEAUS[noise]} if noise in PLATEAUS else suite
-    method = B2U(lambda_s=lambda_s, lambda_f=lambda_f, **fields)
+    suite = load("synthetic")
+    given = {"plateau": PLATEAUS[noise]} if noise in PLATEAUS else fields(suite, suite.presets["paper"], noise, "b2u")
+    method = B2U(**given | {"lambda_s": lambda_s, "lambda_f": lambda_f})
     values = [method.lambda_at(context(e, round(epochs)).progress.t) for e in range(1, round(epochs) + 1)]
     assert values == pytest.approx(ARRAYS[f"beta_{name}"].tolist(), rel=0, abs=1e-9)
 
