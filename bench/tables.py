@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from importlib import resources
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -220,9 +221,9 @@ def render(table: pd.DataFrame, form: str) -> str:
         return text.getvalue().rstrip("\n")
     if form == "json":
         return str(table.to_json(orient="records", indent=1))
-    shown = table
+    shown = table.rename(columns=lambda name: f"folder {Path(name).name}" if "folder:" in name else name)
     if form == "terminal" and "noise" in table:
-        shown = table.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
+        shown = shown.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
     return tabulate(shown, headers="keys", tablefmt=FORMATS[form], showindex=False, disable_numparse=True)  # type: ignore[arg-type]
 
 

@@ -215,7 +215,8 @@ def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
     monkeypatch.setattr(registry, "_methods", registry.methods())
     monkeypatch.setenv("COUNTED_LOG", str(tmp_path / "log"))
     method = {signal.SIGINT: "b2u", signal.SIGTERM: "nbr2nbr"}[number]
-    place = Place(tmp_path, method, steps=12)
+    length = {"b2u": 6, "nbr2nbr": 12}[method]
+    place = Place(tmp_path, method, length)
     process = start(*place.command, "--store", place.store, COUNTED_LOG=place.log)
     assert process.stderr is not None
     for row in process.stderr:
@@ -226,7 +227,7 @@ def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
     result = finish(process)
     assert result.code == 128 + number, result.err
     (checkpoint,) = (place.store / "fits").glob("*.checkpoint")
-    assert 0 < read_tensors(checkpoint)[1]["step"] < 12
+    assert 0 < read_tensors(checkpoint)[1]["step"] < length
     assert place.run().code == 0
     assert not checkpoint.exists()
     assert place.run(store="other").code == 0
