@@ -53,7 +53,7 @@ def tree(node: Any) -> Any:
 
 
 def digest(paths: list[Path]) -> str:
-    trees = {path.name: tree(ast.parse(path.read_bytes())) for path in sorted(paths)}
+    trees = {path.name: tree(ast.parse(path.read_bytes())) for path in sorted(paths, key=lambda path: path.name)}
     return hashlib.sha256(msgspec.json.encode(trees)).hexdigest()[:16]
 
 
