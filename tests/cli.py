@@ -22,7 +22,8 @@ from bench.datasets import catalogue
 from bench.training import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
-SHARED = ROOT.parent / "shared" / "data"  # the full image sets, where this machine has them
+CHECKOUT = Path(__file__).resolve().parents[1]
+SHARED = CHECKOUT.parent / "shared" / "data"  # the full image sets, where this machine has them
 LIMIT = 240.0  # seconds that no command here should need, even on a very busy machine
 
 
