@@ -4,8 +4,10 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import CodeType
 from typing import overload
 
 from ..datasets.errors import InputError, unknown
@@ -62,14 +64,24 @@ def find(name: str) -> type[Method]:
     return _methods[name]
 
 
+class _Source(SourceFileLoader):
+    """Runs the source itself: cached bytecode of a file that was edited within the same second is the old one's."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The compiled source."""
+        return compile(self.get_data(self.path), self.path, "exec")
+
+
 def load_plugin(path: Path) -> None:
     """Runs a file that registers methods; InputError if it cannot be run or registers none."""
     if not path.is_file():
         raise InputError(f"--plugin {path}: no such file")
     name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise InputError(f"--plugin {path}: not a Python file (expected a name ending in .py)")
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
+    assert spec is not None, "a loader is given"
+    assert spec.loader is not None, "a loader is given"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
