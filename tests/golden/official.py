@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -84,3 +85,13 @@ def nearest(x: Tensor, among: Tensor) -> Tensor:
     """For each image of x the index of the image it is most like, so that a fake network knows whom it was given."""
     exact = "donot_use_mm_for_euclid_dist"
     return torch.cdist(x.double().flatten(1), among.double().flatten(1), compute_mode=exact).argmin(1)
+
+
+def compare_gradients(gradients: dict[str, Tensor], layers: dict[str, str], arrays: dict[str, Array]) -> None:
+    """Of a whole step: norms in sorted official order, and every entry of the last layer's gradients."""
+    norms = [float(gradients[name].double().norm()) for name in keys(layers)]
+    assert norms == pytest.approx(arrays["step_grad_norms"].tolist(), rel=1e-3)
+    for kind in ("weight", "bias"):
+        expected = arrays[f"step_grad_last_{kind}"]
+        atol = 1e-4 * np.abs(expected).max()
+        np.testing.assert_allclose(gradients[f"last.{kind}"], expected, rtol=1e-3, atol=atol)
