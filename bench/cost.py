@@ -15,7 +15,7 @@ from .plan import Fit, Score, Unit
 from .protocol import Scoring
 from .training import build, parts
 
-SIDE = 256  # of the image whose inference is timed
+SIDE = 128  # of the image whose inference is timed
 
 
 def seconds(unit: Unit, machine: Machine) -> float:
@@ -23,9 +23,21 @@ def seconds(unit: Unit, machine: Machine) -> float:
     try:
         if isinstance(unit, Fit):
             return unit.steps * _step(unit.method, unit.noise, unit.channels, unit.crop, unit.batch, machine)
-        return _pixels(unit) * _per_pixel(unit.fit.method, unit.fit.noise, unit.fit.channels, machine)
+        return _score(unit, machine)
     except Exception:  # an estimate must not stop a run
         return 0.0
+
+
+def _score(unit: Score, machine: Machine) -> float:
+    """Inference of all pixels; for a method that fits images also their trainings."""
+    fit, pixels = unit.fit, _pixels(unit)
+    took = pixels * _per_pixel(fit.method, fit.noise, fit.channels, machine)
+    if fit.method.fits == "never":
+        return took / machine.threads  # works on several images at a time
+    if fit.method.fits == "image":
+        step = _step(fit.method, fit.noise, fit.channels, SIDE, fit.batch, machine)
+        took += fit.steps * step / fit.batch / SIDE**2 * pixels
+    return took
 
 
 @cache
@@ -61,8 +73,11 @@ def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) ->
 
 
 def _pixels(unit: Score) -> int:
+    """Of all noisy test images."""
     if unit.test.startswith("folder:"):
-        pictures = load(unit.test, None, unit.fit.channels)
-        return unit.repeats * sum(len(picture.pixels) * len(picture.pixels[0]) for picture in pictures)
-    rows = references(unit.test)
-    return unit.repeats * (sum(row.height * row.width for row in rows) or entry(unit.test).count * SIDE**2)
+        sizes = [picture.pixels.shape[:2] for picture in load(unit.test, None, unit.fit.channels)]
+    else:
+        sizes = [(row.height, row.width) for row in references(unit.test)] or entry(unit.test).count * [(SIDE, SIDE)]
+    if unit.window:
+        sizes = [(min(height, unit.window), min(width, unit.window)) for height, width in sizes]
+    return unit.repeats * sum(height * width for height, width in sizes)

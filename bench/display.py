@@ -62,9 +62,9 @@ class Display:
         if report.message:
             self.note(f"{self.title}: {report.message} (step {report.step})")
 
-    def score(self, done: int, total: int) -> None:
-        """An image is scored."""
-        self._advance(done / total, f"image {done}/{total}")
+    def score(self, done: float, total: int) -> None:
+        """An image is scored, or a part of it done."""
+        self._advance(done / total, f"image {done:.4g}/{total}")
 
     def end(self, text: str) -> None:
         """The unit is over."""

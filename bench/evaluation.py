@@ -2,24 +2,31 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
-from msgspec import Struct
+from joblib import Parallel, delayed
+from msgspec import Struct, structs
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .datasets import noise as noise_models
 from .datasets.errors import InputError
 from .datasets.images import Picture, Pixels
 from .datasets.noise import Image, Noise
+from .datasets.patches import OneImage
+from .datasets.seeds import seed
 from .machine import Machine
 from .methods.base import Context, Method, Progress, Rng
 from .metrics import psnr, quantise, ssim
 from .plan import Score
 from .protocol import Scoring
-from .training import Stopped
+from .training import Report, Stopped, read_tensors, train, write_tensors
 
 
 class Row(Struct, frozen=True):
@@ -39,28 +46,57 @@ def evaluate(
     pictures: list[Picture],
     machine: Machine,
     before: list[list[Picture]] | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[float, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
 ) -> list[Row]:
-    """All rows of a test set; every output is clipped, rounded and compared as the suite's scoring says."""
+    """All rows of a test set; every output is clipped, rounded and compared as the suite's scoring says.
+
+    `folder` keeps the images that no weights can give back (BM3D's, Self2Self's), so that an interrupted
+    evaluation goes on where it was. Methods without a network work on as many images at a time as there are threads.
+    """
     method, rows = work.fit.method, []
     total = work.repeats * len(pictures)
-    for done, (picture, repeat, noisy, level) in enumerate(noisy_images(work, pictures, before or [])):
+
+    def scored(done: int, noisy: Noisy) -> list[Row]:
         if stop():
             raise Stopped
-        images = denoise(method, net, noisy, work.fit.noise, level, machine, work.padding, (picture.digest, repeat))
-        for output in method.outputs:
-            decibels, similarity = compare(images[output.name], picture.pixels, work.scoring)
-            finite = None if decibels == math.inf else decibels
-            rows.append(Row(picture.name, repeat, level, output.name, finite, similarity))
+        said: Callable[[Report], None] = lambda training: report(done + training.step / training.steps, total)
+        images = kept(work, noisy, folder, partial(restore, work, net, noisy, machine, said, stop, folder))
+        return list(_rows(images, noisy, work))
+
+    jobs = machine.threads if method.fits == "never" else 1
+    calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, pictures, before or [])))
+    for done, found in enumerate(Parallel(jobs, prefer="threads", return_as="generator")(calls)):
+        rows += found
         report(done + 1, total)
     return rows
 
 
-def noisy_images(
-    work: Score, pictures: list[Picture], before: list[list[Picture]]
-) -> Iterator[tuple[Picture, int, Image, float]]:
-    """(picture, repeat, noisy image, level) in the order of the official evaluation: repeats, then images."""
+def _rows(images: dict[str, Image], noisy: "Noisy", work: Score) -> Iterator[Row]:
+    clean = window(noisy.picture.pixels, work.window)
+    for output in work.fit.method.outputs:
+        decibels, similarity = compare(images[output.name], clean, work.scoring)
+        finite = None if decibels == math.inf else decibels
+        yield Row(noisy.picture.name, noisy.repeat, noisy.level, output.name, finite, similarity)
+
+
+class Noisy(NamedTuple):
+    """One noisy test image."""
+
+    picture: Picture
+    repeat: int
+    image: Image  # [H, W, C], of the window
+    level: float
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """What seeds a method's own random numbers for it."""
+        return (self.picture.digest, self.repeat)
+
+
+def noisy_images(work: Score, pictures: list[Picture], before: list[list[Picture]]) -> Iterator[Noisy]:
+    """All noisy test images in the order of the official evaluation: repeats, then images."""
     noise = work.fit.noise
     official = noise_models.Official()
     if work.stream == "official":  # draw what the sets before this one would have drawn
@@ -75,7 +111,52 @@ def noisy_images(
                 if work.stream == "official"
                 else noise_models.named(noise, clean, picture.digest, repeat)
             )
-            yield picture, repeat, *drawn
+            yield Noisy(picture, repeat, window(drawn[0], work.window), drawn[1])
+
+
+def window(image: NDArray[Any], side: int) -> NDArray[Any]:
+    """The centre square of [H, W, C], or what there is of it; the whole image if `side` is 0."""
+    if not side:
+        return image
+    top, left = (max(0, n - side) // 2 for n in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
+def restore(
+    work: Score,
+    net: nn.Module | None,
+    noisy: Noisy,
+    machine: Machine,
+    report: Callable[[Report], None],
+    stop: Callable[[], bool],
+    folder: Path | None,
+) -> dict[str, Image]:
+    """The outputs for one noisy image, by a network of its own where the method fits images."""
+    fit = work.fit
+    if fit.method.fits == "image":
+        own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
+        source = OneImage(pad(noisy.image, fit.method.multiple, work.padding), noisy.level)
+        checkpoint = folder / f"{noisy.picture.name}-{noisy.repeat}.checkpoint" if folder else None
+        net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
+        if checkpoint:
+            checkpoint.unlink(missing_ok=True)
+    return denoise(fit.method, net, noisy.image, fit.noise, noisy.level, machine, work.padding, noisy.name)
+
+
+def kept(
+    work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]
+) -> dict[str, Image]:
+    """The stored images of a method that keeps them, else computed ones."""
+    if folder is None or not work.fit.method.kept:
+        return compute()
+    path = folder / f"{noisy.picture.name}-{noisy.repeat}.safetensors"
+    try:
+        return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
+    except (OSError, SafetensorError, KeyError, msgspec.DecodeError):  # not there, or damaged
+        images = compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.key})
+    return images
 
 
 def denoise(

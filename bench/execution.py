@@ -25,7 +25,7 @@ class Watch(Struct):
     """Who follows a unit: its progress, and whether it should stop."""
 
     fit: Callable[[training.Report], None] = lambda report: None
-    score: Callable[[int, int], None] = lambda done, total: None
+    score: Callable[[float, int], None] = lambda done, total: None
     stop: Callable[[], bool] = lambda: False
 
 
@@ -105,15 +105,16 @@ def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch
     channels = unit.fit.channels
     before = [sets(name, channels) for name, _ in unit.before]
     net = load(unit.fit, store, machine)
-    rows = evaluate(unit, net, sets(unit.test, channels), machine, before, watch.score, watch.stop)
+    folder = store.images(unit)
+    rows = evaluate(unit, net, sets(unit.test, channels), machine, before, watch.score, watch.stop, folder)
     if any(math.isnan(row.ssim) for row in rows):
         raise DivergedError("an output has values that are not finite")
     return rows
 
 
 def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
-    """The trained network for float32 inference; None where there is nothing to train."""
-    if fit.method.fits == "never":
+    """The trained network for float32 inference; None where there is none for a whole set."""
+    if fit.method.fits != "dataset":
         return None
     weights = store.weights(fit)
     if weights is None:

@@ -16,6 +16,7 @@ from .methods import registry
 from .methods.base import Method
 from .protocol import Preset, Recipe, Scoring, Suite
 
+BASELINES = ("noisy", "blur")  # in every table
 LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
 
 
@@ -71,11 +72,11 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             known["source"] = source  # a plug-in's author may forget to raise the revision
         if self.method.fits == "never":
             return known
+        known["seed"] = self.seed
+        if self.method.fits == "dataset":
+            known["train"] = set_digest(self.train, self.channels)
+            known |= {"train_noise": self.train_noise, "crop": self.crop}
         return known | {
-            "seed": self.seed,
-            "train": set_digest(self.train, self.channels),
-            "train_noise": self.train_noise,
-            "crop": self.crop,
             "batch": self.batch,
             "steps": self.steps,
             "epochs": self.epochs,
@@ -100,6 +101,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     test: str
     repeats: int
     stream: Literal["named", "official"]
+    window: int = 0  # centre square that is scored; 0: whole images
     before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
     padding: Literal["square", "next"]
     scoring: Scoring
@@ -117,12 +119,17 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             "stream": self.stream,
             "padding": self.padding,
             "scoring": msgspec.to_builtins(self.scoring),
-        } | ({"before": before} if self.stream == "official" else {})
+        } | ({"before": before} if self.stream == "official" else {}) | ({"window": self.window} if self.window else {})
 
     @cached_property
     def key(self) -> str:
         """ScoreKey: the digest of the identity."""
         return digest(self.identity)
+
+    @cached_property
+    def images_key(self) -> str:
+        """What determines the denoised images: the identity without the scoring."""
+        return digest({name: value for name, value in self.identity.items() if name != "scoring"})
 
     @property
     def title(self) -> str:
@@ -168,7 +175,7 @@ def make(request: Request) -> Plan:
     suite = protocol.load(request.suite)
     preset = _overridden(protocol.preset(suite, request.preset), request)
     noises = list(dict.fromkeys(parse(name) for name in request.noises or suite.noises))
-    names = list(dict.fromkeys(("noisy", *request.methods)))
+    names = list(dict.fromkeys((*BASELINES, *request.methods)))
     cells = [
         _cell(suite, preset, name, noise, seed)
         for name in names
@@ -198,6 +205,9 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     for name in (changes.get("train", preset.train), *changes.get("tests", preset.tests)):
         if not name.startswith("folder:"):
             entry(name)
+    if request.steps:  # asked for in so many words: for all methods
+        budgets = {name: msgspec.structs.replace(budget, steps=0) for name, budget in preset.budgets.items()}
+        changes["budgets"] = budgets
     if request.repeats:
         changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
     return msgspec.structs.replace(preset, **changes)
@@ -220,6 +230,7 @@ def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> C
     except msgspec.ValidationError as error:
         near = protocol.nearest_key(str(error), method_class.__struct_fields__)
         raise InputError(f"suite {suite.name!r}, method {name!r}: {error}{near}") from None
+    budget = preset.budgets.get(name) or preset.budgets.get(configuration.method) or protocol.Budget()
     fit = Fit(
         name=name,
         method=method,
@@ -229,26 +240,26 @@ def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> C
         train=preset.train,
         train_noise=preset.train_noise,
         crop=preset.crop * configuration.crop_factor,
-        batch=preset.batch,
-        steps=preset.steps,
+        batch=budget.batch or preset.batch,
+        steps=budget.steps or preset.steps,
         epochs=preset.epochs,
-        recipe=suite.recipes[configuration.recipe or preset.recipe],
+        recipe=suite.recipes[budget.recipe or configuration.recipe or preset.recipe],
     )
     undefined = method.applies(noise, suite.channels)
     reason = f"not defined: {undefined}" if undefined else _impossible(method, noise)
-    return Cell(name, noise, seed, fit, () if reason else _scores(fit, preset), reason)
+    return Cell(name, noise, seed, fit, () if reason else _scores(fit, preset, budget.window), reason)
 
 
 def _impossible(method: Method, noise: Noise) -> str:
     if noise.family != "none":
         return ""
-    if method.fits == "never":
+    if method.fits != "dataset":
         return "not possible: without clean images there is nothing to score"
     needs = {"clean": "clean images", "pair": "two captures of each scene"}.get(method.supervision)
     return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""
 
 
-def _scores(fit: Fit, preset: Preset) -> tuple[Score, ...]:
+def _scores(fit: Fit, preset: Preset, window: int) -> tuple[Score, ...]:
     if fit.noise.family == "none":
         return ()  # no clean images: there is nothing to score against
     order: Sequence[tuple[str, int]] = [(test, preset.repeats.get(test, 1)) for test in preset.tests]
@@ -258,6 +269,7 @@ def _scores(fit: Fit, preset: Preset) -> tuple[Score, ...]:
             test=test,
             repeats=repeats,
             stream=preset.test_noise,
+            window=window,
             before=tuple(order[:i]) if preset.test_noise == "official" else (),
             padding=preset.padding,
             scoring=preset.scoring,

@@ -20,7 +20,7 @@ from .methods import registry
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How every network is trained: Adam, a learning-rate shape over t = step / steps, the initial weights' gain."""
 
-    schedule: Literal["halving", "cycle"]
+    schedule: Literal["constant", "halving", "cycle"]
     lr: float
     beta2: float
     weight_decay: float
@@ -59,6 +59,15 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
 
 
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a preset gives a method that is too dear, or trains otherwise, than the preset's other rows."""
+
+    steps: int = 0
+    batch: int = 0
+    recipe: str = ""
+    window: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
+
+
 class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The size of a run."""
 
@@ -76,6 +85,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seeds: tuple[int, ...] = (0,)
     scoring: Scoring = Scoring()
     fields: dict[str, dict[str, Any]] = {}  # method -> fields of its configuration
+    budgets: dict[str, Budget] = {}  # method or configuration -> other steps, batch, recipe, window
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -158,7 +168,10 @@ def _check_names(suite: Suite, source: str) -> None:
                 _known("image set", image_set, catalogue(), source)
         for image_set in preset.repeats:
             _known("test set in repeats", image_set, preset.tests, source)
-        fields += preset.fields
+        fields += [*preset.fields, *preset.budgets]
+        for budget in preset.budgets.values():
+            if budget.recipe:
+                _known("recipe", budget.recipe, suite.recipes, source)
         sizes = {"crop": preset.crop, "batch": preset.batch, "steps": preset.steps, "epochs": preset.epochs}
         for name, value in (sizes | preset.repeats).items():
             if value < 1:
@@ -194,7 +207,8 @@ def nearest_key(message: str, allowed: Iterable[str]) -> str:
 def _fields_at(message: str) -> tuple[str, ...]:
     """The keys that are allowed at the place that msgspec's message names."""
     kinds: dict[str, type[Struct]] = {
-        "scoring": Scoring, "presets": Preset, "recipes": Recipe, "rows": Row, "configurations": Configuration
+        "scoring": Scoring, "presets": Preset, "recipes": Recipe, "rows": Row, "configurations": Configuration,
+        "budgets": Budget
     }  # fmt: skip
     where = message.partition(" - at ")[2]
     return next((kind for key, kind in kinds.items() if key in where), Suite).__struct_fields__

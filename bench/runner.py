@@ -1,5 +1,6 @@
 """Carries out a plan: claims each unit, has it executed, goes on after a failed one."""
 
+import shutil
 import signal
 import time
 from collections import Counter
@@ -89,7 +90,7 @@ class Run:
                 Patches(self.sets(unit.train, unit.channels), unit.noise, unit.train_noise, unit.crop, unit.seed)
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
-        if unit.key in self._tried:
+        if unit.key in self._tried or cell.fit.method.unavailable():
             return False
         if isinstance(unit, Score):
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
@@ -106,7 +107,7 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
-        return fit.method.fits == "never" or (fit.key not in self._forced and self.store.weights(fit) is not None)
+        return fit.method.fits != "dataset" or (fit.key not in self._forced and self.store.weights(fit) is not None)
 
     def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:
         """Executes every pending unit that is ready and not claimed; whether there was one."""
@@ -126,6 +127,8 @@ class Run:
         if unit.key in self._forced and isinstance(unit, Fit):
             for suffix in (".checkpoint", ".safetensors"):
                 self.store.path(unit, suffix).unlink(missing_ok=True)
+        if unit.key in self._forced and isinstance(unit, Score):
+            shutil.rmtree(self.store.images(unit), ignore_errors=True)
         self.display.begin(unit.title, seconds)
         watch = Watch(self.display.fit, self.display.score, lambda: self.signal != 0)
         try:
@@ -151,7 +154,8 @@ class Run:
                 continue
             found = {record.state if record else "missing" for record in map(self.store.read, cell.units())}
             order = ("failed", "diverged", "missing", "done")
-            states[next(state for state in order if state in found)] += 1
+            state = next(state for state in order if state in found)
+            states["skipped" if state == "missing" and cell.fit.method.unavailable() else state] += 1
         return states
 
     @contextmanager

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .datasets import catalogue
 from .datasets.errors import InputError
+from .datasets.patches import Patches
 from .machine import Machine
 from .methods import registry
 from .methods.base import Batch, Context, Method
@@ -49,7 +50,9 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> pd.DataFrame
         if plan.cells[-1].fit.method.fits != "dataset":
             raise InputError(f"speed: {name} trains nothing; allowed: {', '.join(sorted(trained))}")
         work = structs.replace(plan.cells[-1].fit, train="embedded_train")
-        trainer = Trainer(work, catalogue.load(work.train, None, work.channels), machine)
+        pictures = catalogue.load(work.train, None, work.channels)
+        source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+        trainer = Trainer(work, source, machine)
         batch, context = trainer.batch(0)
         plain = plain_step(work.method, work.channels, batch, context)
         with FlopCounterMode(display=False) as counter:

@@ -72,6 +72,10 @@ class Store:
         """Where a unit keeps its record, `.safetensors`, `.checkpoint` or `.rows.jsonl`."""
         return self.root / f"{kind(unit)}s" / f"{unit.key}{suffix}"
 
+    def images(self, unit: Score) -> Path:
+        """The folder of the denoised images of a method that keeps them."""
+        return self.root / "images" / unit.images_key
+
     def read(self, unit: Unit) -> Record | None:
         """The record of a unit; None if there is none, InputError if it is damaged."""
         return self._decode(self.path(unit)) if self.path(unit).is_file() else None

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import health
 from .datasets.errors import InputError
 from .datasets.images import Picture
-from .datasets.patches import Patches, Views
+from .datasets.patches import Patches, Source, Views
 from .datasets.seeds import seed
 from .machine import Machine
 from .methods.base import Batch, Context, Method, Progress, Rng
@@ -56,6 +56,8 @@ class Stopped(BaseException):
 
 def learning_rate(recipe: Recipe, progress: Progress) -> float:
     """halving: as the official code, after epochs kN/5 - 1; cycle: linear warm-up, then cosine to zero."""
+    if recipe.schedule == "constant":
+        return recipe.lr
     if recipe.schedule == "halving":
         milestones = [k * progress.epochs // 5 - 1 for k in (1, 2, 3, 4)]  # integers: no rounding at the milestone
         return float(recipe.lr * 0.5 ** sum(0 <= m < progress.epoch for m in milestones))
@@ -109,9 +111,8 @@ def parts(net: nn.Module, method: Method, batch: Batch, context: Context) -> Ite
 class Trainer:
     """One training: everything that is equal between methods."""
 
-    def __init__(self, work: Fit, pictures: Sequence[Picture], machine: Machine) -> None:
-        self.work, self.machine, self.method = work, machine, work.method
-        self.source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+    def __init__(self, work: Fit, source: Source, machine: Machine) -> None:
+        self.work, self.source, self.machine, self.method = work, source, machine, work.method
         recipe = work.recipe
         self.net = machine.place(build(work.method, work.channels, recipe.gain, work.seed), work.steps)
         betas = (recipe.beta1, recipe.beta2)
@@ -175,11 +176,25 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     every_seconds: float = 30.0,
 ) -> Trained:
+    """Trains on crops of a set, see `train`."""
+    source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+    return train(work, source, machine, checkpoint, report, stop, every_seconds)
+
+
+def train(
+    work: Fit,
+    source: Source,
+    machine: Machine,
+    checkpoint: Path | None = None,
+    report: Callable[[Report], None] = lambda report: None,
+    stop: Callable[[], bool] = lambda: False,
+    every_seconds: float = 30.0,
+) -> Trained:
     """Trains, continuing at `checkpoint` if it holds a state of this very work on this machine.
 
     DivergedError, WrongNoiseError: by health's rules. Stopped: `stop` said so; the state is saved.
     """
-    trainer = Trainer(work, pictures, machine)
+    trainer = Trainer(work, source, machine)
     state = State(work.key, machine, trainer.net, trainer.adam)
     if note := state.load(checkpoint):
         report(Report(0, work.steps, math.nan, None, note))

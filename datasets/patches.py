@@ -1,7 +1,7 @@
 """Training samples: random crops and their noise, each a function of its number alone."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,24 @@ class Views(NamedTuple):
     captures: list[Image]  # noisy observations [crop, crop, C], each with its own noise
     levels: list[float]  # their noise levels
     clean: Image | None  # None where there are only noisy images
+
+
+class Source(Protocol):
+    """Where training samples come from."""
+
+    def sample(self, number: int, captures: int) -> Views:
+        """The views of sample `number`, whoever asks and whenever."""
+
+
+class OneImage:
+    """A single noisy image [H, W, C] of an unknown clean one: every sample is the whole of it."""
+
+    def __init__(self, noisy: Image, level: float) -> None:
+        self.views = Views([noisy], [level], None)
+
+    def sample(self, number: int, captures: int) -> Views:
+        """The image, whatever the number."""
+        return self.views
 
 
 class Patches:

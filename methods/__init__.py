@@ -1,5 +1,5 @@
 """The methods, one idea per file. Knows datasets, but nothing of suites, records or tables."""
 
-from . import b2u, n2c, n2n, nbr2nbr, noisy
+from . import anscombe, b2u, blur, bm3d, n2c, n2n, nbr2nbr, noisy
 
-__all__ = ["b2u", "n2c", "n2n", "nbr2nbr", "noisy"]
+__all__ = ["anscombe", "b2u", "blur", "bm3d", "n2c", "n2n", "nbr2nbr", "noisy"]

@@ -94,11 +94,16 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     knowledge: ClassVar[Literal["none", "family", "level"]] = "none"
     fits: ClassVar[Literal["dataset", "image", "never"]] = "dataset"
     multiple: ClassVar[int] = MULTIPLE
+    kept: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
     outputs: ClassVar[tuple[Output, ...]] = (Output(),)
     revision: ClassVar[int] = 1  # raise it when the code's numbers change
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Why the method is not defined for this noise or number of channels; None if it is."""
+        return None
+
+    def unavailable(self) -> str | None:
+        """Why this machine cannot run the method; None if it can."""
         return None
 
     def build(self, channels: int) -> nn.Module | None:
