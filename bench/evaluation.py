@@ -61,7 +61,10 @@ def evaluate(
     def scored(done: int, noisy: Noisy) -> list[Row]:
         if stop():
             raise Stopped
-        said: Callable[[Report], None] = lambda training: report(done + training.step / training.steps, total)
+
+        def said(training: Report) -> None:
+            report(done + training.step / training.steps, total)
+
         images = kept(work, noisy, folder, partial(restore, work, net, noisy, machine, said, stop, folder))
         return list(_rows(images, noisy, work))
 
@@ -143,9 +146,7 @@ def restore(
     return denoise(fit.method, net, noisy.image, fit.noise, noisy.level, machine, work.padding, noisy.name)
 
 
-def kept(
-    work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]
-) -> dict[str, Image]:
+def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
     """The stored images of a method that keeps them, else computed ones."""
     if folder is None or not work.fit.method.kept:
         return compute()

@@ -64,7 +64,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         registered = registry.find(registered_name(self.method))
         known = {
             "method": registered_name(self.method),
-            "fields": msgspec.to_builtins(self.method),
+            "fields": changed_fields(self.method),
             "revision": [registered.revision, LOOP_REVISION],
             "noise": self.noise.name,
         }
@@ -111,15 +111,19 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
         """The fit, the test images, their noise, and the scoring."""
         channels = self.fit.channels
         before = [[set_digest(name, channels), repeats] for name, repeats in self.before]
-        return {
-            "fit": self.fit.key,
-            "test": set_digest(self.test, channels),
-            "noise": self.fit.noise.name,
-            "repeats": self.repeats,
-            "stream": self.stream,
-            "padding": self.padding,
-            "scoring": msgspec.to_builtins(self.scoring),
-        } | ({"before": before} if self.stream == "official" else {}) | ({"window": self.window} if self.window else {})
+        return (
+            {
+                "fit": self.fit.key,
+                "test": set_digest(self.test, channels),
+                "noise": self.fit.noise.name,
+                "repeats": self.repeats,
+                "stream": self.stream,
+                "padding": self.padding,
+                "scoring": msgspec.to_builtins(self.scoring),
+            }
+            | ({"before": before} if self.stream == "official" else {})
+            | ({"window": self.window} if self.window else {})
+        )
 
     @cached_property
     def key(self) -> str:
@@ -188,6 +192,13 @@ def make(request: Request) -> Plan:
 def registered_name(method: Method) -> str:
     """The name under which a method's class is registered."""
     return next(name for name, cls in registry.methods().items() if cls is type(method))
+
+
+def changed_fields(method: Method) -> dict[str, Any]:
+    """The fields that differ from their defaults: a new field with a default keeps every key as it was."""
+    fields = {field.name: getattr(method, field.name) for field in msgspec.structs.fields(method)}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(method)}
+    return {name: msgspec.to_builtins(value) for name, value in fields.items() if value != defaults[name]}
 
 
 def digest(identity: dict[str, Any]) -> str:

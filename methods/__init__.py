@@ -1,5 +1,35 @@
 """The methods, one idea per file. Knows datasets, but nothing of suites, records or tables."""
 
-from . import anscombe, b2u, blur, bm3d, n2c, n2n, nbr2nbr, noisy
+from . import (
+    anscombe,
+    b2u,
+    blur,
+    bm3d,
+    dbsn,
+    laine19,
+    n2c,
+    n2n,
+    n2v,
+    nbr2nbr,
+    noisier2noise,
+    noisy,
+    r2r,
+    self2self,
+)
 
-__all__ = ["anscombe", "b2u", "blur", "bm3d", "n2c", "n2n", "nbr2nbr", "noisy"]
+__all__ = [
+    "anscombe",
+    "b2u",
+    "blur",
+    "bm3d",
+    "dbsn",
+    "laine19",
+    "n2c",
+    "n2n",
+    "n2v",
+    "nbr2nbr",
+    "noisier2noise",
+    "noisy",
+    "r2r",
+    "self2self",
+]

@@ -68,7 +68,7 @@ class Anscombe(Method, frozen=True):
     """x^ = I(BM3D(f(lambda y), 1)) / lambda, all channels with one scale, in the opponent space; I: every output's."""
 
     card = Card(
-        paper="Makitalo & Foi, Optimal inversion of the Anscombe transformation in low-count Poisson denoising, TIP 2011",
+        paper="Makitalo & Foi, Optimal Inversion of the Anscombe Transformation, TIP 2011",
         equations="Eq. 4 (exact unbiased inverse), Eq. 10 (closed form)",
         deviations="the headline has the exact inverse; the others are outputs of the same filtering",
     )

@@ -1,13 +1,14 @@
 """Blind2Unblind: blind spots made visible by a re-visible loss (Wang et al., CVPR 2022)."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.errors import InputError
-from .base import Batch, Card, Context, Method, Output
+from .base import Batch, Card, Context, Method, Output, Rng
 from .registry import register
 from .unet import MULTIPLE, UNetConfig
 
@@ -35,7 +36,7 @@ class B2U(Method, frozen=True):
 
     card = Card(
         paper="Wang et al., Blind2Unblind, CVPR 2022",
-        equations="Eq. 6, 9, 12",
+        equations="Eq. 6, 7, 9, 12",
         deviations="s = 4 as in the released code (the paper says 2), short presets 2; with s = 4 the reflect padding "
         "mirrors some masked pixels into sight at the border, as in the released evaluation",
     )
@@ -45,6 +46,9 @@ class B2U(Method, frozen=True):
     lambda_f: float = 20.0
     plateau: float = 0.8  # lambda rises after this share of the epochs (released code: 0.4 for noise ranges)
     s: int = 4  # cell width
+    mapper: Literal["gm", "rm"] = "gm"  # global mapper, or one random blind spot per cell (Table 6)
+    loss: Literal["a", "b"] = "a"  # Eq. 6, or Eq. 7 with the visible term's sign turned (Table 5)
+    visible: bool = True  # without it: min E || h(f(Omega_y)) - y ||^2 (Table 6)
     net: UNetConfig = UNetConfig()
 
     def __post_init__(self) -> None:
@@ -62,6 +66,14 @@ class B2U(Method, frozen=True):
             return self.lambda_s
         return self.lambda_s + (t - self.plateau) * (self.lambda_f - self.lambda_s) / (1.0 - self.plateau)
 
+    def random_spots(self, net: nn.Module, y: Tensor, rng: Rng) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `blind_spots`, for one mask with a random pixel of every cell."""
+        cells = tuple(side // self.s for side in y.shape[-2:])
+        chosen = F.interpolate(rng.integers("blind spot", self.s**2, 1, *cells).float(), scale_factor=self.s)
+        masks = cell_masks(self.s, *y.shape[-2:]).to(y.device)
+        where = (torch.arange(self.s**2, device=y.device).view(-1, 1, 1) * masks.squeeze(1)).sum(0) == chosen
+        yield where, net(torch.where(where, interpolate(y), y)) * where
+
     def blind_spots(self, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Groups of masks: where they mask [1, 1, H, W], and f(Omega_y) there, zero elsewhere [B, C, H, W]."""
         filled = interpolate(y)
@@ -74,11 +86,14 @@ class B2U(Method, frozen=True):
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Eq. 12 as means over the pixels; the masks partition them, so the parts add up to the whole."""
         y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
+        sign = 1.0 if self.loss == "a" else -1.0
         with torch.no_grad():
-            d2 = net(y) - y
-        for where, h in self.blind_spots(net, y, ctx.chunk):
+            d2 = net(y) - y if self.visible else None
+        spots = self.blind_spots(net, y, ctx.chunk) if self.mapper == "gm" else self.random_spots(net, y, ctx.rng)
+        for where, h in spots:
             d1 = (h - y) * where
-            yield ((d1 + lam * d2 * where) ** 2 + self.eta * d1**2).sum() / y.numel()
+            square = d1**2 if d2 is None else (d1 + sign * lam * d2 * where) ** 2 + self.eta * d1**2
+            yield square.sum() / y.numel()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """visible = f(y), blind = h(f(Omega_y)), weighted = (blind + lambda_f visible) / (1 + lambda_f), Eq. 9."""

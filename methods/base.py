@@ -72,6 +72,11 @@ class Rng:
         """Uniform in [0, 1), float32 [B, *shape]."""
         return self._stack([generator(name, self.seed, s).random(shape, "float32") for s in self.samples])
 
+    def binomial(self, name: str, counts: Tensor, p: float) -> Tensor:
+        """Bin(counts, p) for counts [B, ...], float32."""
+        each = zip(self.samples, counts.cpu().numpy().astype("int64"), strict=True)
+        return self._stack([generator(name, self.seed, s).binomial(k, p).astype("float32") for s, k in each])
+
     def _stack(self, arrays: list[object]) -> Tensor:
         return torch.stack([torch.as_tensor(array) for array in arrays]).to(self.device)
 
@@ -122,6 +127,10 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     def headline(cls) -> Output:
         """The output that tables show unless a row names another."""
         return next(output for output in cls.outputs if output.headline)
+
+    def shortfall(self, steps: int) -> str:
+        """What this configuration with so many steps does less of than the published one; tables print it."""
+        return ""
 
     def passes(self) -> dict[str, int]:
         """Network passes per image that each output costs."""

@@ -24,7 +24,9 @@ def blurred(y: Tensor, width: float) -> Tensor:
 class Blur(Method, frozen=True):
     """x^ = G_width * y."""
 
-    card = Card(paper="trivial baseline", deviations="the best width is chosen with the clean test images: in hindsight")
+    card = Card(
+        paper="trivial baseline", deviations="the best width is chosen with the clean test images: in hindsight"
+    )
     supervision = "none"
     fits = "never"
     multiple = 1

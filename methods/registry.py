@@ -36,7 +36,7 @@ def _add(name: str, method: object) -> type[Method]:
     allowed = {
         "supervision": ("clean", "pair", "noisy", "none"),
         "knowledge": ("none", "family", "level"),
-        "fits": ("dataset", "never"),  # "image" comes with the methods that need it
+        "fits": ("dataset", "image", "never"),
     }
     for field, values in allowed.items():
         if getattr(method, field) not in values:

@@ -1,5 +1,6 @@
 """The one U-Net of every method (Laine et al. 2019; Neighbor2Neighbor's variant by parameters)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -23,15 +24,22 @@ class UNetConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return UNet(self, channels, outputs or channels)
 
 
+Convolution = Callable[[int, int], nn.Conv2d]  # (channels in, channels out) -> a layer of 3x3 kernels
+
+
+def _conv3(channels: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, outputs, 3, padding=1)
+
+
 class Decoder(nn.Module):
     """Upsample x2, concatenate [upsampled, skip], two 3x3 convolutions."""
 
-    def __init__(self, net: UNetConfig, below: int, skip: int) -> None:
+    def __init__(self, net: UNetConfig, below: int, skip: int, conv: Convolution) -> None:
         super().__init__()
         wide = 2 * net.width
         self.deconv = nn.ConvTranspose2d(below, below, 2, 2) if net.upsample == "transposed" else None
-        self.conv1 = nn.Conv2d(below + skip, wide, 3, padding=1)
-        self.conv2 = nn.Conv2d(wide, wide, 3, padding=1)
+        self.conv1 = conv(below + skip, wide)
+        self.conv2 = conv(wide, wide)
         self.slope = net.slope
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -41,16 +49,42 @@ class Decoder(nn.Module):
         return F.leaky_relu(self.conv2(x), self.slope)
 
 
-class UNet(nn.Module):
-    """Five poolings, 48 features, skips taken after the pooling, 1x1 tail; sides are multiples of 32."""
+class Trunk(nn.Module):
+    """Five poolings, 48 features, skips taken after the pooling; sides are multiples of 32."""
 
-    def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
+    def __init__(self, net: UNetConfig, channels: int, conv: Convolution) -> None:
         super().__init__()
         w, self.slope = net.width, net.slope
-        self.head = nn.ModuleList([nn.Conv2d(channels, w, 3, padding=1), nn.Conv2d(w, w, 3, padding=1)])
-        self.down = nn.ModuleList(nn.Conv2d(w, w, 3, padding=1) for _ in range(5))
+        self.head = nn.ModuleList([conv(channels, w), conv(w, w)])
+        self.down = nn.ModuleList(conv(w, w) for _ in range(5))
         below, skips = [w, 2 * w, 2 * w, 2 * w, 2 * w], [w, w, w, w, channels]
-        self.up = nn.ModuleList(Decoder(net, b, s) for b, s in zip(below, skips, strict=True))
+        self.up = nn.ModuleList(Decoder(net, b, s, conv) for b, s in zip(below, skips, strict=True))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Half the sides."""
+        return F.max_pool2d(x, 2)
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, 2 width, H, W]."""
+        skips = [x]
+        for conv in self.head:
+            x = F.leaky_relu(conv(x), self.slope)
+        for conv in self.down:
+            x = self.pool(x)
+            skips.append(x)
+            x = F.leaky_relu(conv(x), self.slope)
+        skips.pop()  # the coarsest pooling has no skip
+        for decode in self.up:
+            x = decode(x, skips.pop())
+        return x
+
+
+class UNet(Trunk):
+    """The trunk and a 1x1 tail."""
+
+    def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
+        super().__init__(net, channels, _conv3)
+        w = net.width
         self.tail = nn.ModuleList(nn.Conv2d(2 * w, 2 * w, 1) for _ in range(2))
         self.last = nn.Conv2d(2 * w, outputs, 1)
         if net.init == "he/10":
@@ -58,16 +92,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, outputs, H, W]; the last layer runs in float32 also under autocast."""
-        skips = [x]
-        for conv in self.head:
-            x = F.leaky_relu(conv(x), self.slope)
-        for conv in self.down:
-            x = F.max_pool2d(x, 2)
-            skips.append(x)
-            x = F.leaky_relu(conv(x), self.slope)
-        skips.pop()  # the coarsest pooling has no skip
-        for decode in self.up:
-            x = decode(x, skips.pop())
+        x = self.features(x)
         for conv in self.tail:
             x = F.leaky_relu(conv(x), self.slope)
         with torch.autocast(x.device.type, enabled=False):

@@ -1,0 +1,75 @@
+"""The blind-spot U-Net of Laine et al. (NeurIPS 2019): no output pixel sees its own input pixel."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .unet import Trunk, UNetConfig
+
+
+class ShiftedConv(nn.Conv2d):
+    """A 3x3 convolution that sees the rows at and above its own: two zero rows on top, none below."""
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__(channels, outputs, 3, padding=(0, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W]."""
+        return super().forward(F.pad(x, (0, 0, 2, 0)))
+
+
+def down_one(x: Tensor) -> Tensor:
+    """Every row one lower, zeros on top."""
+    return F.pad(x, (0, 0, 1, -1))
+
+
+class HalfPlane(Trunk):
+    """The U-Net's trunk seeing only the rows at and above each pixel."""
+
+    def __init__(self, net: UNetConfig, channels: int) -> None:
+        super().__init__(net, channels, ShiftedConv)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """One row down first: else the upper row of each cell would see the lower one."""
+        return F.max_pool2d(down_one(x), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, 2 width, H, W] that sees only rows above."""
+        return down_one(self.features(x))
+
+
+class BlindSpot(nn.Module):
+    """Four half planes that share weights, one per quarter turn, joined by 1x1 convolutions."""
+
+    def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
+        super().__init__()
+        w, self.slope = net.width, net.slope
+        self.plane = HalfPlane(net, channels)
+        self.tail = nn.ModuleList([nn.Conv2d(8 * w, 8 * w, 1), nn.Conv2d(8 * w, 2 * w, 1)])
+        self.last = nn.Conv2d(2 * w, outputs, 1)
+        he_normal(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, outputs, H, W]; sides are multiples of 32; the last layer runs in float32."""
+        # One turn at a time: sides may differ, and a batch of four turns would leave a processor's cache.
+        maps = [torch.rot90(self.plane(torch.rot90(x, k, (2, 3))), -k, (2, 3)) for k in range(4)]
+        x = torch.cat(maps, dim=1)
+        for conv in self.tail:
+            x = F.leaky_relu(conv(x), self.slope)
+        with torch.autocast(x.device.type, enabled=False):
+            output: Tensor = self.last(x.to(self.last.weight.dtype))
+            return output
+
+
+def he_normal(net: BlindSpot | nn.Module) -> None:
+    """Weights N(0, 2 / fan_in), N(0, 1 / fan_in) in `last`; biases 0."""
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d):
+            gain = 1.0 if name.endswith("last") else math.sqrt(2.0)
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            assert module.bias is not None
+            with torch.no_grad():
+                module.weight.mul_(gain)
+            nn.init.zeros_(module.bias)

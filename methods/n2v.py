@@ -1,0 +1,76 @@
+"""Noise2Void: predict a pixel whose input was replaced by a neighbour's value (Krull et al., CVPR 2019)."""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .base import Batch, Card, Context, Method, Rng
+from .registry import register
+from .unet import UNetConfig
+
+
+def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:
+    """bool [B, C, H, W]: one pixel in every box of side round(sqrt(100 / perc)), per channel; boxes may overhang."""
+    side = max(1, round(math.sqrt(100.0 / perc)))
+    boxes = (channels, -(-height // side), -(-width // side))
+    row, column = (rng.integers(f"masked {axis}", side, *boxes) for axis in ("row", "column"))
+    row = row + side * torch.arange(boxes[1], device=row.device)[:, None]
+    column = column + side * torch.arange(boxes[2], device=column.device)
+    inside = (row < height) & (column < width)
+    index = (row * width + column).where(inside, 0).flatten(2)
+    mask = torch.zeros(*index.shape[:2], height * width, dtype=torch.int64, device=index.device)
+    return mask.scatter_add(2, index, inside.flatten(2).long()).view(-1, channels, height, width) > 0
+
+
+def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:
+    """For every pixel of y [B, C, H, W] the value of a random one of its (2r+1)^2 window, cropped at the border."""
+    channels, height, width = y.shape[1:]
+    low, size = zip(*(_window(n, radius, y.device) for n in (height, width)), strict=True)
+    rows, columns = size[0][:, None], size[1]
+    own = (torch.arange(height, device=y.device) - low[0])[:, None] * columns
+    own = own + torch.arange(width, device=y.device) - low[1]
+    choices = rows * columns - (0 if centre else 1)
+    draw = rng.uniform("replacement", channels, height, width)
+    pick = torch.minimum((draw * choices).long(), choices - 1)
+    pick = pick if centre else pick + (pick >= own)
+    index = (low[0][:, None] + pick // columns) * width + low[1] + pick % columns
+    return y.flatten(2).gather(2, index.flatten(2)).view_as(y)
+
+
+def _window(n: int, radius: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First index and size of the window of every position 0..n-1."""
+    position = torch.arange(n, device=device)
+    low = (position - radius).clamp(min=0)
+    return low, (position + radius).clamp(max=n - 1) - low + 1
+
+
+@register("n2v")
+class N2V(Method, frozen=True):
+    """min E sum_M (f(y_M) - y)^2 / |M|, with the pixels M of y_M replaced by neighbours of y."""
+
+    card = Card(
+        paper="Krull et al., Noise2Void, CVPR 2019",
+        deviations="shared U-Net without batch norm, no mean/std normalisation, one network for all channels; the "
+        "authors' masks and losses are the configurations n2v-bsd68 and n2v-library",
+    )
+    perc: float = 1.5  # per cent of the pixels, one per box
+    radius: int = 5
+    manipulator: Literal["withCP", "withoutCP"] = "withoutCP"  # whether the pixel itself may be drawn
+    loss: Literal["mse", "mae"] = "mse"
+    net: UNetConfig = UNetConfig()
+
+    def build(self, channels: int) -> nn.Module:
+        """The shared U-Net."""
+        return self.net.build(channels)
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """The mean over the masked entries of each image; all replacements are read from the original."""
+        y = batch.noisy
+        mask = masked_positions(ctx.rng, self.perc, *y.shape[1:])
+        replaced = torch.where(mask, neighbours(ctx.rng, y, self.radius, self.manipulator == "withCP"), y)
+        difference = (net(replaced) - y) * mask
+        error = difference**2 if self.loss == "mse" else difference.abs()
+        yield (error.sum((1, 2, 3)) / mask.sum((1, 2, 3))).mean()

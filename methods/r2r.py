@@ -1,0 +1,88 @@
+"""Recorrupted-to-Recorrupted: two noisier images of one, with independent noise (Pang et al., CVPR 2021)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from ..datasets.noise import Noise
+from .base import Batch, Card, Context, Method
+from .registry import register
+from .unet import UNetConfig
+
+PASSES = 50  # of the official evaluation
+
+
+@register("r2r")
+class R2R(Method, frozen=True):
+    """min E || f(y + alpha z) - (y - z / alpha) ||^2, z with y's noise covariance; x^ = mean_j f(y + alpha z_j)."""
+
+    card = Card(
+        paper="Pang et al., Recorrupted-to-Recorrupted, CVPR 2021",
+        equations="Eq. 9, 17",
+        deviations="shared U-Net and recipe; Poisson noise by the plug-in variance y / lambda, which is uncorrelated "
+        "but not independent (biased at low counts); fresh noise on the clean image at every step, like all rows",
+    )
+    knowledge = "level"
+    alpha: float = 0.5
+    ensemble: int = PASSES
+    net: UNetConfig = UNetConfig()
+
+    def applies(self, noise: Noise, channels: int) -> str | None:
+        """A known level of a known family."""
+        return None if noise.family in ("gauss", "poisson") else "R2R needs the noise level of every image"
+
+    def build(self, channels: int) -> nn.Module:
+        """The shared U-Net."""
+        return self.net.build(channels)
+
+    def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
+        """(y + alpha z, y - z / alpha) for a named draw of z."""
+        level = level.view(-1, 1, 1, 1)
+        std = level / 255.0 if ctx.family == "gauss" else (y.clamp(min=0.0) / level).sqrt()
+        z = std * ctx.rng.normal(name, *y.shape[1:])
+        return y + self.alpha * z, y - z / self.alpha
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """Mean (f(y + alpha z) - (y - z / alpha))^2."""
+        assert batch.level is not None
+        recorrupted, target = self.pair(batch.noisy, batch.level, ctx, "z")
+        yield mse_loss(net(recorrupted), target)
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        """The mean over an ensemble of recorruptions: f was trained on noise of sqrt(1 + alpha^2) sigma."""
+        assert ctx.level is not None
+        total = torch.zeros_like(noisy)
+        for j in range(self.ensemble):
+            total += net(self.pair(noisy, ctx.level, ctx, f"z {j}")[0])
+        return {"denoised": total / self.ensemble}
+
+    def passes(self) -> dict[str, int]:
+        """One per member of the ensemble."""
+        return {"denoised": self.ensemble}
+
+    def shortfall(self, steps: int) -> str:
+        """A smaller ensemble than the official one."""
+        return f"{self.ensemble} of {PASSES} passes" if self.ensemble < PASSES else ""
+
+
+@register("r2r-thinning")
+class R2RThinning(R2R, frozen=True):
+    """R2R's pair for counts: w ~ Bin(lambda y, a) and the rest are independent, a = alpha^2 / (1 + alpha^2)."""
+
+    card = Card(
+        paper="Monroy et al., Generalized Recorrupted-to-Recorrupted, CVPR 2025 (not a row of the paper)",
+        deviations="alpha = 0.5 as in R2R: a fifth of the counts are the target",
+    )
+
+    def applies(self, noise: Noise, channels: int) -> str | None:
+        """Poisson noise, the only one with counts."""
+        return None if noise.family == "poisson" else "binomial thinning is for Poisson counts"
+
+    def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
+        """((k - w) / ((1 - a) lambda), w / (a lambda)) for the counts k = lambda y."""
+        level, a = level.view(-1, 1, 1, 1), self.alpha**2 / (1.0 + self.alpha**2)
+        counts = (y * level).round()
+        w = ctx.rng.binomial(name, counts, a)
+        return (counts - w) / ((1.0 - a) * level), w / (a * level)
