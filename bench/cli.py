@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import msgspec
 import pandas as pd
+import torch
 
 from . import __version__, cost, machine, plan, protocol
 from .datasets.errors import InputError, unknown
@@ -17,7 +18,7 @@ from .display import Display, clock
 from .methods import registry
 from .runner import Outcome, Run
 from .store import Store, default
-from .tables import build, caption, frame, plain, render, suite_of
+from .tables import build, caption, frame, notes, plain, render, suite_of
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -82,6 +83,10 @@ def parser() -> Parser:
     cell.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25'")
     _store(cell)
     cell.set_defaults(do=_show)
+
+    kit = command("check", "tell whether a method fits the harness, check by check (under a minute)")
+    kit.add_argument("method", help="a registered name, FILE.py, or package:Class")
+    kit.set_defaults(do=_check)
 
     speed = command("speed", "measure our training step against the plain one, side by side")
     speed.add_argument("--methods", type=_names, default=(), metavar="A,B")
@@ -200,6 +205,8 @@ def _print_table(store: Store, asked: plan.Request, preset: bool, options: argpa
     if options.format != "csv":
         print(caption(planned, found) + "\n")
     print(render(frame(found, getattr(options, "cost", False)), options.format))
+    if options.format != "csv" and (said := notes(found)):
+        print("\n" + "\n".join(said))
 
 
 def _methods(options: argparse.Namespace) -> int:
@@ -241,6 +248,19 @@ def _show(options: argparse.Namespace) -> int:
     ]
     print(render(pd.DataFrame(rows), options.format))
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .check import check, targets  # imported here: nothing else needs it
+
+    torch.set_num_threads(1)  # small images, and numbers that do not depend on the machine
+    rows = []
+    for name, method in targets(options.method).items():
+        for finding in check(name, method):
+            print(f"{name}: {finding.check}: {finding.state}", file=sys.stderr, flush=True)
+            rows.append({"method": name, "check": finding.check, "result": finding.state, "what": finding.text})
+    print(render(pd.DataFrame(rows), options.format))
+    return 1 if any(row["result"] == "failed" for row in rows) else 0
 
 
 def _speed(options: argparse.Namespace) -> int:

@@ -150,12 +150,12 @@ def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], d
     """The stored images of a method that keeps them, else computed ones."""
     if folder is None or not work.fit.method.kept:
         return compute()
+    folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
     path = folder / f"{noisy.picture.name}-{noisy.repeat}.safetensors"
     try:
         return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
     except (OSError, SafetensorError, KeyError, msgspec.DecodeError):  # not there, or damaged
         images = compute()
-    folder.mkdir(parents=True, exist_ok=True)
     write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.key})
     return images
 

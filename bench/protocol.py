@@ -67,6 +67,14 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
     window: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
 
+    def __post_init__(self) -> None:
+        """InputError for sizes that mean nothing."""
+        for name in ("steps", "batch", "window"):
+            if getattr(self, name) < 0:
+                raise InputError(f"budgets: {name} = {getattr(self, name)}; allowed: 0 (as the preset) and more")
+        if 0 < self.window < 11:
+            raise InputError(f"budgets: window = {self.window}; allowed: 11 and more (SSIM's window), or 0")
+
 
 class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The size of a run."""
@@ -207,8 +215,8 @@ def nearest_key(message: str, allowed: Iterable[str]) -> str:
 def _fields_at(message: str) -> tuple[str, ...]:
     """The keys that are allowed at the place that msgspec's message names."""
     kinds: dict[str, type[Struct]] = {
-        "scoring": Scoring, "presets": Preset, "recipes": Recipe, "rows": Row, "configurations": Configuration,
-        "budgets": Budget
+        "scoring": Scoring, "budgets": Budget, "presets": Preset, "recipes": Recipe, "rows": Row,
+        "configurations": Configuration,
     }  # fmt: skip
     where = message.partition(" - at ")[2]
     return next((kind for key, kind in kinds.items() if key in where), Suite).__struct_fields__

@@ -44,7 +44,9 @@ class Line(Struct, kw_only=True):
     images: int | None = None
     published_psnr: float | None = None
     published_ssim: float | None = None
-    knowledge: str = ""
+    knowledge: str = ""  # what the method is told about the noise: none, family, level
+    shortfall: str = ""  # what was run less than the preset's other rows or the published method
+    hindsight: bool = False  # the output was chosen by these very scores
     parameters: int | None = None
     passes: int | None = None
     seconds: float | None = None
@@ -113,6 +115,7 @@ def _line(plan: Plan, store: Store, row: Row, noise: str, test: str, cells: list
         return line
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
+    line.shortfall = shortfall(plan, cells[0])
     if cells[0].reason:
         line.state = cells[0].reason
         return line
@@ -127,6 +130,7 @@ def _line(plan: Plan, store: Store, row: Row, noise: str, test: str, cells: list
             return line
         if output == "best":
             output = line.output = _best(store, score) or output
+            line.hindsight = True
         state, quality = _read(store, score, output, line)
         if quality is None:
             line.state = state
@@ -160,6 +164,17 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
     return "done", (infinite(values["psnr"]), values["ssim"])
 
 
+def shortfall(plan: Plan, cell: Cell) -> str:
+    """What a cell does less than the preset's other rows or the published method, in the words of the table."""
+    fit = cell.fit
+    parts = [fit.method.shortfall(fit.steps)]
+    if fit.method.fits == "dataset" and fit.steps != plan.preset.steps:
+        parts.append(f"{fit.steps:,} steps")
+    if cell.scores and cell.scores[0].window:
+        parts.append(f"centre {cell.scores[0].window}x{cell.scores[0].window}")
+    return ", ".join(part for part in parts if part)
+
+
 def _best(store: Store, score: Score) -> str | None:
     """The output with the highest PSNR on a test set: a choice in hindsight, for trivial baselines."""
     record = store.read(score)
@@ -171,6 +186,23 @@ def _has_record(plan: Plan, store: Store, name: str) -> bool:
     return any(store.path(unit).is_file() for cell in plan.cells if cell.name == name for unit in cell.units())
 
 
+KNOWS = {"none": "nothing", "family": "noise family", "level": "noise level", "": ""}
+
+
+def notes(found: list[Line]) -> list[str]:
+    """Why a row has no numbers, and which output was chosen in hindsight: too long for the table's cells."""
+    reasons = {
+        f"{line.noise}, {line.label}: {line.state}": None
+        for line in found
+        if line.state.startswith(("not defined:", "not possible:", "skipped:", "failed:", "diverged:"))
+    }
+    chosen: dict[str, list[str]] = {}
+    for line in found:
+        if line.hindsight and line.state == "done":
+            chosen.setdefault(f"{line.noise}, {line.label}", []).append(f"{line.output} ({line.test})")
+    return [*reasons, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
+
+
 def frame(found: list[Line], cost: bool = False) -> pd.DataFrame:
     """One line per noise and row of the table; measured, published and difference per test set."""
     table: dict[tuple[str, str, str], dict[str, str]] = {}
@@ -180,6 +212,9 @@ def frame(found: list[Line], cost: bool = False) -> pd.DataFrame:
     printed = list(dict.fromkeys(line.test for line in found if line.published_psnr is not None))
     for line in found:
         row = table.setdefault((line.noise, line.label, line.method), {"noise": line.noise, "method": line.label})
+        row["told"] = KNOWS[line.knowledge]
+        if line.shortfall:
+            row["method"] = f"{line.label} ({line.shortfall})"
         for test in measured:
             row.setdefault(test, "")
         if line.test in measured:
@@ -191,7 +226,7 @@ def frame(found: list[Line], cost: bool = False) -> pd.DataFrame:
         if cost and line.state == "done":
             row["parameters"] = f"{line.parameters:,}" if line.parameters else "0"
             row["passes"], row["train s"] = str(line.passes), f"{line.seconds:.0f}" if line.seconds else "-"
-    columns = ["noise", "method"]
+    columns = ["noise", "method", "told"]
     for test in dict.fromkeys([*measured, *printed]):
         columns += [test] * (test in measured) + [f"{test} (paper)"] * (test in printed) + [f"{test} (diff.)"]
     columns += ["parameters", "passes", "train s"]
@@ -201,7 +236,7 @@ def frame(found: list[Line], cost: bool = False) -> pd.DataFrame:
 
 def _measured(line: Line) -> str:
     if line.psnr is None or line.ssim is None:
-        return line.state
+        return line.state.partition(":")[0]
     if line.psnr_std is None:
         return f"{line.psnr:.2f}/{line.ssim:.3f}"
     return f"{line.psnr:.2f}±{line.psnr_std:.2f}/{line.ssim:.3f}±{line.ssim_std:.3f}"

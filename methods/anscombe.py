@@ -3,6 +3,7 @@
 from functools import cache, partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.stats import poisson
@@ -100,7 +101,11 @@ class Anscombe(Method, frozen=True):
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every inverse of the one filtered image."""
         assert ctx.level is not None
-        counts = self.gain or float(ctx.level)
+        images = [self._restored(y, float(level)) for y, level in zip(noisy.split(1), ctx.level, strict=True)]
+        return {name: torch.cat([image[name] for image in images]) for name in INVERSES}
+
+    def _restored(self, noisy: Tensor, level: float) -> dict[str, Tensor]:
+        counts = self.gain or level
         transformed = each(noisy, partial(self._filtered, counts=counts))
         return {name: each(transformed, lambda d, i=i: i(d) / counts) for name, i in INVERSES.items()}
 

@@ -66,6 +66,8 @@ def collaborative(y: Image, sigma: float, space: str = "opp") -> Image:
     """BM3D of [H, W, 1], or CBM3D of [H, W, 3]; sigma in the units of y."""
     import bm3d
 
+    if min(y.shape[:2]) < 9:
+        raise ValueError(f"{y.shape[1]}x{y.shape[0]} is too small for BM3D's blocks of 8x8 (the package would crash)")
     profile = bm3d.BM3DProfile()
     profile.num_threads = 1  # its pool is one per process: two calls with several threads abort the interpreter
     if y.shape[2] == 3:

@@ -28,7 +28,7 @@ def spectrum(image: Floats, patch: int = PATCH) -> NDArray[np.float64]:
 
 
 def redundant(eigenvalues: NDArray[np.float64]) -> tuple[float, int]:
-    """(mean, number) of the largest set of smallest eigenvalues whose mean is its median: those of the noise alone."""
+    """(mean, number) of the largest set of smallest (ascending) eigenvalues whose mean is its median: the noise's."""
     number = np.arange(1, len(eigenvalues) + 1)
     mean = np.cumsum(eigenvalues) / number
     above = number - np.minimum(number, np.searchsorted(eigenvalues, mean, "right"))

@@ -90,6 +90,8 @@ class Laine19(Method, frozen=True):
         """A Gaussian or Poisson model."""
         if self.model == "told" and noise.family not in ("gauss", "poisson"):
             return "Laine19 needs a noise model: set the field model to gauss or poisson"
+        if self.knowledge == "level" and self.model not in ("told", noise.family):
+            return f"the levels of {noise.family} noise mean nothing to the model {self.model}"
         return None
 
     def build(self, channels: int) -> nn.Module:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Rng
 from .registry import register
 from .unet import UNetConfig
@@ -53,7 +54,8 @@ class N2V(Method, frozen=True):
 
     card = Card(
         paper="Krull et al., Noise2Void, CVPR 2019",
-        deviations="shared U-Net without batch norm, no mean/std normalisation, one network for all channels; the "
+        deviations="shared U-Net without batch norm, no mean/std normalisation, one network for all channels, the mean "
+        "of each image's masked entries instead of the batch's; the "
         "authors' masks and losses are the configurations n2v-bsd68 and n2v-library",
     )
     perc: float = 1.5  # per cent of the pixels, one per box
@@ -61,6 +63,13 @@ class N2V(Method, frozen=True):
     manipulator: Literal["withCP", "withoutCP"] = "withoutCP"  # whether the pixel itself may be drawn
     loss: Literal["mse", "mae"] = "mse"
     net: UNetConfig = UNetConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for a share of pixels or a radius that mask nothing."""
+        if not 0.0 < self.perc <= 100.0 or self.radius < 1:
+            raise InputError(
+                f"n2v: perc = {self.perc:g}, radius = {self.radius}; allowed: 0 < perc <= 100, radius >= 1"
+            )
 
     def build(self, channels: int) -> nn.Module:
         """The shared U-Net."""
@@ -73,4 +82,4 @@ class N2V(Method, frozen=True):
         replaced = torch.where(mask, neighbours(ctx.rng, y, self.radius, self.manipulator == "withCP"), y)
         difference = (net(replaced) - y) * mask
         error = difference**2 if self.loss == "mse" else difference.abs()
-        yield (error.sum((1, 2, 3)) / mask.sum((1, 2, 3))).mean()
+        yield (error.sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp(min=1)).mean()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from ..datasets.errors import InputError
 from ..datasets.noise import Noise
 from .base import Batch, Card, Context, Method
 from .registry import register
@@ -28,6 +29,11 @@ class R2R(Method, frozen=True):
     alpha: float = 0.5
     ensemble: int = PASSES
     net: UNetConfig = UNetConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for a pair or an ensemble that is none."""
+        if self.alpha <= 0.0 or self.ensemble < 1:
+            raise InputError(f"r2r: alpha = {self.alpha:g}, ensemble = {self.ensemble}; allowed: above 0, 1 and more")
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A known level of a known family."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Rng
 from .registry import register
 
@@ -86,6 +87,12 @@ class Self2Self(Method, frozen=True):
     dropout: float = 0.3
     width: int = 48
     ensemble: int = ENSEMBLE
+
+    def __post_init__(self) -> None:
+        """InputError for probabilities, an ensemble or a width that leave nothing."""
+        fits = 0.0 < self.keep < 1.0 and 0.0 <= self.dropout < 1.0 and self.ensemble >= 1 and self.width >= 3
+        if not fits:
+            raise InputError("self2self: allowed: 0 < keep < 1, 0 <= dropout < 1, ensemble >= 1, width >= 3")
 
     def build(self, channels: int) -> nn.Module:
         """Its own network."""

@@ -51,11 +51,11 @@ def machine() -> Machine:
 
 @pytest.fixture
 def small() -> Callable[..., Method]:
-    """A registered method by name, its network narrow and its cells small where it has such fields."""
+    """A registered method by name, its network narrow, its cells and ensembles small where it has such fields."""
 
     def make(name: str, **fields: Any) -> Method:
         method = registry.find(name)
-        cheap = {"net": UNetConfig(width=4), "s": 2}
+        cheap = {"net": UNetConfig(width=4), "s": 2, "width": 16, "blocks": 1, "ensemble": 2}
         return method(**({key: value for key, value in cheap.items() if key in method.__struct_fields__} | fields))
 
     return make

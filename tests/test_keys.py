@@ -154,7 +154,7 @@ def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photo
 
 
 SCORE_CHANGES: dict[str, Any] = {
-    "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "scoring": Scoring(quantise="float"),
+    "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "scoring": Scoring(quantise="float"), "window": 48,
 }  # fmt: skip
 
 
