@@ -88,7 +88,7 @@ def parser() -> Parser:
     kit.add_argument("method", help="a registered name, FILE.py, or package:Class")
     kit.set_defaults(do=_check)
 
-    speed = command("speed", "measure our training step against the plain one, side by side")
+    speed = command("speed", "measure training steps against plain ones, scoring with several workers")
     speed.add_argument("--methods", type=_names, default=(), metavar="A,B")
     speed.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved repetitions (default 5)")
     _machine(speed)
@@ -269,8 +269,10 @@ def _speed(options: argparse.Namespace) -> int:
     chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
     for note in notes:
         print(note, file=sys.stderr)
-    table = measure(options.methods, chosen, options.rounds)
-    print(render(table, options.format))
+    found = [table for table in measure(options.methods, chosen, options.rounds) if len(table)]
+    if options.format in ("json", "csv"):  # one document
+        found = [pd.concat(found).fillna("")]
+    print("\n\n".join(render(table, options.format) for table in found))
     return 0
 
 

@@ -75,7 +75,7 @@ def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) ->
 def _pixels(unit: Score) -> int:
     """Of all noisy test images."""
     if unit.test.startswith("folder:"):
-        sizes = [picture.pixels.shape[:2] for picture in load(unit.test, None, unit.fit.channels)]
+        sizes = [(len(p.pixels), len(p.pixels[0])) for p in load(unit.test, None, unit.fit.channels)]
     else:
         sizes = [(row.height, row.width) for row in references(unit.test)] or entry(unit.test).count * [(SIDE, SIDE)]
     if unit.window:

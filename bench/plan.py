@@ -62,7 +62,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     def identity(self) -> dict[str, Any]:
         """Everything that determines the weights, and nothing else."""
         registered = registry.find(registered_name(self.method))
-        known = {
+        known: dict[str, Any] = {
             "method": registered_name(self.method),
             "fields": changed_fields(self.method),
             "revision": [registered.revision, LOOP_REVISION],

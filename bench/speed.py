@@ -14,11 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .datasets import catalogue
 from .datasets.errors import InputError
-from .datasets.patches import Patches
+from .datasets.patches import OneImage, Patches, Source
+from .evaluation import evaluate
 from .machine import Machine
 from .methods import registry
-from .methods.base import Batch, Context, Method
-from .plan import Request, make
+from .methods.base import Batch, Context, Method, Progress, Rng
+from .methods.n2c import N2C
+from .plan import Fit, Request, Score, make
 from .training import Trainer
 
 
@@ -40,45 +42,85 @@ def plain_step(method: Method, channels: int, batch: Batch, context: Context) ->
     return step
 
 
-def measure(names: Sequence[str], machine: Machine, rounds: int) -> pd.DataFrame:
-    """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead; medians."""
-    peak = matmul_rate(machine)
-    trained = [name for name, method in registry.methods().items() if method.fits == "dataset"]
-    rows = []
-    for name in names or sorted(trained):
-        plan = make(Request(preset="paper", methods=(name,), noises=("gauss25",)))
-        if plan.cells[-1].fit.method.fits != "dataset":
-            raise InputError(f"speed: {name} trains nothing; allowed: {', '.join(sorted(trained))}")
-        work = structs.replace(plan.cells[-1].fit, train="embedded_train")
-        pictures = catalogue.load(work.train, None, work.channels)
-        source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
-        trainer = Trainer(work, source, machine)
-        batch, context = trainer.batch(0)
-        plain = plain_step(work.method, work.channels, batch, context)
-        with FlopCounterMode(display=False) as counter:
-            plain()
-        trainer.update(batch, context)  # warm up, and compile if that is on
-        times = interleaved(
-            {
-                "plain": plain,
-                "bare": partial(trainer.update, batch, context),
-                "ours": partial(_whole_step, trainer),
-            },
-            machine,
-            rounds,
-        )
-        rows.append(
-            {
-                "method": name,
-                "plain steps/s": f"{1 / times['plain']:.3f}",
-                "our steps/s": f"{1 / times['ours']:.3f}",
-                "ratio": f"{times['plain'] / times['ours']:.2f}",
-                "of bf16 matmul": f"{counter.get_total_flops() / times['ours'] / peak:.0%}",
-                "harness overhead": f"{times['ours'] / times['bare'] - 1:+.1%}",
-                "machine": f"{machine.device}, {machine.precision}, {machine.threads} threads",
-            }
-        )
-    return pd.DataFrame(rows)
+def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training steps of the methods that train, scored images of those that do not; medians."""
+    training, scoring = [], []
+    peak = 0.0
+    for name in names or sorted(registry.methods()):
+        cells = [cell for cell in make(Request(preset="paper", methods=(name,))).cells if cell.name == name]
+        work = next((cell.scores[0] for cell in cells if cell.scores), None)
+        if work is None:
+            raise InputError(f"speed: {name} is not defined for any noise of the suite")
+        if reason := work.fit.method.unavailable():
+            raise InputError(f"speed: {name}: {reason}")
+        if work.fit.method.fits == "never":
+            scoring.append(_scoring(work, machine))
+        else:
+            peak = peak or matmul_rate(machine)
+            training.append(_training(work.fit, machine, rounds, peak))
+    return pd.DataFrame(training), pd.DataFrame(scoring)
+
+
+def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:
+    """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
+    work = structs.replace(fit, train="embedded_train")
+    pictures = catalogue.load(work.train, None, work.channels)
+    source: Source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+    if work.method.fits == "image":
+        source = OneImage(source.sample(0, 1).captures[0], work.noise.high)
+    trainer = Trainer(work, source, machine)
+    batch, context = trainer.batch(0)
+    plain = plain_step(work.method, work.channels, batch, context)
+    with FlopCounterMode(display=False) as counter:
+        plain()
+    trainer.update(batch, context)  # warm up, and compile if that is on
+    steps: dict[str, Callable[[], Tensor]] = {
+        "plain": plain,
+        "bare": partial(trainer.update, batch, context),
+        "ours": partial(_whole_step, trainer),
+    }
+    net = unet_step(work, batch)
+    net()
+    times = interleaved(steps | {"unet": net}, machine, rounds)
+    return {
+        "method": work.name,
+        "plain steps/s": f"{1 / times['plain']:.3f}",
+        "our steps/s": f"{1 / times['ours']:.3f}",
+        "ratio": f"{times['plain'] / times['ours']:.2f}",
+        "plain step / plain U-Net's": f"{times['plain'] / times['unet']:.2f}",
+        "of bf16 matmul": f"{counter.get_total_flops() / times['ours'] / peak:.0%}",
+        "harness overhead": f"{times['ours'] / times['bare'] - 1:+.1%}",
+        "machine": f"{machine.device}, {machine.precision}, {machine.threads} threads",
+    }
+
+
+def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
+    """The plain step of the shared U-Net on the same images: what a method's own network is compared with."""
+    supervised = N2C()
+    context = Context(Progress(0, 1, 1), Rng(0, (), batch.noisy.device), len(batch.noisy))
+    return plain_step(supervised, work.channels, batch._replace(target=batch.noisy), context)
+
+
+def _scoring(work: Score, machine: Machine) -> dict[str, str]:
+    """Seconds per image (centre 192x192 of six photographs) with one worker and with all, in turn."""
+    pictures = catalogue.load("embedded_test", None, work.fit.channels)
+    job = structs.replace(work, test="embedded_test", window=192, repeats=2, stream="named", before=())
+
+    def seconds(workers: int) -> float:
+        began = time.perf_counter()
+        evaluate(job, None, pictures, structs.replace(machine, threads=workers))
+        return (time.perf_counter() - began) / (job.repeats * len(pictures))
+
+    seconds(1)  # warm up
+    turns = [(seconds(1), seconds(machine.threads)) for _ in range(3)]
+    one, several = (statistics.median(times) for times in zip(*turns, strict=True))
+    return {
+        "method": work.fit.name,
+        "noise": work.fit.noise.name,
+        "s/image, 1 worker": f"{one:.2f}",
+        f"s/image, {machine.threads} workers": f"{several:.2f}",
+        "ratio": f"{one / several:.2f}",
+    }
 
 
 def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds: int) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Anscombe transform, BM3D, exact unbiased inverse (Makitalo & Foi, TIP 2011) for Poisson noise."""
 
+from collections.abc import Callable
 from functools import cache, partial
 
 import numpy as np
@@ -15,20 +16,20 @@ from .bm3d import Image, collaborative, each, missing
 from .chen import noise_level
 from .registry import register
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 ZERO = 2.0 * np.sqrt(3.0 / 8.0)  # f(0)
 TABLE = 40.0  # D up to which the exact inverse is tabulated (a mean of 400 counts); asymptotic beyond
 
 
 def forward(z: Floats) -> Floats:
     """f(z) = 2 sqrt(z + 3/8) of counts; the noise of Poisson counts becomes about 1."""
-    return 2.0 * np.sqrt(z + 3.0 / 8.0)
+    return np.asarray(2.0 * np.sqrt(z + 3.0 / 8.0))
 
 
 def expected(mean: Floats) -> Floats:
     """E[f(z)] for z ~ Poisson(mean), the sum over all counts that matter."""
     highest = mean.max()
-    z = np.arange(int(highest + 12.0 * np.sqrt(highest) + 30.0))
+    z = np.arange(np.floor(highest + 12.0 * np.sqrt(highest) + 30.0))
     return np.array([np.dot(forward(z), poisson.pmf(z, m)) for m in mean])
 
 
@@ -48,7 +49,7 @@ def closed(d: Floats) -> Floats:
     """Makitalo & Foi's closed form of the exact inverse; 0 below f(0)."""
     d = np.maximum(d, ZERO)
     a = np.sqrt(3.0 / 2.0)
-    return np.maximum(0.0, d**2 / 4 + a / 4 / d - 11 / 8 / d**2 + 5 / 8 * a / d**3 - 1 / 8)
+    return np.asarray(np.maximum(0.0, d**2 / 4 + a / 4 / d - 11 / 8 / d**2 + 5 / 8 * a / d**3 - 1 / 8))
 
 
 def asymptotic(d: Floats) -> Floats:
@@ -101,13 +102,13 @@ class Anscombe(Method, frozen=True):
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every inverse of the one filtered image."""
         assert ctx.level is not None
-        images = [self._restored(y, float(level)) for y, level in zip(noisy.split(1), ctx.level, strict=True)]
+        images = [self._restored(y, float(level)) for y, level in zip(noisy[:, None], ctx.level, strict=True)]
         return {name: torch.cat([image[name] for image in images]) for name in INVERSES}
 
     def _restored(self, noisy: Tensor, level: float) -> dict[str, Tensor]:
         counts = self.gain or level
         transformed = each(noisy, partial(self._filtered, counts=counts))
-        return {name: each(transformed, lambda d, i=i: i(d) / counts) for name, i in INVERSES.items()}
+        return {name: each(transformed, partial(_inverted, inverse, counts)) for name, inverse in INVERSES.items()}
 
     def _filtered(self, y: Image, counts: float) -> Image:
         """BM3D of f(counts y), scaled to 0.15..0.85 as in the authors' code."""
@@ -116,6 +117,10 @@ class Anscombe(Method, frozen=True):
         if self.estimate:
             sigma = noise_level(scaled)
         return unscale(collaborative(scaled, sigma, self.space), d)
+
+
+def _inverted(inverse: Callable[[Floats], Floats], counts: float, d: Floats) -> Floats:
+    return inverse(d) / counts
 
 
 def scale(d: Image) -> tuple[Image, float]:
@@ -127,4 +132,4 @@ def scale(d: Image) -> tuple[Image, float]:
 def unscale(u: Image, d: Image) -> Image:
     """Undoes `scale(d)`."""
     span = float(d.max() - ZERO) or 1.0
-    return (u - 0.15) * span / 0.7 + ZERO
+    return np.asarray((u - 0.15) * span / 0.7 + ZERO)

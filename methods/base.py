@@ -74,7 +74,7 @@ class Rng:
 
     def binomial(self, name: str, counts: Tensor, p: float) -> Tensor:
         """Bin(counts, p) for counts [B, ...], float32."""
-        each = zip(self.samples, counts.cpu().numpy().astype("int64"), strict=True)
+        each = zip(self.samples, counts.detach().cpu().numpy().astype("int64"), strict=True)
         return self._stack([generator(name, self.seed, s).binomial(k, p).astype("float32") for s, k in each])
 
     def _stack(self, arrays: list[object]) -> Tensor:

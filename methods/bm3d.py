@@ -12,7 +12,7 @@ from .base import Card, Context, Method
 from .chen import noise_level
 from .registry import register
 
-Image = NDArray[np.floating]
+Image = NDArray[np.float64]
 
 
 @register("bm3d")

@@ -1,11 +1,13 @@
 """The noise level of one image, from the eigenvalues of its patch covariance (Chen, Zhu, Heng, ICCV 2015)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 PATCH, STRIDE = 8, 3
-Floats = NDArray[np.floating]
+Floats = NDArray[np.floating[Any]]
 
 
 def noise_level(image: Floats, patch: int = PATCH) -> float:

@@ -1,7 +1,7 @@
 """High-quality self-supervised denoising: a blind-spot network and Bayes' rule (Laine et al., NeurIPS 2019)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class Gaussians(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C + C(C+1)/2 (+ 1), H, W]: mu, U by rows, the image's raw parameter at every pixel."""
         x: Tensor = self.blind(y)
-        raw = self.raw if self.estimator is None else self.estimator(y).mean((1, 2, 3), keepdim=True)
+        raw: Tensor | None = self.raw if self.estimator is None else self.estimator(y).mean((1, 2, 3), keepdim=True)
         if raw is None:
             return x
         return torch.cat([x, raw.to(x).expand(len(x), 1, *x.shape[2:])], dim=1)
@@ -60,8 +60,9 @@ def negative_log_likelihood(y: Tensor, mu: Tensor, sigma_x: Tensor, noise: Tenso
     """d^T S^-1 d + log det S per pixel, halved for C > 1, less `bonus` times the mean noise level; d = y - mu."""
     factor = torch.linalg.cholesky_ex(sigma_x + torch.diag_embed(noise))[0]
     d = torch.linalg.solve_triangular(factor, (y - mu).unsqueeze(-1), upper=False).squeeze(-1)
-    log_det = 2.0 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return (d.square().sum(-1) + log_det) / (1.0 if y.shape[-1] == 1 else 2.0) - bonus * noise.sqrt().mean(-1)
+    distance: Tensor = d.square().sum(-1)
+    log_det: Tensor = 2.0 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return (distance + log_det) / (1.0 if y.shape[-1] == 1 else 2.0) - bonus * noise.sqrt().mean(-1)
 
 
 def posterior_mean(y: Tensor, mu: Tensor, sigma_x: Tensor, noise: Tensor) -> Tensor:
@@ -82,6 +83,7 @@ class Laine19(Method, frozen=True):
     )
     knowledge = "family"
     outputs = (Output("mu", blind=True, headline=False), Output("pme"))
+    bonus: ClassVar[float] = 0.1  # for noise: only Sigma_x + Sigma_n can be observed
     parameter: Literal["global", "per_image"] = "global"  # noise level: one for the data set, or one per image
     model: Literal["told", "gauss", "poisson"] = "told"  # noise model; told: that of the simulated noise
     net: UNetConfig = UNetConfig()
@@ -90,8 +92,6 @@ class Laine19(Method, frozen=True):
         """A Gaussian or Poisson model."""
         if self.model == "told" and noise.family not in ("gauss", "poisson"):
             return "Laine19 needs a noise model: set the field model to gauss or poisson"
-        if self.knowledge == "level" and self.model not in ("told", noise.family):
-            return f"the levels of {noise.family} noise mean nothing to the model {self.model}"
         return None
 
     def build(self, channels: int) -> nn.Module:
@@ -115,8 +115,7 @@ class Laine19(Method, frozen=True):
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean over pixels; nothing is detached: Poisson's variance and the bonus depend on mu."""
-        bonus = 0.0 if self.knowledge == "level" else 0.1
-        yield negative_log_likelihood(*self.distributions(net, batch.noisy, batch.level, ctx), bonus).mean()
+        yield negative_log_likelihood(*self.distributions(net, batch.noisy, batch.level, ctx), self.bonus).mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """mu without the pixel itself, pme with it."""
@@ -130,6 +129,13 @@ class Laine19Known(Laine19, frozen=True):
     """Laine19 with the noise level of every image given, in training and test."""
 
     knowledge = "level"  # type: ignore[assignment]
+    bonus = 0.0
+
+    def applies(self, noise: Noise, channels: int) -> str | None:
+        """Levels that belong to the model."""
+        if self.model not in ("told", noise.family):
+            return f"the levels of {noise.family} noise mean nothing to the model {self.model}"
+        return super().applies(noise, channels)
 
     def build(self, channels: int) -> nn.Module:
         """The blind-spot network."""

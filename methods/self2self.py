@@ -63,7 +63,8 @@ class Network(nn.Module):
             if i % 2 == 0 and skips:
                 x = torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1)
             x = F.leaky_relu(conv(self._dropped(x, i)), 0.1)
-        return torch.sigmoid(self.decoder[-1](self._dropped(x, len(self.decoder))).float())
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.sigmoid(self.decoder[-1](self._dropped(x, len(self.decoder)).to(image.dtype)))
 
     def _dropped(self, x: Tensor, layer: int) -> Tensor:
         assert self.rng is not None

@@ -61,7 +61,7 @@ def run(store: Path, *argv: object, methods: str = "n2c") -> str:
 @pytest.mark.parametrize(
     ("argv", "nearest"),
     [
-        (("run", "--methods", "b2v"), "'b2u'"),
+        (("run", "--methods", "b2uu"), "'b2u'"),
         (("run", "--methods", "n2c,NBR2NBR"), "'nbr2nbr'"),
         (("run", "--methods", "n2c", "--suite", "synthetics"), "'synthetic'"),
         (("run", "--methods", "n2c", "--preset", "redued"), "'reduced'"),
@@ -76,7 +76,7 @@ def run(store: Path, *argv: object, methods: str = "n2c") -> str:
         (("tables", "--preset", "minni"), "'mini'"),
         (("tables", "--suite", "sinthetic"), "'synthetic'"),
         (("show", "n2c gauss26 seed 0"), "'n2c gauss25 seed 0'"),
-        (("speed", "--methods", "b2v"), "'b2u'"),
+        (("speed", "--methods", "b2uu"), "'b2u'"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(store: Path, argv: tuple[str, ...], nearest: str) -> None:
@@ -151,9 +151,9 @@ def test_a_wrong_choice_is_refused_with_what_is_allowed(store: Path, option: str
         ('upsample = "transposed"', 'upsampling = "transposed"', "upsampling"),
         ("plateau = 0.4", "plato = 0.4", "plato"),
         ("[presets.mini.fields.b2u]\ns = 2", "[presets.mini.fields.b2u]\nS = 2", "`S`"),
-        ("[presets.mini.fields.b2u]", "[presets.mini.fields.b2v]", "b2v"),
+        ("[presets.mini.fields.b2u]", "[presets.mini.fields.b2uu]", "b2u"),
         ('[overrides."*_*".b2u]', "[overrides.gaus5_50.b2u]", "gaus5_50"),
-        ('[overrides."*_*".b2u]', '[overrides."*_*".b2v]', "b2v"),
+        ('[overrides."*_*".b2u]', '[overrides."*_*".b2uu]', "b2u"),
         ('recipe = "short"', 'recipe = "shrt"', "Did you mean 'short'?"),
         ('"poisson30"', '"poison30"', "Did you mean 'poisson30'?"),
         ('tests = ["embedded_test"]', 'tests = ["embeded_test"]', "Did you mean 'embedded_test'?"),

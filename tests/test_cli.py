@@ -118,14 +118,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(done: Done, tmp_path: Path) 
     assert result.code == 0
     for unit in ("noisy gauss25 seed 0 on folder:", "b2u gauss25 seed 0 ", "n2c gauss25 seed 0 on folder:"):
         assert unit in result.out
-    assert "0 of 5 units done" in result.err
+    assert "0 of 6 units done" in result.err
     assert not (tmp_path / "new").exists()
 
 
 def test_dry_run_of_a_done_run_is_empty(done: Done) -> None:
     result = bench(*done.command, "--dry-run", "--store", done.store, "--format", "json")
     assert json.loads(result.out) == []
-    assert "5 of 5 units done" in result.err
+    assert "6 of 6 units done" in result.err
 
 
 def test_dry_run_estimates_the_scoring_of_a_folder(done: Done, tmp_path: Path) -> None:
@@ -215,9 +215,9 @@ def test_noisy_images_alone_train_b2u_and_say_why_not_the_others(tmp_path: Path)
 
 
 def test_progress_names_cells_loss_and_quality(done: Done) -> None:
-    assert "[1/5]" in done.result.err
+    assert "[1/6]" in done.result.err
     assert "b2u gauss25 seed 0" in done.result.err
-    assert "cells: 3 done" in done.result.err
+    assert "cells: 4 done" in done.result.err
 
 
 # ---- tables
@@ -273,7 +273,7 @@ def test_tables_and_a_done_run_need_no_data_folder(tmp_path: Path) -> None:
 
 def test_tables_of_an_empty_store_show_the_published_numbers(tmp_path: Path) -> None:
     found = lines("--table", "1", "--store", tmp_path / "new")
-    assert {one["state"] for one in found} == {"not run"}
+    assert {one["state"].partition(":")[0] for one in found} == {"not run", "not defined"}
     assert line(found, noise="gauss25", method="n2c", test="kodak")["published_psnr"] == 32.43
     assert {one["noise"] for one in found} == {"gauss25", "gauss5_50", "poisson30", "poisson5_50"}
     assert not (tmp_path / "new").exists()
@@ -327,7 +327,7 @@ def test_every_format_parses(done: Done, command: str, form: str) -> None:
 def test_forced_dry_run_lists_every_unit(done: Done) -> None:
     plan = json.loads(bench(*done.command, "--force", "--dry-run", "--store", done.store, "--format", "json").out)
     assert [unit["kind"] for unit in plan].count("fit") == 2
-    assert [unit["kind"] for unit in plan].count("score") == 3
+    assert [unit["kind"] for unit in plan].count("score") == 4
 
 
 # ---- methods, show, env
@@ -389,7 +389,7 @@ def test_exit_codes_of_a_process(argv: tuple[str, ...], code: int, tmp_path: Pat
 def test_public_functions_run_and_tabulate(tests: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"noises": ["gauss25"], "steps": 2, "tests": [f"folder:{tests}"], "quiet": True}
     outcome = run(["n2c"], store=tmp_path / "s", **options)
-    assert (outcome.code, outcome.states["done"]) == (0, 2)
+    assert (outcome.code, outcome.states["done"]) == (0, 3)
     table = tables(store=tmp_path / "s").set_index(["noise", "method"])
     stored = record(tmp_path / "s", "score", "n2c")["result"]["outputs"]["denoised"]
     assert table[f"folder:{tests}"]["gauss25", "Baseline, N2C"] == f"{stored['psnr']:.2f}/{stored['ssim']:.3f}"

@@ -35,7 +35,7 @@ def test_a_data_folder_called_datasets_does_no_harm(tmp_path: Path) -> None:
     argv = ("--noise", "gauss25", "--test-sets", "folder:datasets", "--store", "records")
     result = finish(start("run", "--methods", "noisy", *argv, cwd=tmp_path))
     assert result.code == 0, result.err
-    assert len(list((tmp_path / "records" / "scores").glob("*.json"))) == 1
+    assert len(list((tmp_path / "records" / "scores").glob("*.json"))) == 2  # noisy and blur
 
 
 @pytest.mark.parametrize("first", ["bench", "foreign"])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench import health
 from bench.datasets.images import Picture
-from bench.datasets.noise import parse
+from bench.datasets.noise import Noise, parse
 from bench.datasets.patches import Patches, Views
 from bench.evaluation import denoise
 from bench.machine import Machine
@@ -27,19 +27,25 @@ Small = Callable[..., Method]
 ALL = sorted(registry.methods())
 TRAINED = [name for name in ALL if registry.find(name).fits == "dataset"]
 LEARNING = [name for name in ALL if registry.find(name).fits != "never"]
-GAUSS = parse("gauss25")
+GAUSS, POISSON = parse("gauss25"), parse("poisson30")
 CHUNKS = [1, 2, 3, 5, 16, 100]
 SIZE = 3  # samples per batch: neither a multiple nor a divisor of most chunks
 
 
 def context(chunk: int = 100, t: float = 1.0, samples: tuple[int, ...] = tuple(range(SIZE))) -> Context:
-    return Context(Progress(round(t * 100) - 1, 100, 100), Rng(7, samples, torch.device("cpu")), chunk)
+    progress, rng = Progress(round(t * 100) - 1, 100, 100), Rng(7, samples, torch.device("cpu"))
+    return Context(progress, rng, chunk, "gauss", torch.full((len(samples),), 25.0))
+
+
+def noise_of(method: Method) -> Noise:
+    """One that the method is defined for."""
+    return GAUSS if method.applies(GAUSS, 3) is None else POISSON
 
 
 def random_batch(channels: int = 3, side: int = 64, dtype: torch.dtype = torch.float64) -> Batch:
     draws = torch.Generator().manual_seed(1)  # noqa: TID251 - a seed of its own
     noisy, target = torch.rand(2, SIZE, channels, side, side, generator=draws, dtype=dtype)
-    return Batch(noisy, target)
+    return Batch(noisy, target, torch.full((SIZE,), 25.0))
 
 
 def network(method: Method, channels: int = 3, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -146,7 +152,7 @@ def test_outputs_are_the_declared_ones_at_any_size(
     if reason := method.applies(GAUSS, channels):
         pytest.skip(reason)
     net = None if method.fits == "never" else network(method, channels, torch.float32)
-    for height, width in ((33, 47), (32, 64), (5, 7)):
+    for height, width in ((33, 47), (32, 64), (5, 7) if method.multiple > 1 else (9, 11)):
         noisy = np.random.default_rng(0).random((height, width, channels), "float32")
         images = denoise(method, net, noisy, GAUSS, 25.0, machine, padding, ())
         assert set(images) == {output.name for output in method.outputs}
@@ -180,17 +186,18 @@ def test_passes_are_counted_for_every_output(name: str, small: Small) -> None:
 @pytest.mark.parametrize("name", LEARNING)
 def test_the_loss_decreases_on_one_batch(name: str, small: Small, pictures: list[Picture]) -> None:
     method = small(name)
-    views = [Patches(pictures, GAUSS, "fresh", 64, 0).sample(i, CAPTURES[method.supervision]) for i in range(SIZE)]
+    noise = noise_of(method)
+    views = [Patches(pictures, noise, "fresh", 64, 0).sample(i, CAPTURES[method.supervision]) for i in range(SIZE)]
     batch, net = collate(views, method, "cpu"), network(method, dtype=torch.float32)
     adam = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
     for _ in range(15):
         adam.zero_grad()
-        made = list(parts(net, method, batch, context(t=0.5)))
+        made = list(parts(net, method, batch, context(t=0.5)._replace(family=noise.family)))
         torch.autograd.backward(made)
         adam.step()
         losses.append(total(made))
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < losses[0] - 0.2 * abs(losses[0])
 
 
 @pytest.mark.parametrize("chunk", [chunk for chunk in CHUNKS if chunk != SIZE])
@@ -229,7 +236,8 @@ PIXELS = {  # of a 32x32 image: corners, edges, and every place in a 4x4 cell
     "edges": [(0, 9), (31, 14), (10, 0), (17, 31)],
     "cell": [(12 + i, 16 + j) for i in range(4) for j in range(4)],
 }
-VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in TRAINED if name != "b2u"]
+COUNTING = "r2r-thinning"  # draws counts, which have no gradient
+VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in TRAINED if name not in ("b2u", COUNTING)]
 VARIANTS += [("b2u", {"s": 2}), ("b2u", {"s": 4})]
 
 
