@@ -107,12 +107,13 @@ def test_two_files(tmp_path: Path) -> None:
     assert "yours" in listed
 
 
-def test_fields_are_part_of_the_identity(argv: tuple[object, ...], tmp_path: Path) -> None:
+def test_another_default_is_another_identity(argv: tuple[object, ...], tmp_path: Path) -> None:
     for value in ("1.0", "2.0"):
         path = plugin(tmp_path, MINE + f"    alpha: float = {value}\n")
         assert bench("run", "--methods", "mine", "--plugin", path, *argv).code == 0
     fits = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").glob("*.json")]
-    assert sorted(fit["identity"]["fields"]["alpha"] for fit in fits) == [1.0, 2.0]
+    assert [fit["identity"]["fields"] for fit in fits] == [{}, {}]  # defaults are left out; the source tells
+    assert len({fit["key"] for fit in fits}) == len({fit["identity"]["source"] for fit in fits}) == 2
 
 
 # ---- its file is broken
