@@ -32,7 +32,7 @@ from .training import CAPTURES, Report, Stopped, Trainer, build, collate, parts,
 NOISES = ("gauss25", "poisson30", "gauss5_50", "poisson5_50", "none")
 CHANNELS = (3, 1, 4)
 BATCH, STEPS = 2, 4
-SIDES = ((29, 61), (32, 32))
+ODD = (29, 61)  # sides
 RECIPE = Recipe(schedule="constant", lr=1e-3, beta2=0.99, weight_decay=0.0)
 MACHINE = Machine("cpu", "float32", 1)
 
@@ -54,6 +54,7 @@ class Subject:
 
     def __init__(self, name: str, method: Method, noise: Noise, channels: int) -> None:
         self.name, self.method, self.noise, self.channels = name, method, noise, channels
+        self.side = max(32, method.multiple)
 
     @cached_property
     def pictures(self) -> list[Picture]:
@@ -68,19 +69,22 @@ class Subject:
     @cached_property
     def crop(self) -> int:
         """The side of its training crops: small, or twice that for a method that trains on sub-images."""
-        side = max(32, self.method.multiple)
-        self.__dict__["crop"] = side  # what the attempt below uses
         try:
             net = self.net()
             assert net is not None
-            self.loss(net, [self.views(0)], 1)
+            self.loss(net, [self.views(0, self.side)], 1)
         except Exception:  # too small, or broken: the checks will tell
-            return 2 * side
-        return side
+            return 2 * self.side
+        return self.side
 
     def net(self) -> nn.Module | None:
         """A new network with its named initial weights."""
         return None if self.method.fits == "never" else build(self.method, self.channels, 1.0, 0)
+
+    def trained(self) -> nn.Module | None:
+        """A network as the harness gives it to `denoise`."""
+        net = self.net()
+        return net and net.eval()
 
     def image(self, height: int, width: int) -> NDArray[np.float32]:
         """A noisy photograph [height, width, C]."""
@@ -96,9 +100,9 @@ class Subject:
         family = None if self.method.knowledge == "none" else self.noise.family
         return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, family)
 
-    def views(self, number: int) -> Views:
+    def views(self, number: int, crop: int = 0) -> Views:
         """One training sample."""
-        source = Patches(self.pictures, self.noise, "fresh", self.crop, 0)
+        source = Patches(self.pictures, self.noise, "fresh", crop or self.crop, 0)
         return source.sample(number, CAPTURES[self.method.supervision])
 
     def loss(self, net: nn.Module, views: list[Views], chunk: int) -> float:
@@ -141,59 +145,62 @@ def declaration(subject: Subject) -> str:
 
 
 def shapes(subject: Subject) -> str:
-    """Every output has the input's shape, for sides that are multiples and for odd ones."""
-    net = subject.net()
-    for height, width in SIDES:
-        found = subject.outputs(net, subject.image(height, width))
-        declared = [output.name for output in subject.method.outputs]
-        if sorted(found) != sorted(declared):
-            raise UnfitError(f"denoise returned {sorted(found)}, outputs declares {sorted(declared)}")
-        for name, image in found.items():
-            expected = (height, width, subject.channels)
-            if image.shape != expected:
-                raise UnfitError(f"{name} of {_size(expected)} has the size {_size(image.shape)}")
-            if not np.isfinite(image).all():
-                raise UnfitError(f"{name} of {_size(expected)} has values that are not finite")
-    return ", ".join(_size((*sides, subject.channels)) for sides in SIDES)
+    """Every output is there, has the image's odd shape, and finite values."""
+    shape = (*ODD, subject.channels)
+    found = subject.outputs(subject.trained(), subject.image(*ODD))
+    declared = [output.name for output in subject.method.outputs]
+    if sorted(found) != sorted(declared):
+        raise UnfitError(f"denoise returned {sorted(found)}, outputs declares {sorted(declared)}")
+    for name, image in found.items():
+        if image.shape != shape:
+            raise UnfitError(f"{name} of {_size(shape)} has the size {_size(image.shape)}")
+        if not np.isfinite(image).all():
+            raise UnfitError(f"{name} of {_size(shape)} has values that are not finite")
+    return _size(shape)
 
 
 def dtype(subject: Subject) -> str:
-    """float32 in, float32 out, the input left as it was."""
-    net, noisy = subject.net(), _batch(subject)
+    """A batch of whole multiples: the same shape, float32 in, float32 out, the input left as it was."""
+    noisy = _batch(subject)
     before = noisy.clone()
-    found = _denoised(subject, net, noisy)
+    found = _denoised(subject, subject.trained(), noisy)
     if not torch.equal(noisy, before):
         raise UnfitError("denoise changed its input in place")
     for name, image in found.items():
+        if image.shape != noisy.shape:
+            raise UnfitError(f"{name} of {list(noisy.shape)} has the shape {list(image.shape)}")
         if image.dtype != torch.float32:
             raise UnfitError(f"{name} is {image.dtype}; expected torch.float32")
-    return "float32"
+    return f"{_size(tuple(noisy.shape))}, float32"
 
 
 def determinism(subject: Subject) -> str:
-    """The same image gives the same output whatever a global random generator did; batches do not mix images."""
-    net, noisy = subject.net(), _batch(subject)
+    """An image gives the same output whatever a global random generator did, and whatever stands beside it."""
+    net, noisy = subject.trained(), _batch(subject)
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the global generator, which a method must not use
         found.append(_denoised(subject, net, noisy))
-    for name in found[0]:
-        if not torch.equal(found[0][name], found[1][name]):
+    alone = _denoised(subject, net, noisy[:1])
+    for name, image in found[0].items():
+        if not torch.equal(image, found[1][name]):
             raise UnfitError(f"{name} differs between two calls; draw random numbers from ctx.rng")
+        if not torch.allclose(image[:1], alone[name], atol=1e-3):
+            raise UnfitError(f"{name} of an image depends on the images beside it in the batch")
     return "two calls are equal to the last bit"
 
 
 def blindness(subject: Subject) -> str:
     """No pixel of a blind output depends on the same input pixel, exactly, in float64."""
-    net = subject.net()
-    assert net is not None
-    side = max(16, subject.method.multiple)
-    y = _batch(subject, side, side)[:1].double().requires_grad_()
-    images = _denoised(subject, net.double(), y)
+    net, side = subject.trained(), subject.side
+    y = _batch(subject)[:1].double().requires_grad_()
+    images = _denoised(subject, net and net.double(), y)
     places = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1), (5, 8), (8, 5), (9, 9), (6, 6)]
     names = [output.name for output in subject.method.outputs if output.blind]
     for name in names:
+        if not images[name].requires_grad:
+            raise UnfitError(f"{name} cannot be differentiated: denoise must be plain torch, without no_grad")
         for i, j in places:
             (gradient,) = torch.autograd.grad(images[name][0, :, i, j].sum(), y, retain_graph=True)
             if gradient[0, :, i, j].any():
@@ -205,19 +212,29 @@ def blindness(subject: Subject) -> str:
 
 
 def firewall(subject: Subject) -> str:
-    """The loss needs nothing that was not declared: clean pixels that are not numbers change nothing."""
-    net, seen = subject.net(), subject.method.supervision == "clean"
+    """The loss needs nothing that was not declared, and is a finite number."""
+    net = subject.net()
     assert net is not None
-    views = [subject.views(number) for number in range(BATCH)]
-    if not seen and views[0].clean is not None:
-        views = [view._replace(clean=np.full_like(view.clean, np.nan)) for view in views]
+    declared = f"supervision {subject.method.supervision}, knowledge {subject.method.knowledge}"
     try:
-        loss = subject.loss(net, views, BATCH)
+        loss = subject.loss(net, [subject.views(number) for number in range(BATCH)], BATCH)
     except (AttributeError, TypeError, AssertionError) as error:
-        raise UnfitError(f"losses fail with what is declared ({_declared(subject.method)}): {_line(error)}") from None
+        raise UnfitError(f"losses fail with what is declared ({declared}): {_line(error)}") from None
     if not np.isfinite(loss):
-        raise UnfitError(f"the loss is {loss} with what is declared ({_declared(subject.method)})")
-    return _declared(subject.method)
+        raise UnfitError(f"the loss is {loss} with what is declared ({declared})")
+    return declared
+
+
+def half_precision(subject: Subject) -> str:
+    """In bf16, the training default where a machine has it, the loss and its gradient are finite."""
+    net = subject.net()
+    assert net is not None
+    net = Machine("cpu", "bf16", 1).place(net)
+    loss = subject.loss(net, [subject.views(number) for number in range(BATCH)], BATCH)
+    broken = [n for n, p in net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    if not np.isfinite(loss) or broken:
+        raise UnfitError(f"the loss is {loss:.4g}; gradients that are not finite: {', '.join(broken[:3]) or 'none'}")
+    return f"loss {loss:.4g}"
 
 
 def micro_batches(subject: Subject) -> str:
@@ -307,23 +324,31 @@ def always(method: Method) -> str:
 
 CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
     "declaration": (declaration, always),
-    "shapes and odd sizes": (shapes, always),
-    "dtype": (dtype, always),
+    "odd sizes": (shapes, always),
+    "shape and dtype": (dtype, always),
     "determinism": (determinism, always),
     "blindness": (blindness, claims_blindness),
     "firewall": (firewall, trains),
     "micro-batches": (micro_batches, trains),
+    "bf16": (half_precision, trains),
     "loss goes down": (loss_goes_down, trains),
     "interrupted = uninterrupted": (resumption, trains),
     "cost of a step": (cost, trains),
 }
-EVERYWHERE = "shapes and odd sizes"  # on every family of noise and number of channels; the others on the first
+# On every family of noise and number of channels; the others on the first.
+EVERYWHERE = ("odd sizes", "firewall")
 
 
 def check(name: str, method: Method) -> Iterator[Finding]:
     """All findings of one method, as they come."""
-    cells = [(parse(noise), channels) for noise in NOISES for channels in CHANNELS]
-    reasons = {(noise, channels): method.applies(noise, channels) for noise, channels in cells}
+    # Noisy images without clean ones cannot train a supervised method.
+    noises = NOISES if method.supervision in ("noisy", "none") else NOISES[:-1]
+    cells = [(parse(noise), channels) for noise in noises for channels in CHANNELS]
+    try:
+        reasons = {(noise, channels): method.applies(noise, channels) for noise, channels in cells}
+    except Exception as error:  # a third party's code may raise anything
+        yield Finding("declaration", "failed", f"applies raised {_line(error)}")
+        return
     defined = [cell for cell in cells if reasons[cell] is None]
     if not defined:
         yield Finding("declaration", "failed", f"not defined anywhere: {next(iter(reasons.values()))}")
@@ -331,7 +356,7 @@ def check(name: str, method: Method) -> Iterator[Finding]:
     families = {(noise.family, channels): noise for noise, channels in reversed(defined)}
     for title, (function, scope) in CHECKS.items():
         subject = Subject(name, method, *defined[0])
-        if title != EVERYWHERE:
+        if title not in EVERYWHERE:
             yield _finding(title, function, scope(method), subject)
             continue
         for (_, channels), noise in sorted(families.items(), key=lambda cell: str(cell[0])):
@@ -347,9 +372,9 @@ def check(name: str, method: Method) -> Iterator[Finding]:
 def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, subject: Subject) -> Finding:
     if out_of_scope:
         return Finding(title, "does not apply", out_of_scope)
-    if reason := subject.method.unavailable():
-        return Finding(title, "skipped", reason)
     try:
+        if reason := subject.method.unavailable():
+            return Finding(title, "skipped", reason)
         return Finding(title, "ok", function(subject))
     except UnfitError as error:
         return Finding(title, "failed", str(error))
@@ -360,14 +385,14 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
 def targets(text: str) -> dict[str, Method]:
     """The methods of a registered name, a plug-in file, or package:Class, with their default fields."""
     if text.endswith(".py"):
-        known = set(registry.methods())
         registry.load_plugin(Path(text))
-        classes = {name: cls for name, cls in registry.methods().items() if name not in known}
+        file = Path(text).resolve()
+        classes = {name: cls for name, cls in registry.methods().items() if registry.source_file(cls) == file}
     elif ":" in text:
         module, _, attribute = text.partition(":")
         try:
             found: Any = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a third party's code may raise anything
             raise InputError(f"check {text}: {_line(error)}") from None
         names = [name for name, cls in registry.methods().items() if cls is found]
         classes = dict.fromkeys(names, found) or {attribute.lower(): registry.register(attribute.lower())(found)}
@@ -383,17 +408,14 @@ def _denoised(subject: Subject, net: nn.Module | None, noisy: Tensor) -> dict[st
     context = subject.context(tuple(range(len(noisy))), len(noisy))
     if subject.method.knowledge == "level":
         context = context._replace(level=torch.full((len(noisy),), subject.noise.high))
-    return subject.method.denoise(net, noisy, context)  # type: ignore[arg-type]
+    with torch.set_grad_enabled(noisy.requires_grad):
+        return subject.method.denoise(net, noisy, context)  # type: ignore[arg-type]
 
 
-def _batch(subject: Subject, height: int = 32, width: int = 32) -> Tensor:
-    images = [unit(picture.pixels[:height, :width]) for picture in subject.pictures[:BATCH]]
+def _batch(subject: Subject) -> Tensor:
+    images = [unit(picture.pixels[: subject.side, : subject.side]) for picture in subject.pictures[:BATCH]]
     noisy = [subject.noise.apply(image, subject.noise.high, np.random.RandomState(i)) for i, image in enumerate(images)]
     return torch.from_numpy(np.stack(noisy)).permute(0, 3, 1, 2).contiguous()
-
-
-def _declared(method: Method) -> str:
-    return f"supervision {method.supervision}, knowledge {method.knowledge}"
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -36,7 +36,7 @@ def _score(unit: Score, machine: Machine) -> float:
         return took / machine.threads  # works on several images at a time
     if fit.method.fits == "image":
         step = _step(fit.method, fit.noise, fit.channels, SIDE, fit.batch, machine)
-        took += fit.steps * step / fit.batch / SIDE**2 * pixels
+        took += fit.steps * step * pixels / SIDE**2
     return took
 
 

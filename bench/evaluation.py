@@ -125,6 +125,12 @@ def window(image: NDArray[Any], side: int) -> NDArray[Any]:
     return image[top : top + side, left : left + side]
 
 
+def trimmed(image: Image, multiple: int) -> Image:
+    """[H, W, C] to train on: whole multiples, as padding would show the network the pixels it must predict."""
+    height, width = (n // multiple * multiple for n in image.shape[:2])
+    return image[:height, :width] if height and width else pad(image, multiple, "next")
+
+
 def restore(
     work: Score,
     net: nn.Module | None,
@@ -138,7 +144,7 @@ def restore(
     fit = work.fit
     if fit.method.fits == "image":
         own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
-        source = OneImage(pad(noisy.image, fit.method.multiple, work.padding), noisy.level)
+        source = OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
         checkpoint = folder / f"{noisy.picture.name}-{noisy.repeat}.checkpoint" if folder else None
         net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
         if checkpoint:
@@ -148,15 +154,16 @@ def restore(
 
 def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
     """The stored images of a method that keeps them, else computed ones."""
+    if folder is not None and (work.fit.method.kept or work.fit.method.fits == "image"):
+        folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
     if folder is None or not work.fit.method.kept:
         return compute()
-    folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
     path = folder / f"{noisy.picture.name}-{noisy.repeat}.safetensors"
     try:
         return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
     except (OSError, SafetensorError, KeyError, msgspec.DecodeError):  # not there, or damaged
         images = compute()
-    write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.key})
+    write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.images_key})
     return images
 
 

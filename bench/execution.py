@@ -64,6 +64,8 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
         else:
             rows = _score(unit, store, machine, sets, watch)
             record.result = {"outputs": summary(rows)}
+            if unit.fit.method.fits == "image":
+                record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.channels, 1.0, 0))
     except InputError:
         raise
     except Exception as error:  # a method's code may raise anything; the other cells go on
@@ -92,7 +94,7 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
     training.write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
     checkpoint.unlink(missing_ok=True)
     return {
-        "parameters": trained.parameters,
+        "parameters": parameters(trained.net),
         "seconds": round(trained.seconds, 1),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "history": trained.history,
@@ -110,6 +112,11 @@ def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch
     if any(math.isnan(row.ssim) for row in rows):
         raise DivergedError("an output has values that are not finite")
     return rows
+
+
+def parameters(net: nn.Module) -> int:
+    """The number of trained numbers."""
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from .datasets import catalogue
-from .datasets.errors import InputError
 from .datasets.patches import OneImage, Patches, Source
 from .evaluation import evaluate
 from .machine import Machine
@@ -50,15 +49,17 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.Dat
         cells = [cell for cell in make(Request(preset="paper", methods=(name,))).cells if cell.name == name]
         work = next((cell.scores[0] for cell in cells if cell.scores), None)
         if work is None:
-            raise InputError(f"speed: {name} is not defined for any noise of the suite")
+            scoring.append({"method": name, "skipped": "not defined for any noise of the suite"})
+            continue
         if reason := work.fit.method.unavailable():
-            raise InputError(f"speed: {name}: {reason}")
+            scoring.append({"method": name, "skipped": reason})
+            continue
         if work.fit.method.fits == "never":
             scoring.append(_scoring(work, machine))
         else:
             peak = peak or matmul_rate(machine)
             training.append(_training(work.fit, machine, rounds, peak))
-    return pd.DataFrame(training), pd.DataFrame(scoring)
+    return pd.DataFrame(training), pd.DataFrame(scoring).fillna("")
 
 
 def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:

@@ -130,7 +130,7 @@ def _line(plan: Plan, store: Store, row: Row, noise: str, test: str, cells: list
             return line
         if output == "best":
             output = line.output = _best(store, score) or output
-            line.hindsight = True
+            line.hindsight, line.passes = True, score.fit.method.passes().get(output)
         state, quality = _read(store, score, output, line)
         if quality is None:
             line.state = state
@@ -161,6 +161,7 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
     if values is None:
         raise InputError(f"record {record.key} has no output {output!r}; it has {', '.join(record.result['outputs'])}")
     line.images = values["images"]
+    line.parameters = line.parameters or record.result.get("parameters")
     return "done", (infinite(values["psnr"]), values["ssim"])
 
 

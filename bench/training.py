@@ -201,7 +201,8 @@ def train(
     began = saved = time.monotonic()
     quality: float | None = None
     interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
-    dear = max(work.method.passes().values()) > interval  # an ensemble that would cost more than the training
+    # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
+    dear, own = max(work.method.passes().values()) > interval, work.method.fits == "image"
     stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
     for step in range(state.step, work.steps):
         probing = (step + 1) % interval == 0 or step + 1 == work.steps
@@ -211,7 +212,7 @@ def train(
             health.check_loss(float(loss), step)
         if probing:
             state.history.append((step + 1, float(loss)))
-            quality, warning = (None, None) if dear and step + 1 < work.steps else trainer.probe(step)
+            quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else trainer.probe(step)
             if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
                 state.warnings.append(f"step {step + 1}: {warning}")
                 message = warning

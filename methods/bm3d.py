@@ -48,6 +48,8 @@ class BM3D(Method, frozen=True):
 
 
 def _estimate_and_filter(y: Image) -> Image:
+    if y.shape[2] > 1 and (y == y[..., :1]).all():  # gray stored as colour: its planes are one
+        return np.repeat(_estimate_and_filter(y[..., :1]), y.shape[2], axis=2)
     if y.shape[2] in (1, 3):
         return collaborative(y, noise_level(y))
     return np.concatenate([_estimate_and_filter(plane) for plane in np.split(y, y.shape[2], axis=2)], axis=2)

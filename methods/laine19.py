@@ -78,7 +78,7 @@ class Laine19(Method, frozen=True):
 
     card = Card(
         paper=PAPER,
-        equations="Eq. 4-6; noise parameter p = softplus(r - 4) + 1e-3 and loss bonus 0.1 p from the official code",
+        equations="Eq. 4-6; p = softplus(r - 4) + 1e-3 and the bonus of 0.1 noise deviations from the official code",
         deviations=f"shared widths and recipe; {BORDER}",
     )
     knowledge = "family"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from ..datasets.errors import InputError
 from ..datasets.noise import Noise
 from .base import Batch, Card, Context, Method
 from .registry import register
@@ -23,6 +24,11 @@ class Noisier2Noise(Method, frozen=True):
     knowledge = "level"
     alpha: float = 1.0
     net: UNetConfig = UNetConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for an alpha that adds nothing."""
+        if self.alpha <= 0.0:
+            raise InputError(f"noisier2noise: alpha = {self.alpha:g}; allowed: above 0")
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """One known Gaussian level, as in the paper's only cell."""

@@ -86,6 +86,10 @@ class R2RThinning(R2R, frozen=True):
         """Poisson noise, the only one with counts."""
         return None if noise.family == "poisson" else "binomial thinning is for Poisson counts"
 
+    def shortfall(self, steps: int) -> str:
+        """The paper has no such row."""
+        return ""
+
     def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """((k - w) / ((1 - a) lambda), w / (a lambda)) for the counts k = lambda y."""
         level, a = level.view(-1, 1, 1, 1), self.alpha**2 / (1.0 + self.alpha**2)

@@ -94,12 +94,18 @@ def load_plugin(path: Path) -> None:
         raise InputError(f"--plugin {path}: registers no method; put @register above a subclass of bench.Method")
 
 
+def source_file(method: type[Method]) -> Path | None:
+    """The file that defines a method."""
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    return Path(file).resolve() if file else None
+
+
 def plugin_source(method: type[Method]) -> str:
     """SHA-256 of a plug-in's file; empty for our own methods, whose `revision` a test watches."""
     if method.__module__.startswith(__package__):
         return ""
-    file = getattr(sys.modules.get(method.__module__), "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "unknown"
+    file = source_file(method)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else "unknown"
 
 
 def load_entry_points() -> None:

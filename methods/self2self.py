@@ -80,7 +80,7 @@ class Self2Self(Method, frozen=True):
         paper="Quan et al., Self2Self With Dropout, CVPR 2020",
         equations="Eq. 6, 9",
         deviations="same-size maps and a full share of known pixels, where the official code pads twice and shifts; "
-        "fewer steps and a smaller ensemble wherever the table says so",
+        "fewer steps and a smaller ensemble where the table says so, then under the shared recipe",
     )
     fits = "image"
     kept = True

@@ -177,7 +177,7 @@ def forget(store: Path) -> bytes:
     return before
 
 
-def test_kept_images_are_scored_again_without_bm3d(
+def test_kept_images_are_scored_again_without_filtering(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half the image stands for the filtered one, to save time."""

@@ -88,18 +88,42 @@ class Remembering(Sound, frozen=True):
         yield mse_loss(net(batch.noisy), batch.noisy / len(steps))
 
 
+class Averaging(Sound, frozen=True):
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        return {"denoised": net(noisy).mean(0, keepdim=True).expand_as(noisy)}
+
+
+class Fragile(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / (not torch.is_autocast_enabled("cpu"))
+
+
+class Overflowing(Sound, frozen=True):
+    def build(self, channels: int) -> nn.Module:
+        return Fragile(channels, channels, 1)
+
+
+class Partial(Sound, frozen=True):
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        if batch.noisy.shape[1] != 3:
+            raise ValueError("colour only")
+        yield mse_loss(net(batch.noisy), batch.noisy)
+
+
 class Crashing(Sound, frozen=True):
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         raise RuntimeError("out of ideas")
 
 
 BROKEN = {
-    Smaller: ("shapes and odd sizes", "has the size"),
-    Misnamed: ("shapes and odd sizes", "outputs declares"),
-    Crashing: ("shapes and odd sizes", "RuntimeError: out of ideas"),
-    Double: ("dtype", "torch.float64"),
-    Meddling: ("dtype", "in place"),
+    Smaller: ("shape and dtype", "has the shape"),
+    Misnamed: ("odd sizes", "outputs declares"),
+    Crashing: ("odd sizes", "RuntimeError: out of ideas"),
+    Double: ("shape and dtype", "torch.float64"),
+    Meddling: ("shape and dtype", "in place"),
     Dicing: ("determinism", "ctx.rng"),
+    Averaging: ("determinism", "beside it"),
+    Overflowing: ("bf16", "not finite"),
     Peeping: ("blindness", "sees its own pixel"),
     Cheating: ("firewall", "supervision noisy"),
     Prying: ("firewall", "knowledge none"),
@@ -146,6 +170,24 @@ def test_a_broken_method_fails_the_right_check(
     assert first == check  # those before it pass; later ones may fail with it
 
 
+def test_a_loss_that_fails_for_some_channels_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit, "CHANNELS", (3, 1))
+    monkeypatch.setitem(registry._methods, "partial", Partial)
+    failed = [finding for finding in kit.check("partial", Partial()) if finding.state == "failed"]
+    assert {finding.check for finding in failed} == {
+        f"firewall, {noise}, C = 1" for noise in ("gauss25", "poisson30", "none")
+    }
+
+
+def test_an_answer_that_raises_is_a_finding() -> None:
+    class Raising(Sound, frozen=True):
+        def applies(self, noise: object, channels: int) -> str | None:
+            raise KeyError("no idea")
+
+    (finding,) = kit.check("raising", Raising())
+    assert (finding.state, finding.text) == ("failed", "applies raised KeyError: 'no idea'")
+
+
 def test_a_loss_that_does_not_fall_is_found() -> None:
     class Rising(Sound, frozen=True):
         def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
@@ -163,7 +205,7 @@ def test_our_own_methods_pass(name: str, small: Callable[..., Method], monkeypat
     failed = [f"{finding.check}: {finding.text}" for finding in findings if finding.state == "failed"]
     assert not failed
     passed = {finding.check.split(",")[0] for finding in findings if finding.state == "ok"}
-    trains = {"firewall", "micro-batches", "loss goes down", "interrupted = uninterrupted", "cost of a step"}
+    trains = {"firewall", "bf16", "micro-batches", "loss goes down", "interrupted = uninterrupted", "cost of a step"}
     assert (trains <= passed) == (method.fits != "never")
     assert ("blindness" in passed) == any(output.blind for output in method.outputs)
 
@@ -197,14 +239,14 @@ def test_a_file_is_checked_from_the_command_line(
     (tmp_path / "mine.py").write_text(PLUGIN.format(factor=factor))
     result = bench("check", tmp_path / "mine.py", "--format", "csv")
     assert result.code == code, result
-    assert f"checked,firewall,{state}," in result.out
+    assert f'checked,"firewall, gauss25, C = 3",{state},' in result.out
 
 
 def test_a_class_is_checked_by_its_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     result = bench("check", "bench.methods.noisy:Noisy", "--format", "csv")
     assert result.code == 0
     assert "noisy,determinism,ok," in result.out
-    assert "noisy,firewall,does not apply,it trains nothing" in result.out
+    assert "noisy,loss goes down,does not apply,it trains nothing" in result.out
 
 
 @pytest.mark.parametrize(
