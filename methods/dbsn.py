@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..datasets.errors import InputError
 from ..datasets.noise import Noise
 from .base import Batch, Card, Context, Method, Output
+from .blindspot import he_normal
 from .registry import register
 
 WIDTH, BLOCKS = 96, 8  # of the official network
@@ -76,6 +77,12 @@ class Network(nn.Module):
         self.mu = nn.Conv2d(width, channels, 1)
         self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), nn.Conv2d(32, channels, 1))
         self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), nn.Conv2d(32, channels, 1))
+        he_normal(self)
+        for name, parameter in self.named_parameters():
+            if name.endswith("leave.2.weight"):  # halved: signals keep their size over the blocks
+                nn.init.normal_(parameter, std=(0.5 / width) ** 0.5)
+            if name in ("sigma_mu.4.weight", "sigma_n.8.weight"):  # all sigma start at softplus(-4)
+                nn.init.zeros_(parameter)
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, 4 C, H, W]: mu, raw sigma_mu, raw sigma_n of y and of mu."""
@@ -95,10 +102,11 @@ class DBSN(Method, frozen=True):
         paper="Wu et al., Unpaired Learning of Deep Image Denoising, ECCV 2020",
         equations="Eq. 7-11",
         deviations="one stage of training as for gray images in the official code, diagonal variances, no "
-        "distillation (its second stage needs clean images); shared recipe",
+        "distillation (its second stage needs clean images); He initialisation, sigma's last layers 0; shared recipe",
     )
     knowledge = "family"
     multiple = 1
+    revision = 2  # 1 had the framework's initial weights, with which it did not learn in short runs
     outputs = (Output("mu", blind=True, headline=False), Output("map"))
     width: int = WIDTH
     blocks: int = BLOCKS
