@@ -16,7 +16,7 @@ from bench.plan import Fit, changed_fields, digest
 from bench.protocol import Recipe
 
 from .conftest import cases, golden
-from .official import Given, Probe, context
+from .official import Given, Probe, Recorder, context
 
 MASK, LOSS = golden("b2u_mask"), golden("b2u_loss")
 CELL = 16  # places in a 4x4 cell
@@ -35,19 +35,6 @@ class Outputs(nn.Module):
             assert self.visible is not None, "no visible output is asked for"
             return self.visible
         return self.blind.repeat(len(x) // len(self.blind), 1, 1, 1)
-
-
-class Recorder(nn.Module):
-    """The identity; keeps what it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W]."""
-        self.seen.append(x)
-        return x
 
 
 def given(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:

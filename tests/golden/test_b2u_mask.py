@@ -8,25 +8,12 @@ from torch import Tensor, nn
 from bench.methods.b2u import B2U, cell_masks, interpolate
 
 from .conftest import golden, matching
-from .official import Probe, context, nearest
+from .official import Probe, Recorder, context, nearest
 
 ARRAYS = golden("b2u_mask")
 WIDTHS = sorted(int(width) for width in matching("b2u_mask", "mapped_w"))
 VOLUMES = [("x", "", w) for w in WIDTHS] + [("x_rect", "rect_", int(w)) for w in matching("b2u_mask", "volume_rect_w")]
 CHUNKS = [1, 6, 10**6]  # one mask at a time; a group that divides nothing; all at once
-
-
-class Recorder(nn.Module):
-    """Keeps what it is given and returns it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The identity."""
-        self.seen.append(x)
-        return x
 
 
 class Fake(nn.Module):
