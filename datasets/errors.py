@@ -16,3 +16,8 @@ def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> Input
     guess = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(sorted(names, key=lambda name: (name not in near, name))) or "none"
     return InputError(f"unknown {what} {got!r}.{guess} Allowed: {listed}.{' ' + fix if fix else ''}")
+
+
+def one_line(error: BaseException) -> str:
+    """An error's type and message, whatever it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

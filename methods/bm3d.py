@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..datasets.errors import one_line
 from ..datasets.noise import Noise
 from .base import Card, Context, Method
 from .chen import noise_level
@@ -60,7 +61,7 @@ def missing() -> str | None:
     try:
         import bm3d  # noqa: F401 - loaded where it is used: its import loads a binary that not every platform has
     except (ImportError, OSError) as error:
-        return f"the package bm3d does not load here ({' '.join(str(error).split())})"
+        return f"the package bm3d does not load here ({one_line(error)})"
     return None
 
 

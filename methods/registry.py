@@ -10,7 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import overload
 
-from ..datasets.errors import InputError, unknown
+from ..datasets.errors import InputError, one_line, unknown
 from .base import Method
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
@@ -89,7 +89,7 @@ def load_plugin(path: Path) -> None:
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # a plug-in's code may raise anything
-        raise InputError(f"--plugin {path}: {_one_line(error)}") from error
+        raise InputError(f"--plugin {path}: {one_line(error)}") from error
     if not any(method.__module__ == name for method in _methods.values()):
         raise InputError(f"--plugin {path}: registers no method; put @register above a subclass of bench.Method")
 
@@ -116,8 +116,4 @@ def load_entry_points() -> None:
         except InputError:
             raise
         except (Exception, SystemExit) as error:  # a plug-in's code may raise anything
-            raise InputError(f"plug-in {point.name} = {point.value}: {_one_line(error)}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise InputError(f"plug-in {point.name} = {point.value}: {one_line(error)}") from error

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from bench import check as kit
+from bench import checks
 from bench.datasets.noise import parse
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Output
@@ -193,8 +194,8 @@ def test_a_loss_that_does_not_fall_is_found() -> None:
         def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
             yield -mse_loss(net(batch.noisy), batch.noisy).clamp(max=-1e9) + 0.0 * net(batch.noisy).sum()
 
-    with pytest.raises(kit.UnfitError, match="the loss went from"):
-        kit.loss_goes_down(kit.Subject("rising", Rising(), parse("gauss25"), 3))
+    with pytest.raises(checks.UnfitError, match="the loss went from"):
+        checks.loss_goes_down(checks.Subject("rising", Rising(), parse("gauss25"), 3))
 
 
 @pytest.mark.parametrize("name", sorted(registry.methods()))
