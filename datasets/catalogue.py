@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from .errors import InputError, unknown
-from .images import Picture, Pixels, digest, listing, read, size
+from .images import Picture, Pixels, digest, gray, listing, read, size
 
 
 class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +28,9 @@ class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folder: str = ""
     packaged: tuple[str, ...] = ()  # "package:path" of images that ship inside an installed package
     part_of: str = ""  # the images of another set, split by rule ...
-    every: int = 0  # ... those whose index is 0 modulo `every`, or the others if negative
+    every: int = 0  # ... those whose index is 0 modulo `every`, or the others if negative; 0: all ...
+    without: tuple[str, ...] = ()  # ... but these
+    converted: Literal["", "gray"] = ""  # ... shown otherwise than they are stored
     sides: tuple[int, int] | None = None  # keep images with both sides in this range (and do not hold them all)
     fetch: str = ""  # how to get it, where it cannot simply be copied
 
@@ -71,7 +74,8 @@ def references(name: str) -> list[Reference]:
     part = entry(name)
     if not part.part_of:
         return _references().get(name, [])
-    return [row for i, row in enumerate(references(part.part_of)) if (i % abs(part.every) == 0) == (part.every > 0)]
+    rows = [row for row in references(part.part_of) if row.stem not in part.without]
+    return [row for i, row in enumerate(rows) if not part.every or (i % abs(part.every) == 0) == (part.every > 0)]
 
 
 def set_digest(name: str, channels: int) -> str:
@@ -79,6 +83,8 @@ def set_digest(name: str, channels: int) -> str:
     if name.startswith("folder:"):
         return _folder_digest(name, channels)
     rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
+    if converted := entry(name).converted:
+        rows.append(converted)
     return _joined(channels, rows or [msgspec.json.encode(entry(name)).decode()])
 
 
@@ -130,7 +136,8 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
         raise InputError(f"{name}: a colour set, but this suite has {channels} channel")
     if image_set.sides:
         return _selected(name, image_set, _folder(name, data), channels)
-    paths = _packaged(image_set.packaged) if image_set.packaged else listing(_folder(name, data))
+    packaged = image_set.packaged or (entry(image_set.part_of).packaged if image_set.part_of else ())
+    paths = _packaged(packaged) if packaged else listing(_folder(name, data))
     return _checked(name, paths, channels)
 
 
@@ -170,7 +177,12 @@ def _checked(name: str, paths: dict[str, Path], channels: int) -> list[Picture]:
         raise InputError(f"the set {name!r} is incomplete: {_few(missing)} of {len(rows)} images missing")
     if extra:
         raise InputError(f"the set {name!r} has images that do not belong to it: {_few(extra)} (move them elsewhere)")
-    return [Picture.decoded(row.stem, paths[row.stem], _check(name, row, paths[row.stem]), channels) for row in rows]
+    found = []
+    for row in rows:
+        pixels = _check(name, row, paths[row.stem])
+        pixels = gray(pixels) if entry(name).converted == "gray" else pixels
+        found.append(Picture.decoded(row.stem, paths[row.stem], pixels, channels))
+    return found
 
 
 def _check(name: str, row: Reference, path: Path) -> Pixels:

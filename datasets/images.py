@@ -72,6 +72,11 @@ def digest(pixels: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
+def gray(pixels: Pixels) -> Pixels:
+    """Luminance [H, W, 1] of RGB: floor(0.2989 R + 0.5870 G + 0.1140 B + 0.5), as Urban100's gray copy was made."""
+    return np.floor(pixels @ np.array([0.2989, 0.5870, 0.1140]) + 0.5).astype(np.uint8)[..., None]
+
+
 class Picture(Struct, dict=True):
     """One image of a set, decoded once and kept as uint8 (or decoded at each use when the set is too large)."""
 
