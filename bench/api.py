@@ -10,9 +10,10 @@ from . import machine as machines
 from .display import Display
 from .methods import registry
 from .plan import Request, make
+from .render import frame
 from .runner import Outcome, Run
 from .store import Store, default
-from .tables import build, frame, suite_of
+from .tables import build, suite_of
 
 
 def run(
@@ -56,14 +57,12 @@ def run(
         return work.carry_out()
 
 
-def tables(
-    table: int = 1, preset: str = "", *, store: str | os.PathLike[str] | None = None, cost: bool = False
-) -> pd.DataFrame:
+def tables(table: int = 1, preset: str = "", *, store: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """A table of the paper from the store's records: its last run, or a preset."""
     registry.load_entry_points()
     asked = Request(suite=suite_of(table), preset=preset or "mini")
-    _, found = build(Store(_path(store)), asked, bool(preset))
-    return frame(found, cost)
+    (found,) = build(Store(_path(store)), asked, bool(preset), table)
+    return frame(found)
 
 
 def _path(store: str | os.PathLike[str] | None) -> Path:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from .datasets import catalogue
 from .datasets.errors import one_line
-from .datasets.images import Picture
+from .datasets.images import Picture, unit
 from .datasets.noise import Noise
 from .datasets.patches import OneImage, Patches, Source, Views
-from .evaluation import denoise, unit
+from .evaluation import denoise
 from .machine import Machine
 from .methods.base import Context, Method, Progress, Rng
 from .plan import Fit

@@ -13,14 +13,14 @@ import pandas as pd
 import torch
 
 from . import __version__, cost, machine, plan, protocol
+from .compare import compare
 from .datasets.errors import InputError, unknown
 from .display import Display, clock
 from .methods import registry
+from .render import FORMATS, page, render
 from .runner import Outcome, Run
 from .store import Store, default
-from .tables import build, caption, frame, notes, plain, render, suite_of
-
-FORMATS = ("terminal", "md", "latex", "csv", "json")
+from .tables import Table, build, plain, suite_of, with_tables
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +63,7 @@ def parser() -> Parser:
         return sub
 
     run = command("run", "train and score what is missing, then print the table")
-    run.add_argument("--methods", type=_names, required=True, metavar="A,B", help="see python -m bench methods")
+    run.add_argument("--methods", type=_names, required=True, metavar="A,B", help="python -m bench methods; or all")
     _request(run)
     _machine(run)
     run.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
@@ -73,7 +73,8 @@ def parser() -> Parser:
 
     show = command("tables", "print a table of the paper from the records alone")
     show.add_argument("--table", type=int, default=None, metavar="N")
-    show.add_argument("--cost", action="store_true", help="add parameters, passes and training seconds")
+    show.add_argument("--long", action="store_true", help="one line per number: images, seeds, interval, cost, ...")
+    show.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
     _request(show)
     show.set_defaults(do=_tables)
 
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _request(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--suite", default="", metavar="NAME", help="synthetic (default), or FILE.toml")
+    sub.add_argument("--suite", default="", metavar="NAME", help="synthetic (default), ..., all, or FILE.toml")
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
     sub.add_argument("--noise", type=_names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
     sub.add_argument("--train", type=_absolute, default="", metavar="SET", help="another training set, or folder:PATH")
@@ -125,6 +126,7 @@ def _request(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--seeds", type=_integers, default=(), metavar="0,1,2")
     sub.add_argument("--steps", type=_positive, default=0, metavar="N")
     sub.add_argument("--repeats", type=_positive, default=0, metavar="N")
+    sub.add_argument("--tested", type=_names, default=(), metavar="A,B", help="test with other noise, too: gauss50")
     _store(sub)
 
 
@@ -141,9 +143,9 @@ def _machine(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="default: when it pays")
 
 
-def _asked(options: argparse.Namespace, methods: tuple[str, ...] = ()) -> plan.Request:
+def _asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
     return plan.Request(
-        suite=options.suite or "synthetic",
+        suite=suite,
         preset=options.preset or "mini",
         methods=methods,
         noises=options.noise,
@@ -152,27 +154,53 @@ def _asked(options: argparse.Namespace, methods: tuple[str, ...] = ()) -> plan.R
         seeds=options.seeds,
         steps=options.steps,
         repeats=options.repeats,
+        tested=options.tested,
     )
 
 
 def _run(options: argparse.Namespace) -> int:
-    request = _asked(options, options.methods)
-    planned = plan.make(request)
     chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
     store = Store(options.store or default())
+    requests = [_asked(options, suite, methods) for suite, methods in _suites(options)]
+    planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
+    codes = []
     with Display() as display:
         for note in notes:
             display.note(note)
-        work = Run(planned, store, chosen, options.data, display, options.force)
-        if options.dry_run:
-            return _dry_run(work, options.format)
-        outcome = work.carry_out()
-    for cell in planned.cells:
+        for one in planned:
+            work = Run(one, store, chosen, options.data, display, options.force)
+            codes.append(_dry_run(work, options.format) if options.dry_run else _carry_out(work, display, options))
+            if codes[-1] > 1:
+                break
+    return max(codes)
+
+
+def _carry_out(work: Run, display: Display, options: argparse.Namespace) -> int:
+    outcome = work.carry_out()
+    for cell in work.plan.cells:
         if cell.reason:
-            print(f"{cell.name} {cell.noise.name}: {cell.reason}", file=sys.stderr)
-    _print_table(store, request, True, options)
-    print(_summary(outcome, store), file=sys.stderr)
+            display.note(f"{cell.name} {cell.noise.name}: {cell.reason}")
+    _print_tables(build(work.store, work.plan.request, True), options)
+    print(_summary(outcome, work.store), file=sys.stderr)
     return outcome.code
+
+
+def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
+    """The suites asked for, each with those of the methods that it can run."""
+    names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
+    known = {name: plan.methods_of(protocol.load(name)) for name in names}
+    unknown_ = [
+        method for method in options.methods if method != "all" and not any(method in k for k in known.values())
+    ]
+    if unknown_:
+        everywhere = dict.fromkeys(method for methods in known.values() for method in methods)
+        raise unknown("method", unknown_[0], ["all", *everywhere], plan.OWN)
+    found = []
+    for name in names:
+        rows = [row.method for row in protocol.load(name).rows if not row.optional]
+        chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
+        found.append((name, tuple(dict.fromkeys(chosen))))
+    return found
 
 
 def _dry_run(work: Run, form: str) -> int:
@@ -190,23 +218,38 @@ def _dry_run(work: Run, form: str) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
-    if options.table is not None:
-        options.suite = options.suite or suite_of(options.table)
-    request = _asked(options)
-    _print_table(Store(options.store or default()), request, bool(options.preset), options)
+    store = Store(options.store or default())
+    found = _shown(store, options)
+    if options.compare:
+        other = Store(options.compare)
+        if not other.root.is_dir():
+            raise InputError(f"--compare {other.root}: no such folder")
+        names = (str(store.root), str(other.root))
+        print(render(compare(found, _shown(other, options), names), options.format))
+        return 0
+    _print_tables(found, options)
     return 0
 
 
-def _print_table(store: Store, asked: plan.Request, preset: bool, options: argparse.Namespace) -> None:
-    planned, found = build(store, asked, preset)
+def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
+    """The tables asked for; if none is, those of every suite that the store has records of."""
+    if options.table is not None:
+        suites = [options.suite or suite_of(options.table)]
+    elif options.suite and options.suite != "all":
+        suites = [options.suite]
+    else:
+        recorded = {record.label["suite"] for record in store.find("")}
+        suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
+    requests = [_asked(options, suite) for suite in suites]
+    return [table for request in requests for table in build(store, request, bool(options.preset), options.table)]
+
+
+def _print_tables(found: list[Table], options: argparse.Namespace) -> None:
     if options.format == "json":
-        print(msgspec.json.format(msgspec.json.encode(plain(found))).decode())
-        return
-    if options.format != "csv":
-        print(caption(planned, found) + "\n")
-    print(render(frame(found, getattr(options, "cost", False)), options.format))
-    if options.format != "csv" and (said := notes(found)):
-        print("\n" + "\n".join(said))
+        rows = [row for table in found for row in plain(table.lines)]
+        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    else:
+        print(page(found, options.format, getattr(options, "long", False)))
 
 
 def _methods(options: argparse.Namespace) -> int:

@@ -22,7 +22,9 @@ def seconds(unit: Unit, machine: Machine) -> float:
     """What a fit or a score will take, roughly; 0 where the method's code raises (its cell will say so)."""
     try:
         if isinstance(unit, Fit):
-            return unit.steps * _step(unit.method, unit.noise, unit.channels, unit.crop, unit.batch, machine)
+            return unit.steps * _step(
+                unit.method, unit.noise, unit.planes, unit.crop // side(unit), unit.batch, machine
+            )
         return _score(unit, machine)
     except Exception:  # an estimate must not stop a run
         return 0.0
@@ -31,11 +33,11 @@ def seconds(unit: Unit, machine: Machine) -> float:
 def _score(unit: Score, machine: Machine) -> float:
     """Inference of all pixels; for a method that fits images also their trainings."""
     fit, pixels = unit.fit, _pixels(unit)
-    took = pixels * _per_pixel(fit.method, fit.noise, fit.channels, machine)
+    took = pixels * _per_pixel(fit.method, fit.noise, fit.planes, machine)
     if fit.method.fits == "never":
         return took / machine.threads  # works on several images at a time
     if fit.method.fits == "image":
-        step = _step(fit.method, fit.noise, fit.channels, SIDE, fit.batch, machine)
+        step = _step(fit.method, fit.noise, fit.planes, SIDE, fit.batch, machine)
         took += fit.steps * step * pixels / SIDE**2
     return took
 
@@ -80,4 +82,9 @@ def _pixels(unit: Score) -> int:
         sizes = [(row.height, row.width) for row in references(unit.test)] or entry(unit.test).count * [(SIDE, SIDE)]
     if unit.window:
         sizes = [(min(height, unit.window), min(width, unit.window)) for height, width in sizes]
-    return unit.repeats * sum(height * width for height, width in sizes)
+    return unit.repeats * sum(height * width for height, width in sizes) // side(unit.fit) ** 2
+
+
+def side(fit: Fit) -> int:
+    """Pixels of an image per side of one that the method sees."""
+    return 1 if fit.view == "plain" else 2

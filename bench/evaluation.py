@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from .datasets import bayer
 from .datasets import noise as noise_models
 from .datasets.errors import InputError
-from .datasets.images import Picture, Pixels
+from .datasets.images import Picture, Stored, unit
 from .datasets.noise import Image, Noise
 from .datasets.patches import OneImage
 from .datasets.seeds import seed
 from .machine import Machine
 from .methods.base import Context, Method, Progress, Rng
-from .metrics import psnr, quantise, ssim
+from .metrics import luma, psnr, quantise, ssim
 from .plan import Score
-from .protocol import Scoring
+from .protocol import Scoring, View
 from .training import Report, Stopped, read_tensors, train, write_tensors
 
 
@@ -97,10 +98,15 @@ class Noisy(NamedTuple):
         """What seeds a method's own random numbers for it."""
         return (self.picture.digest, self.repeat)
 
+    @property
+    def file(self) -> str:
+        """The name of its files in a store."""
+        return f"{self.picture.name}-{self.repeat}"
+
 
 def noisy_images(work: Score, pictures: list[Picture], before: list[list[Picture]]) -> Iterator[Noisy]:
     """All noisy test images in the order of the official evaluation: repeats, then images."""
-    noise = work.fit.noise
+    noise = work.noise
     official = noise_models.Official()
     if work.stream == "official":  # draw what the sets before this one would have drawn
         for (_, repeats), images in zip(work.before, before, strict=True):
@@ -108,6 +114,9 @@ def noisy_images(work: Score, pictures: list[Picture], before: list[list[Picture
                 official(noise, unit(picture.pixels))
     for repeat in range(work.repeats):
         for picture in pictures:
+            if noise.family == "captured":
+                yield Noisy(picture, repeat, window(unit(picture.captures[repeat].pixels), work.window), 0.0)
+                continue
             clean = unit(picture.pixels)
             drawn = (
                 official(noise, clean)
@@ -141,15 +150,28 @@ def restore(
     folder: Path | None,
 ) -> dict[str, Image]:
     """The outputs for one noisy image, by a network of its own where the method fits images."""
-    fit = work.fit
+    fit, level = work.fit, min(max(noisy.level, work.fit.noise.low), work.fit.noise.high)  # what it was trained for
+    image, back = seen(noisy, fit.view)
     if fit.method.fits == "image":
         own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
-        source = OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
-        checkpoint = folder / f"{noisy.picture.name}-{noisy.repeat}.checkpoint" if folder else None
+        source = OneImage(trimmed(image, fit.method.multiple), level)
+        checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None
         net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
         if checkpoint:
             checkpoint.unlink(missing_ok=True)
-    return denoise(fit.method, net, noisy.image, fit.noise, noisy.level, machine, work.padding, noisy.name)
+    images = denoise(fit.method, net, image, fit.noise, level, machine, work.padding, noisy.name)
+    return {name: back(image) for name, image in images.items()}
+
+
+def seen(noisy: Noisy, view: View) -> tuple[Image, Callable[[Image], Image]]:
+    """What a method sees of a noisy image [H, W, C], and the way back."""
+    if view == "plain":
+        return noisy.image, lambda image: image
+    if view == "bayer":
+        return bayer.pack(noisy.image), bayer.unpack
+    pattern, (height, width) = noisy.picture.pattern, noisy.image.shape[:2]
+    mosaic = bayer.aligned(noisy.image, pattern)
+    return bayer.pack(mosaic), lambda image: bayer.restored(bayer.unpack(image), pattern, height, width)
 
 
 def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
@@ -158,7 +180,7 @@ def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], d
         folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
     if folder is None or not work.fit.method.kept:
         return compute()
-    path = folder / f"{noisy.picture.name}-{noisy.repeat}.safetensors"
+    path = folder / f"{noisy.file}.safetensors"
     try:
         return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
     except (OSError, SafetensorError, KeyError, msgspec.DecodeError):  # not there, or damaged
@@ -204,16 +226,19 @@ def pad(image: NDArray[np.float32], multiple: int, padding: Literal["square", "n
     return np.pad(image, edges, mode="reflect")
 
 
-def compare(output: Image, clean: Pixels, scoring: Scoring) -> tuple[float, float]:
-    """(PSNR, SSIM) of one output [H, W, C] in 0..1 against the clean 8-bit image."""
+def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, float]:
+    """(PSNR, SSIM) of one output [H, W, C] in 0..1 against the clean image."""
     if not np.isfinite(output).all():
         return float("nan"), float("nan")
+    range_ = scoring.data_range
     if scoring.quantise == "uint8":
         mine: NDArray[np.generic] = quantise(output)
     else:
-        mine = np.clip(output, 0.0, 1.0) * np.float32(scoring.data_range)
-    reference = clean * np.float64(scoring.data_range / 255.0)
-    return psnr(mine, reference, scoring.data_range), ssim(mine, reference, scoring.data_range)
+        mine = np.clip(output, 0.0, 1.0) * np.float32(range_)
+    reference = clean * np.float64(range_ / 255.0 if clean.dtype == np.uint8 else range_)
+    if scoring.colour == "luma":
+        mine, reference = luma(mine, range_), luma(reference, range_)
+    return psnr(mine, reference, range_), ssim(mine, reference, range_, scoring.window)
 
 
 def check_sizes(pictures: list[Picture]) -> None:
@@ -227,8 +252,3 @@ def check_sizes(pictures: list[Picture]) -> None:
 def infinite(decibels: float | None) -> float:
     """A recorded PSNR as a number."""
     return math.inf if decibels is None else decibels
-
-
-def unit(pixels: Pixels) -> Image:
-    """uint8 -> float32 in 0..1."""
-    return pixels.astype(np.float32) / np.float32(255.0)

@@ -65,7 +65,7 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
             rows = _score(unit, store, machine, sets, watch)
             record.result = {"outputs": summary(rows)}
             if unit.fit.method.fits == "image":
-                record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.channels, 1.0, 0))
+                record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
         raise
     except Exception as error:  # a method's code may raise anything; the other cells go on
@@ -126,7 +126,7 @@ def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
     weights = store.weights(fit)
     if weights is None:
         raise RuntimeError(f"the weights of {fit.title} are not those of its record; train it again with --force")
-    net = training.build(fit.method, fit.channels, 1.0, 0)
+    net = training.build(fit.method, fit.planes, 1.0, 0)
     net.load_state_dict(training.read_tensors(weights)[0])
     return machine.place(net, precision="float32").eval()
 

@@ -14,8 +14,9 @@ from .datasets.errors import InputError, unknown
 from .datasets.noise import Noise, parse
 from .methods import registry
 from .methods.base import Method
-from .protocol import Preset, Recipe, Scoring, Suite
+from .protocol import Preset, Recipe, Scoring, Suite, View
 
+OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
 BASELINES = ("noisy", "blur")  # in every table
 LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
 
@@ -32,12 +33,15 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seeds: tuple[int, ...] = ()
     steps: int = 0
     repeats: int = 0
+    tested: tuple[str, ...] = ()  # noises that a method was not trained for
+    scoring: str = ""  # a convention of scorings.toml
 
     @property
     def label(self) -> str:
         """The preset and every override, such as `mini, steps=20`."""
-        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds}
+        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds, "tested": self.tested}
         changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
+        changed |= {"scoring": self.scoring}
         changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
         return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])
 
@@ -49,7 +53,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     method: Method
     noise: Noise
     seed: int
-    channels: int
+    channels: int  # of the images
+    view: View = "plain"
     train: str
     train_noise: Literal["fresh", "fixed"]
     crop: int
@@ -67,7 +72,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             "fields": changed_fields(self.method),
             "revision": [registered.revision, LOOP_REVISION],
             "noise": self.noise.name,
-        }
+        } | ({"view": self.view} if self.view != "plain" else {})
         if source := registry.plugin_source(registered):
             known["source"] = source  # a plug-in's author may forget to raise the revision
         if self.method.fits == "never":
@@ -89,6 +94,11 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         return digest(self.identity)
 
     @property
+    def planes(self) -> int:
+        """The channels that the method sees."""
+        return self.channels if self.view == "plain" else 4
+
+    @property
     def title(self) -> str:
         """How messages call it, such as `b2u gauss25 seed 0`."""
         return f"{self.name} {self.noise.name} seed {self.seed}"
@@ -99,6 +109,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
 
     fit: Fit
     test: str
+    noise: Noise  # the fit's, unless the method meets another one than it was trained for
     repeats: int
     stream: Literal["named", "official"]
     window: int = 0  # centre square that is scored; 0: whole images
@@ -115,11 +126,11 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             {
                 "fit": self.fit.key,
                 "test": set_digest(self.test, channels),
-                "noise": self.fit.noise.name,
+                "noise": self.noise.name,
                 "repeats": self.repeats,
                 "stream": self.stream,
                 "padding": self.padding,
-                "scoring": msgspec.to_builtins(self.scoring),
+                "scoring": self.scoring.identity,
             }
             | ({"before": before} if self.stream == "official" else {})
             | ({"window": self.window} if self.window else {})
@@ -138,18 +149,20 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     @property
     def title(self) -> str:
         """How messages call it, such as `b2u gauss25 seed 0 on kodak`."""
-        return f"{self.fit.title} on {self.test}"
+        met = "" if self.noise == self.fit.noise else f" with {self.noise.name}"
+        return f"{self.fit.title} on {self.test}{met}"
 
 
 Unit = Fit | Score
 
 
 class Cell(Struct, frozen=True):
-    """One method on one noise with one seed: its units of work, or why there are none."""
+    """One method on one noise with one seed and training set: its units of work, or why there are none."""
 
     name: str
     noise: Noise
     seed: int
+    tests: tuple[str, ...]
     fit: Fit
     scores: tuple[Score, ...]
     reason: str = ""  # "not defined: ..." or "not possible: ..."
@@ -178,15 +191,17 @@ def make(request: Request) -> Plan:
     """The plan of a request; InputError for any name or value that does not fit."""
     suite = protocol.load(request.suite)
     preset = _overridden(protocol.preset(suite, request.preset), request)
-    noises = list(dict.fromkeys(parse(name) for name in request.noises or suite.noises))
+    noises = list(dict.fromkeys(parse(name) for name in request.noises or preset.noises or suite.noises))
+    tested = list(dict.fromkeys(parse(name) for name in request.tested))
     names = list(dict.fromkeys((*BASELINES, *request.methods)))
     cells = [
-        _cell(suite, preset, name, noise, seed)
+        _cell(suite, preset, name, noise, seed, train, tested)
         for name in names
         for noise in noises
         for seed in (preset.seeds if _resolve(suite, name)[0].fits != "never" else (0,))
+        for train in protocol.training_sets(preset)
     ]
-    return Plan(request, suite, preset, tuple(cells))
+    return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests))
 
 
 def registered_name(method: Method) -> str:
@@ -213,27 +228,39 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     for name in ("train", "tests", "seeds", "steps"):
         if value := getattr(request, name):
             changes[name] = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
-    for name in (changes.get("train", preset.train), *changes.get("tests", preset.tests)):
-        if not name.startswith("folder:"):
+    if isinstance(preset.train, dict) and "train" not in changes:
+        for name in changes.get("tests", ()):
+            if name not in preset.train:
+                raise unknown("test set of this preset", name, preset.train, "Or say what to train on: --train SET.")
+    for name in (request.train, *changes.get("tests", ())):
+        if name and not name.startswith("folder:"):
             entry(name)
     if request.steps:  # asked for in so many words: for all methods
         budgets = {name: msgspec.structs.replace(budget, steps=0) for name, budget in preset.budgets.items()}
         changes["budgets"] = budgets
     if request.repeats:
         changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
+    if request.scoring:
+        changes["scoring"] = protocol.scoring(request.scoring)
     return msgspec.structs.replace(preset, **changes)
+
+
+def methods_of(suite: Suite) -> list[str]:
+    """What a suite can run: registered methods and its configurations."""
+    return [*registry.methods(), *suite.configurations]
 
 
 def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configuration]:
     configuration = suite.configurations.get(name)
     if configuration is None and name not in registry.methods():
-        known = [*registry.methods(), *suite.configurations]
-        raise unknown("method", name, known, "Own methods: --plugin FILE.py; list: python -m bench methods.")
+        raise unknown("method", name, methods_of(suite), OWN)
     configuration = configuration or protocol.Configuration(method=name)
     return registry.find(configuration.method), configuration
 
 
-def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> Cell:
+def _cell(
+    suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, tested: Sequence[Noise]
+) -> Cell:
     method_class, configuration = _resolve(suite, name)
     fields = protocol.fields(suite, preset, noise.name, configuration.method) | configuration.fields
     try:
@@ -248,7 +275,8 @@ def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> C
         noise=noise,
         seed=seed,
         channels=suite.channels,
-        train=preset.train,
+        view=configuration.view or preset.view,
+        train=train,
         train_noise=preset.train_noise,
         crop=preset.crop * configuration.crop_factor,
         batch=budget.batch or preset.batch,
@@ -256,12 +284,16 @@ def _cell(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int) -> C
         epochs=preset.epochs,
         recipe=suite.recipes[budget.recipe or configuration.recipe or preset.recipe],
     )
-    undefined = method.applies(noise, suite.channels)
-    reason = f"not defined: {undefined}" if undefined else _impossible(method, noise)
-    return Cell(name, noise, seed, fit, () if reason else _scores(fit, preset, budget.window), reason)
+    undefined = method.applies(noise, fit.planes)
+    tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
+    reason = f"not defined: {undefined}" if undefined else _impossible(method, noise, train, tests)
+    scores = () if reason else _scores(fit, preset, budget.window, tests, tested)
+    return Cell(name, noise, seed, tests, fit, scores, reason)
 
 
-def _impossible(method: Method, noise: Noise) -> str:
+def _impossible(method: Method, noise: Noise, train: str, tests: Sequence[str]) -> str:
+    if method.supervision == "clean" and train in tests:
+        return f"not possible: the clean images of {train} are the answers to its test"
     if noise.family != "none":
         return ""
     if method.fits != "dataset":
@@ -270,14 +302,17 @@ def _impossible(method: Method, noise: Noise) -> str:
     return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""
 
 
-def _scores(fit: Fit, preset: Preset, window: int) -> tuple[Score, ...]:
+def _scores(fit: Fit, preset: Preset, window: int, tests: Sequence[str], tested: Sequence[Noise]) -> tuple[Score, ...]:
     if fit.noise.family == "none":
         return ()  # no clean images: there is nothing to score against
-    order: Sequence[tuple[str, int]] = [(test, preset.repeats.get(test, 1)) for test in preset.tests]
+    order: Sequence[tuple[str, int]] = [(test, _repeats(fit.noise, preset, test)) for test in tests]
+    condition = "8bit" if preset.scoring.noisy == "8bit" else fit.noise.condition
+    own = msgspec.structs.replace(fit.noise, condition=condition)
     return tuple(
         Score(
             fit=fit,
             test=test,
+            noise=noise,
             repeats=repeats,
             stream=preset.test_noise,
             window=window,
@@ -285,5 +320,12 @@ def _scores(fit: Fit, preset: Preset, window: int) -> tuple[Score, ...]:
             padding=preset.padding,
             scoring=preset.scoring,
         )
+        for noise in dict.fromkeys((own, *tested))
         for i, (test, repeats) in enumerate(order)
     )
+
+
+def _repeats(noise: Noise, preset: Preset, test: str) -> int:
+    """Noise draws per image, or the real captures of it."""
+    captures = entry(test).captures if noise.family == "captured" else 1
+    return preset.repeats.get(test, captures)

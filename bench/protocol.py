@@ -34,11 +34,23 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
 
     quantise: Literal["uint8", "float"] = "uint8"
     data_range: float = 255.0
+    colour: Literal["rgb", "luma"] = "rgb"  # luma: Y of BT.601 in 16..235, as MATLAB's rgb2ycbcr gives it
+    window: Literal["gauss11", "uniform7"] = "gauss11"  # of SSIM; uniform7: scikit-image's defaults
+    noisy: Literal["drawn", "8bit"] = "drawn"  # 8bit: what is denoised was clipped and rounded, as a stored image is
 
     def __post_init__(self) -> None:
         """InputError for a pair of units that do not fit."""
         if self.quantise == "uint8" and self.data_range != 255.0:
             raise InputError(f"scoring: data_range {self.data_range:g} with quantise uint8; allowed: 255")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines a score; what the official evaluations agree on is left out."""
+        known = msgspec.to_builtins(self)
+        return {n: v for n, v in known.items() if n in ("quantise", "data_range") or v != getattr(Scoring(), n)}
+
+
+View = Literal["plain", "bayer", "bayer-aligned"]  # what a method sees; bayer: four planes, pattern and phase ignored
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +60,7 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
     method: str
     output: str = ""
     optional: bool = False  # shown only where it was run
+    tables: tuple[int, ...] = ()  # of the suite's tables; none named: all
 
 
 class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +70,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, Any] = {}
     crop_factor: int = 1
     recipe: str = ""
+    view: View | None = None
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,8 +93,10 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
 class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The size of a run."""
 
-    train: str
+    train: str | dict[str, str]  # a set, or a set of its own for every test set
     tests: tuple[str, ...]
+    noises: tuple[str, ...] = ()  # where they are not the suite's
+    view: View = "plain"
     crop: int
     batch: int
     steps: int
@@ -97,12 +113,14 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One table of the paper."""
+    """One experiment of the paper, and the tables that show it."""
 
     name: str
     version: int
     title: str
-    table: int | None = None
+    tables: dict[str, str] = {}  # number in the paper -> what it shows
+    across: Literal["tests", "noises"] = "tests"  # what a table's columns are
+    diverged: Literal["", "below noisy"] = ""  # also a result that is worse than the noisy input
     channels: int
     noises: tuple[str, ...]
     rows: tuple[Row, ...] = ()
@@ -154,9 +172,15 @@ def decode(text: bytes, source: str) -> Suite:
 def _check_names(suite: Suite, source: str) -> None:
     """Every name in a suite means something: a typo must not run another protocol."""
     listed = {row.method for row in suite.rows} | {*registry.methods(), *suite.configurations}
+    for number in suite.tables:
+        if not number.isdecimal():
+            raise InputError(f"{source}: table {number!r}; allowed: a number of the paper's tables")
+    for row in suite.rows:
+        for table in row.tables:
+            _known(f"table of row {row.label!r}", str(table), suite.tables, source)
     if suite.channels < 1:
         raise InputError(f"{source}: channels = {suite.channels}; allowed: 1 and more")
-    for noise in suite.noises:
+    for noise in (*suite.noises, *(noise for preset in suite.presets.values() for noise in preset.noises)):
         try:
             parse(noise)
         except InputError as error:
@@ -171,9 +195,12 @@ def _check_names(suite: Suite, source: str) -> None:
     fields = [name for override in suite.overrides.values() for name in override]
     for preset in suite.presets.values():
         _known("recipe", preset.recipe, suite.recipes, source)
-        for image_set in (preset.train, *preset.tests):
+        for image_set in (*training_sets(preset), *preset.tests):
             if not image_set.startswith("folder:"):
                 _known("image set", image_set, catalogue(), source)
+        if isinstance(preset.train, dict):
+            for image_set in preset.tests:
+                _known("test set in train", image_set, preset.train, source)
         for image_set in preset.repeats:
             _known("test set in repeats", image_set, preset.tests, source)
         fields += [*preset.fields, *preset.budgets]
@@ -184,8 +211,10 @@ def _check_names(suite: Suite, source: str) -> None:
         for name, value in (sizes | preset.repeats).items():
             if value < 1:
                 raise InputError(f"{source}: {name} = {value}; allowed: 1 and more")
-        if preset.crop % 32:
-            raise InputError(f"{source}: crop = {preset.crop}; allowed: multiples of 32, for the U-Net's five poolings")
+        multiple = 32 if preset.view == "plain" else 64
+        if preset.crop % multiple:
+            why = "the U-Net's five poolings" + ("" if multiple == 32 else " of a packed mosaic")
+            raise InputError(f"{source}: crop = {preset.crop}; allowed: multiples of {multiple}, for {why}")
     for name in fields:
         _known("method", name, listed, source)
 
@@ -195,11 +224,39 @@ def _known(what: str, name: str, allowed: Iterable[str], source: str) -> None:
         raise unknown(f"{what} in {source}", name, allowed)
 
 
+def training_sets(preset: Preset) -> tuple[str, ...]:
+    """The sets that a preset trains on, in the order of its test sets."""
+    if isinstance(preset.train, str):
+        return (preset.train,)
+    return tuple(dict.fromkeys(preset.train.values()))
+
+
 def preset(suite: Suite, name: str) -> Preset:
     """A preset of a suite; InputError with the nearest name."""
     if name not in suite.presets:
         raise unknown(f"preset of suite {suite.name!r}", name, suite.presets)
     return suite.presets[name]
+
+
+class Convention(Struct, frozen=True, forbid_unknown_fields=True):
+    """A named way of scoring."""
+
+    about: str
+    scoring: Scoring = Scoring()
+
+
+@cache
+def scorings() -> dict[str, Convention]:
+    """The conventions of scorings.toml by name."""
+    text = (resources.files(__package__) / "scorings.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, Convention])
+
+
+def scoring(name: str) -> Scoring:
+    """A convention of scoring; InputError with the nearest name."""
+    if name not in scorings():
+        raise unknown("scoring", name, scorings())
+    return scorings()[name].scoring
 
 
 def _folder() -> Any:

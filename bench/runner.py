@@ -13,14 +13,13 @@ from typing import Any
 from msgspec import Struct
 
 from . import cost
-from .datasets.patches import Patches
 from .display import Display
 from .evaluation import check_sizes
 from .execution import Sets, Watch, describe, execute
 from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
 from .store import Store
-from .training import Stopped
+from .training import Stopped, source_of
 
 
 class Outcome(Struct):
@@ -87,7 +86,7 @@ class Run:
                 for name in (unit.test, *(name for name, _ in unit.before)):
                     check_sizes(self.sets(name, unit.fit.channels))
             else:
-                Patches(self.sets(unit.train, unit.channels), unit.noise, unit.train_noise, unit.crop, unit.seed)
+                source_of(unit, self.sets(unit.train, unit.channels))
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
         if unit.key in self._tried or cell.fit.method.unavailable():

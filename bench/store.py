@@ -36,11 +36,12 @@ class Record(Struct, kw_only=True):
     schema: int = SCHEMA
 
 
-class Last(Struct):
-    """The last run on a store."""
+class Last(Struct, omit_defaults=True):
+    """The last run of every suite on a store."""
 
-    request: Request
-    folders: dict[str, str]  # digests of the folders of images that it knew
+    folders: dict[str, str] = {}  # digests of the folders of images that it knew
+    requests: dict[str, Request] = {}
+    request: Request | None = None  # of stores that were made when there was one suite
 
 
 def default() -> Path:
@@ -108,17 +109,23 @@ class Store:
 
     def remember(self, plan: Plan) -> None:
         """What was asked for last, so that `tables` shows it when nothing else is asked, from the records alone."""
-        last = Last(request=plan.request, folders=folder_digests())
+        last = self._last()
+        last.requests[plan.request.suite] = plan.request
+        last.folders |= folder_digests()
         self._write(self.root / "last.json", msgspec.json.encode(last) + b"\n")
 
-    def last_request(self) -> Request | None:
-        """The request of the last run here."""
-        path = self.root / "last.json"
-        if not path.is_file():
-            return None
-        last = self._decode(path, Last)
+    def last_request(self, suite: str) -> Request | None:
+        """The request of the last run of a suite here."""
+        last = self._last()
         remember_folders(last.folders)
-        return last.request
+        return last.requests.get(suite)
+
+    def _last(self) -> Last:
+        path = self.root / "last.json"
+        last = self._decode(path, Last) if path.is_file() else Last()
+        if last.request is not None:
+            last = Last(last.folders, {last.request.suite: last.request})
+        return last
 
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[bool]:

@@ -1,26 +1,24 @@
 """The paper's tables from records alone: measured numbers beside the published ones."""
 
 import csv
-import io
 import math
+from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import pandas as pd
 from msgspec import Struct, structs
-from tabulate import tabulate
 
 from .datasets.errors import InputError, unknown
 from .evaluation import infinite
 from .methods import registry
-from .plan import Cell, Plan, Request, Score, make
-from .protocol import Row, load, suites
+from .plan import BASELINES, Cell, Plan, Request, Score, make
+from .protocol import Row, load, suites, training_sets
+from .significance import image_means, interval, marks, why_unmarked
 from .store import Store
 
-FORMATS = {"terminal": "rounded_outline", "md": "github", "latex": "latex_booktabs"}
 Quality = tuple[float, float]  # PSNR in dB, SSIM
+Place = tuple[str, str, str, str]  # noise, tested, label, test set
 
 
 class Line(Struct, kw_only=True):
@@ -30,20 +28,28 @@ class Line(Struct, kw_only=True):
     suite: str
     version: int
     preset: str
-    noise: str
+    noise: str  # trained for
+    tested: str  # met in the test: the same, unless another one was asked for
     label: str
     method: str
     output: str
     test: str
-    state: str  # done, not run, failed: reason, diverged: reason, not defined: reason
+    state: str  # done, trained, not run, or failed, diverged, skipped, not defined, not possible: reason
     psnr: float | None = None
     psnr_std: float | None = None
     ssim: float | None = None
     ssim_std: float | None = None
     seeds: int = 0
     images: int | None = None
+    low: float | None = None  # 95 % interval of the mean PSNR over images
+    high: float | None = None
+    mark: str = ""  # best or second among the self-supervised rows, where a paired test says so
     published_psnr: float | None = None
     published_ssim: float | None = None
+    published: bool = False  # the paper has this cell; without numbers, it printed - / -
+    supervision: str = ""  # what it learns from: clean, pair, noisy, none
+    headline: bool = False  # the output that stands for the method
+    window: int = 0  # centre square of the test images that was scored; 0: all
     knowledge: str = ""  # what the method is told about the noise: none, family, level
     shortfall: str = ""  # what was run less than the preset's other rows or the published method
     hindsight: bool = False  # the output was chosen by these very scores
@@ -53,95 +59,217 @@ class Line(Struct, kw_only=True):
     device: str = ""
     precision: str = ""
 
+    @property
+    def place(self) -> Place:
+        """Where it stands in its table."""
+        return self.noise, self.tested, self.label, self.test
 
-def published(table: int | None) -> dict[tuple[str, str, str, str], Quality]:
-    """(noise, method, output or "", test set) -> the printed PSNR and SSIM."""
+
+class Table(Struct):
+    """One table of the paper as far as a store has it."""
+
+    number: int | None
+    plan: Plan
+    lines: list[Line]
+    notes: list[str]
+    means: dict[Place, dict[str, float]]  # PSNR of every image
+
+
+def published(table: int | None) -> dict[tuple[str, str, str, str], Quality | None]:
+    """(noise, method, output or "", test set) -> the printed PSNR and SSIM; None where the paper prints - / -."""
     source = resources.files("bench.results.paper") / f"table{table}.csv"
     if table is None or not source.is_file():
         return {}
     rows = csv.DictReader(source.read_text(encoding="utf-8").splitlines())
-    return {(r["noise"], r["method"], r["output"], r["set"]): (float(r["psnr"]), float(r["ssim"])) for r in rows}
+    return {
+        (r["noise"], r["method"], r["output"], r["set"]): (float(r["psnr"]), float(r["ssim"])) if r["psnr"] else None
+        for r in rows
+    }
 
 
 def suite_of(table: int) -> str:
     """The suite that regenerates a table of the paper."""
-    by_table = {str(load(name).table): name for name in suites() if load(name).table is not None}
+    by_table = {number: name for name in suites() for number in load(name).tables}
     if str(table) not in by_table:
         raise unknown("table", str(table), by_table)
     return by_table[str(table)]
 
 
-def lines(plan: Plan, store: Store) -> list[Line]:
-    """Every number of the plan's table: rows of the suite, then methods that it does not list."""
-    suite, printed = plan.suite, published(plan.suite.table)
-    listed = {row.method for row in suite.rows}
-    run = list(dict.fromkeys(cell.name for cell in plan.cells))
-    rows = [row for row in suite.rows if not row.optional or _has_record(plan, store, row.method)]
-    rows += [Row(label=name, method=name) for name in run if name not in listed]
-    tests = list(dict.fromkeys([*plan.preset.tests, *(key[3] for key in printed)]))
-    found = []
-    for noise in dict.fromkeys(cell.noise.name for cell in plan.cells):
-        for row in rows:
+def with_tables() -> list[str]:
+    """The suites that regenerate tables of the paper, in the paper's order."""
+    return sorted((name for name in suites() if load(name).tables), key=lambda name: int(min(load(name).tables)))
+
+
+def build(store: Store, asked: Request, preset: bool, number: int | None = None) -> list[Table]:
+    """The tables of a suite, or the one of a number; without a preset, of the suite's last run on this store."""
+    plan = make(request_of(store, asked, preset))
+    numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
+    return [_table(plan, store, n) for n in numbers or [None]]
+
+
+def request_of(store: Store, asked: Request, preset: bool) -> Request:
+    """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
+    last, wanted = store.last_request(asked.suite), asked.noises
+    if last is not None and not preset:
+        given = {name: value for name in asked.__struct_fields__ if (value := getattr(asked, name))}
+        asked = structs.replace(last, **given | {"preset": last.preset})
+    suite = load(asked.suite)
+    if not wanted and set(asked.noises) <= set(suite.noises):
+        asked = structs.replace(asked, noises=())
+    recorded = [record.label["method"] for record in store.find("") if record.label["suite"] == suite.name]
+    known = {*registry.methods(), *suite.configurations}
+    methods = dict.fromkeys(
+        name for name in (*(row.method for row in suite.rows), *asked.methods, *recorded) if name in known
+    )
+    return structs.replace(asked, methods=tuple(methods))
+
+
+def _table(plan: Plan, store: Store, number: int | None) -> Table:
+    found: list[Line] = []
+    unmarked: list[str] = []
+    means: dict[Place, dict[str, float]] = {}
+    groups = dict.fromkeys((cell.noise.name, met) for cell in plan.cells for met in _met(cell))
+    for noise, met in groups:
+        lines = []
+        for row, test in _places(plan, store, number):
             cells = [cell for cell in plan.cells if (cell.name, cell.noise.name) == (row.method, noise)]
-            for test in tests:
-                line = _line(plan, store, row, noise, test, cells)
-                quality = printed.get((noise, row.method, row.output, test))
-                if quality is not None:
-                    line.published_psnr, line.published_ssim = quality
-                if test in plan.preset.tests or line.published_psnr is not None:
-                    found.append(line)
-    return found
+            line, images = _line(plan, store, number, row, (noise, met), test, cells)
+            if test in plan.preset.tests or line.published:
+                lines.append(line)
+                means[line.place] = images
+        _judge(plan, lines)
+        unmarked += _mark(lines, means)
+        found += lines
+    return Table(number, plan, found, [*notes(found), *unmarked], means)
 
 
-def _line(plan: Plan, store: Store, row: Row, noise: str, test: str, cells: list[Cell]) -> Line:
+def _met(cell: Cell) -> list[str]:
+    return list(dict.fromkeys(score.noise.name for score in cell.scores)) or [cell.noise.name]
+
+
+def _places(plan: Plan, store: Store, number: int | None) -> Iterator[tuple[Row, str]]:
+    """The rows and test sets of a table: those of the suite, then methods that it does not list."""
+    suite = plan.suite
+    run = list(dict.fromkeys(cell.name for cell in plan.cells))
+    listed = {row.method for row in suite.rows}
+    rows = [row for row in suite.rows if not row.tables or number in row.tables]
+    rows = [row for row in rows if not row.optional or _has_record(plan, store, row.method)]
+    rows += [Row(label=name, method=name) for name in run if name not in listed]
+    tests = list(dict.fromkeys([*plan.preset.tests, *(key[3] for key in published(number))]))
+    for row in rows:
+        for test in tests:
+            yield row, test
+
+
+def _line(
+    plan: Plan, store: Store, number: int | None, row: Row, noises: tuple[str, str], test: str, cells: list[Cell]
+) -> tuple[Line, dict[str, float]]:
+    """One cell, and the mean PSNR of each of its images."""
     output = row.output
     if row.method in registry.methods() and not output:
         output = registry.find(row.method).headline().name
     elif cells and not output:
         output = cells[0].fit.method.headline().name
     line = Line(
-        table=plan.suite.table,
+        table=number,
         suite=plan.suite.name,
         version=plan.suite.version,
         preset=plan.request.label,
-        noise=noise,
+        noise=noises[0],
+        tested=noises[1],
         label=row.label,
         method=row.method,
         output=output,
         test=test,
         state="not run",
     )
+    printed = published(number)
+    place = (noises[0], row.method, row.output, test)
+    if place in printed and noises[0] == noises[1]:
+        line.published = True
+        line.published_psnr, line.published_ssim = printed[place] or (None, None)
     if not cells:
-        return line
+        return line, {}
+    cells = [cell for cell in cells if test in cell.tests] or cells
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
+    line.supervision, line.headline = method.supervision, output == method.headline().name
     line.shortfall = shortfall(plan, cells[0])
     if cells[0].reason:
         line.state = cells[0].reason
-        return line
+        return line, {}
     if not cells[0].scores:  # no clean images to score against
         fits = [store.read(cell.fit) for cell in cells]
         line.state = "trained" if all(fit is not None and fit.state == "done" for fit in fits) else "not run"
-        return line
+        return line, {}
+    return line, _measure(store, line, [_score(cell, test, noises[1]) for cell in cells])
+
+
+def _score(cell: Cell, test: str, met: str) -> Score | None:
+    return next((score for score in cell.scores if (score.test, score.noise.name) == (test, met)), None)
+
+
+def _measure(store: Store, line: Line, scores: list[Score | None]) -> dict[str, float]:
+    """Fills in what the records of all seeds say; no mean over a hole."""
     qualities: list[Quality] = []
-    for cell in cells:
-        score = next((score for score in cell.scores if score.test == test), None)
+    rows = []
+    for score in scores:
         if score is None:
-            return line
-        if output == "best":
-            output = line.output = _best(store, score) or output
-            line.hindsight, line.passes = True, score.fit.method.passes().get(output)
-        state, quality = _read(store, score, output, line)
+            return {}
+        if line.output == "best":
+            line.output = _best(store, score) or line.output
+            line.hindsight, line.passes = True, score.fit.method.passes().get(line.output)
+        state, quality = _read(store, score, line.output, line)
         if quality is None:
             line.state = state
-            return line  # no mean over a hole
+            return {}
         qualities.append(quality)
+        rows.append(store.rows(score))
+        line.window = score.window
     line.state, line.seeds = "done", len(qualities)
     psnrs, ssims = zip(*qualities, strict=True)
     line.psnr, line.ssim = mean(psnrs), mean(ssims)
     if len(qualities) > 1:
         line.psnr_std, line.ssim_std = stdev(psnrs), stdev(ssims)
-    return line
+    images = image_means(rows, line.output)
+    low, high = interval(list(images.values()))
+    line.low, line.high = (None, None) if math.isnan(low) else (low, high)
+    return images
+
+
+def _judge(plan: Plan, lines: list[Line]) -> None:
+    """Diverged, by the suite's rule: worse than the noisy input."""
+    if plan.suite.diverged != "below noisy":
+        return
+    noisy = {line.test: line.psnr for line in lines if line.method == "noisy"}
+    for line in lines:
+        floor = noisy.get(line.test)
+        if line.psnr is not None and floor is not None and line.psnr < floor:
+            line.state = f"diverged: {line.psnr:.2f} dB, below the noisy input's {floor:.2f} dB"
+
+
+def _mark(lines: list[Line], means: dict[Place, dict[str, float]]) -> list[str]:
+    """Marks the best and second headline output of self-supervised methods on each test set; why there is none."""
+    unmarked: dict[str, None] = {}
+    for test in dict.fromkeys(line.test for line in lines):
+        rivals = {line.label: line for line in lines if line.test == test and line.state == "done" and _rival(line)}
+        scores = {label: means[line.place] for label, line in rivals.items()}
+        for label, mark in marks(scores).items() if len(scores) > 1 else ():
+            rivals[label].mark = mark
+        if len(scores) > 1 and (why := why_unmarked(scores)):
+            first = next(iter(rivals.values()))
+            unmarked[f"{group(first)}, {test}: {why}"] = None
+    return list(unmarked)
+
+
+def _rival(line: Line) -> bool:
+    fair = line.method not in BASELINES and not line.window  # a blur chosen in hindsight, other pixels
+    return fair and line.supervision in ("noisy", "none") and line.headline
+
+
+def group(line: Line) -> str:
+    """The noise of a line in words."""
+    return line.noise if line.tested == line.noise else f"{line.noise}, tested on {line.tested}"
 
 
 def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Quality | None]:
@@ -171,6 +299,8 @@ def shortfall(plan: Plan, cell: Cell) -> str:
     parts = [fit.method.shortfall(fit.steps)]
     if fit.method.fits == "dataset" and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
+    if fit.train in cell.tests and fit.method.fits == "dataset":
+        parts.append("trained on the captures it is tested on")
     if cell.scores and cell.scores[0].window:
         parts.append(f"centre {cell.scores[0].window}x{cell.scores[0].window}")
     return ", ".join(part for part in parts if part)
@@ -187,113 +317,42 @@ def _has_record(plan: Plan, store: Store, name: str) -> bool:
     return any(store.path(unit).is_file() for cell in plan.cells if cell.name == name for unit in cell.units())
 
 
-KNOWS = {"none": "nothing", "family": "noise family", "level": "noise level", "": ""}
-
-
 def notes(found: list[Line]) -> list[str]:
     """Why a row has no numbers, and which output was chosen in hindsight: too long for the table's cells."""
     reasons = {
-        f"{line.noise}, {line.label}: {line.state}": None
+        f"{group(line)}, {line.label}{where(line, found)}: {line.state}": None
         for line in found
         if line.state.startswith(("not defined:", "not possible:", "skipped:", "failed:", "diverged:"))
     }
     chosen: dict[str, list[str]] = {}
     for line in found:
         if line.hindsight and line.state == "done":
-            chosen.setdefault(f"{line.noise}, {line.label}", []).append(f"{line.output} ({line.test})")
+            chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({line.test})")
     return [*reasons, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
 
 
-def frame(found: list[Line], cost: bool = False) -> pd.DataFrame:
-    """One line per noise and row of the table; measured, published and difference per test set."""
-    table: dict[tuple[str, str, str], dict[str, str]] = {}
-    measured = list(
-        dict.fromkeys(line.test for line in found if line.state != "not run" or line.published_psnr is None)
-    )
-    printed = list(dict.fromkeys(line.test for line in found if line.published_psnr is not None))
-    for line in found:
-        row = table.setdefault((line.noise, line.label, line.method), {"noise": line.noise, "method": line.label})
-        row["told"] = KNOWS[line.knowledge]
-        if line.shortfall:
-            row["method"] = f"{line.label} ({line.shortfall})"
-        for test in measured:
-            row.setdefault(test, "")
-        if line.test in measured:
-            row[line.test] = _measured(line)
-        if line.test in printed and line.published_psnr is not None:
-            row[f"{line.test} (paper)"] = f"{line.published_psnr:.2f}/{line.published_ssim:.3f}"
-            if line.psnr is not None:
-                row[f"{line.test} (diff.)"] = f"{line.psnr - line.published_psnr:+.2f}"
-        if cost and line.state == "done":
-            row["parameters"] = f"{line.parameters:,}" if line.parameters else "0"
-            row["passes"], row["train s"] = str(line.passes), f"{line.seconds:.0f}" if line.seconds else "-"
-    columns = ["noise", "method", "told"]
-    for test in dict.fromkeys([*measured, *printed]):
-        columns += [test] * (test in measured) + [f"{test} (paper)"] * (test in printed) + [f"{test} (diff.)"]
-    columns += ["parameters", "passes", "train s"]
-    result = pd.DataFrame(list(table.values()))
-    return result[[column for column in columns if column in result]].fillna("")
+def where(line: Line, found: list[Line]) -> str:
+    """The test set of a line, where other sets of the same row are in another state."""
+    states = {o.state for o in found if (o.label, o.noise, o.tested) == (line.label, line.noise, line.tested)}
+    return f", {line.test}" if len(states - {"not run"}) > 1 else ""
 
 
-def _measured(line: Line) -> str:
-    if line.psnr is None or line.ssim is None:
-        return line.state.partition(":")[0]
-    if line.psnr_std is None:
-        return f"{line.psnr:.2f}/{line.ssim:.3f}"
-    return f"{line.psnr:.2f}±{line.psnr_std:.2f}/{line.ssim:.3f}±{line.ssim_std:.3f}"
-
-
-def caption(plan: Plan, found: list[Line]) -> str:
+def caption(table: Table) -> str:
     """What the numbers are: suite, version, preset, what was trained on, how many images."""
-    preset = plan.preset
+    plan, found, preset = table.plan, table.lines, table.plan.preset
     images = {line.test: line.images for line in found if line.images}
     sets = ", ".join(f"{test} ({count} noisy images)" for test, count in images.items()) or ", ".join(preset.tests)
     how = " and ".join(sorted({f"in {line.precision} on {line.device}" for line in found if line.precision}))
     printed = any(line.published_psnr is not None for line in found)
     note = " Columns (paper) are the printed numbers, of the paper's own training." if printed else ""
-    paper = f"Table {plan.suite.table}" if plan.suite.table else plan.suite.name
+    paper = f"Table {table.number}" if table.number else plan.suite.name
+    title = plan.suite.tables.get(str(table.number), plan.suite.title)
+    trained = ", ".join(training_sets(preset))
     return (
-        f"{paper}: {plan.suite.title}. PSNR (dB)/SSIM. Suite {plan.suite.name} v{plan.suite.version}, "
+        f"{paper}: {title}. PSNR (dB)/SSIM. Suite {plan.suite.name} v{plan.suite.version}, "
         f"preset [{plan.request.label}]: {preset.steps} steps of {preset.batch} crops of {preset.crop} "
-        f"from {preset.train}{f' ({how})' if how else ''}, tested on {sets}.{note}"
+        f"from {trained}{f' ({how})' if how else ''}, tested on {sets}.{note}"
     )
-
-
-def render(table: pd.DataFrame, form: str) -> str:
-    """A frame of strings as terminal, md, latex, csv or json text."""
-    if form == "csv":
-        text = io.StringIO()
-        table.to_csv(text, index=False)
-        return text.getvalue().rstrip("\n")
-    if form == "json":
-        return str(table.to_json(orient="records", indent=1))
-    shown = table.rename(columns=lambda name: f"folder {Path(name).name}" if "folder:" in name else name)
-    if form == "terminal" and "noise" in table:
-        shown = shown.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
-    return tabulate(shown, headers="keys", tablefmt=FORMATS[form], showindex=False, disable_numparse=True)  # type: ignore[arg-type]
-
-
-def request_of(store: Store, asked: Request, preset: bool) -> Request:
-    """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
-    last, wanted = store.last_request(), asked.noises
-    if last is not None and last.suite == asked.suite and not preset:
-        given = {name: value for name in asked.__struct_fields__ if (value := getattr(asked, name))}
-        asked = structs.replace(last, **given | {"preset": last.preset})
-    suite = load(asked.suite)
-    if not wanted and set(asked.noises) <= set(suite.noises):
-        asked = structs.replace(asked, noises=())
-    recorded = [record.label["method"] for record in store.find("") if record.label["suite"] == suite.name]
-    known = {*registry.methods(), *suite.configurations}
-    methods = dict.fromkeys(
-        name for name in (*(row.method for row in suite.rows), *asked.methods, *recorded) if name in known
-    )
-    return structs.replace(asked, methods=tuple(methods))
-
-
-def build(store: Store, asked: Request, preset: bool) -> tuple[Plan, list[Line]]:
-    """The plan and the lines of what `tables` shows."""
-    plan = make(request_of(store, asked, preset))
-    return plan, lines(plan, store)
 
 
 def plain(found: list[Line]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import health
 from .datasets.errors import InputError
 from .datasets.images import Picture
-from .datasets.patches import Patches, Source, Views
+from .datasets.patches import Packed, Patches, Source, Views
 from .datasets.seeds import seed
 from .machine import Machine
 from .methods.base import Batch, Context, Method, Progress, Rng
@@ -114,7 +114,7 @@ class Trainer:
     def __init__(self, work: Fit, source: Source, machine: Machine) -> None:
         self.work, self.source, self.machine, self.method = work, source, machine, work.method
         recipe = work.recipe
-        self.net = machine.place(build(work.method, work.channels, recipe.gain, work.seed), work.steps)
+        self.net = machine.place(build(work.method, work.planes, recipe.gain, work.seed), work.steps)
         betas = (recipe.beta1, recipe.beta2)
         self.adam = torch.optim.Adam(self.net.parameters(), recipe.lr, betas, weight_decay=recipe.weight_decay)
 
@@ -162,7 +162,8 @@ class Trainer:
             image = self.method.denoise(self.net, noisy, context)[self.method.headline().name]
         self.net.train()
         output = image[0].permute(1, 2, 0).float().cpu().numpy()
-        std = None if view.clean is None else self.work.noise.std(view.clean, view.levels[0])
+        known = view.clean is not None and self.work.noise.family != "captured"
+        std = self.work.noise.std(view.clean, view.levels[0]) if known and view.clean is not None else None
         quality = None if view.clean is None else psnr(np.clip(output, 0, 1), view.clean, 1.0)
         return quality, health.check_output(view.captures[0], output, std)
 
@@ -177,8 +178,14 @@ def fit(
     every_seconds: float = 30.0,
 ) -> Trained:
     """Trains on crops of a set, see `train`."""
-    source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
-    return train(work, source, machine, checkpoint, report, stop, every_seconds)
+    return train(work, source_of(work, pictures), machine, checkpoint, report, stop, every_seconds)
+
+
+def source_of(work: Fit, pictures: Sequence[Picture]) -> Source:
+    """Crops of a set as the method sees them; InputError for pictures that cannot give them."""
+    phase = work.view == "bayer-aligned"
+    crops = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed, phase)
+    return crops if work.view == "plain" else Packed(crops)
 
 
 def train(

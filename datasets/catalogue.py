@@ -12,8 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from . import bayer, layouts
 from .errors import InputError, unknown
 from .images import Picture, Pixels, digest, gray, listing, read, size
+
+PACKED = "pack.json"
 
 
 class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +33,10 @@ class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     part_of: str = ""  # the images of another set, split by rule ...
     every: int = 0  # ... those whose index is 0 modulo `every`, or the others if negative; 0: all ...
     without: tuple[str, ...] = ()  # ... but these
-    converted: Literal["", "gray"] = ""  # ... shown otherwise than they are stored
+    converted: Literal["", "gray", "bayer"] = ""  # ... shown otherwise than they are stored
+    layout: Literal["images", "views", "blocks", "pack"] = "images"  # how its files lie in the folder
+    views: tuple[int, ...] = ()  # of a microscope set
+    captures: int = 1  # real ones of every image
     sides: tuple[int, int] | None = None  # keep images with both sides in this range (and do not hold them all)
     fetch: str = ""  # how to get it, where it cannot simply be copied
 
@@ -82,10 +88,10 @@ def set_digest(name: str, channels: int) -> str:
     """What identifies the pixels of a set, without its files where the catalogue knows them."""
     if name.startswith("folder:"):
         return _folder_digest(name, channels)
-    rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
-    if converted := entry(name).converted:
-        rows.append(converted)
-    return _joined(channels, rows or [msgspec.json.encode(entry(name)).decode()])
+    image_set, rows = entry(name), [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
+    if image_set.converted:
+        rows.append(image_set.converted)
+    return _joined(channels, rows or [f"{name} {image_set.count} {image_set.views} {image_set.captures}"])
 
 
 def remember_folders(digests: dict[str, str]) -> None:
@@ -134,6 +140,15 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
     image_set = entry(name)
     if image_set.channels > channels:
         raise InputError(f"{name}: a colour set, but this suite has {channels} channel")
+    if image_set.layout == "blocks":
+        folder = _folder(name, data)
+        return layouts.blocks(folder / "ValidationNoisyBlocksRaw.mat", folder / "ValidationGtBlocksRaw.mat")
+    if image_set.layout == "views":
+        return _views(name, image_set, _folder(name, data))
+    if image_set.layout == "pack":
+        return layouts.packed(_folder(name, data), channels)
+    if image_set.sides and (_folder(name, data) / PACKED).is_file():
+        return _counted(name, image_set, layouts.packed(_folder(name, data), channels))
     if image_set.sides:
         return _selected(name, image_set, _folder(name, data), channels)
     packaged = image_set.packaged or (entry(image_set.part_of).packaged if image_set.part_of else ())
@@ -177,12 +192,36 @@ def _checked(name: str, paths: dict[str, Path], channels: int) -> list[Picture]:
         raise InputError(f"the set {name!r} is incomplete: {_few(missing)} of {len(rows)} images missing")
     if extra:
         raise InputError(f"the set {name!r} has images that do not belong to it: {_few(extra)} (move them elsewhere)")
-    found = []
+    found: list[Picture] = []
     for row in rows:
         pixels = _check(name, row, paths[row.stem])
-        pixels = gray(pixels) if entry(name).converted == "gray" else pixels
-        found.append(Picture.decoded(row.stem, paths[row.stem], pixels, channels))
+        found.append(_shown(row.stem, paths[row.stem], pixels, channels, entry(name).converted, len(found)))
     return found
+
+
+def _shown(stem: str, path: Path, pixels: Pixels, channels: int, converted: str, number: int) -> Picture:
+    """A picture as its set shows it; the mosaics of one set have the patterns of all phones in turn."""
+    if converted == "bayer":
+        pattern = list(bayer.OFFSETS)[number % len(bayer.OFFSETS)]
+        return Picture.decoded(stem, path, layouts.mosaic(pixels, pattern), channels, pattern=pattern)
+    return Picture.decoded(stem, path, gray(pixels) if converted == "gray" else pixels, channels)
+
+
+def _views(name: str, image_set: ImageSet, folder: Path) -> list[Picture]:
+    known = {row.stem: row for row in references(name)}
+
+    def check(stem: str, path: Path) -> Pixels:
+        if known and stem not in known:
+            raise InputError(f"{path}: does not belong to the set {name!r}; allowed: {_few(list(known))}")
+        return _check(name, known[stem], path) if known else layouts.unchecked(stem, path)
+
+    return layouts.views(name, folder, image_set.views, image_set.captures, check)
+
+
+def _counted(name: str, image_set: ImageSet, pictures: list[Picture]) -> list[Picture]:
+    if len(pictures) != image_set.count:
+        raise InputError(f"the set {name!r}: {len(pictures)} images in the pack, expected {image_set.count}")
+    return pictures
 
 
 def _check(name: str, row: Reference, path: Path) -> Pixels:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -15,6 +16,7 @@ from PIL.ImageFile import ImageFile
 from .errors import InputError
 
 Pixels = NDArray[np.uint8]  # [H, W, C]
+Stored = NDArray[Any]  # uint8 or float32: [H, W, C] in 0..255 or in 0..1
 ALLOWED = "allowed: 8-bit gray or RGB (convert it, for instance to PNG, first)"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
@@ -67,38 +69,47 @@ def _plain(image: Pillow.Image, path: Path) -> Pixels:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def digest(pixels: Pixels) -> str:
+def digest(pixels: Stored) -> str:
     """SHA-256 of the pixels, row-major, channels last (the shape is kept beside it)."""
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
+def unit(pixels: Stored) -> NDArray[np.float32]:
+    """[H, W, C] in 0..1."""
+    return pixels.astype(np.float32) / np.float32(255.0) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
+
+
 def gray(pixels: Pixels) -> Pixels:
     """Luminance [H, W, 1] of RGB: floor(0.2989 R + 0.5870 G + 0.1140 B + 0.5), as Urban100's gray copy was made."""
-    return np.floor(pixels @ np.array([0.2989, 0.5870, 0.1140]) + 0.5).astype(np.uint8)[..., None]
+    rounded: Pixels = np.floor(pixels @ np.array([0.2989, 0.5870, 0.1140]) + 0.5).astype(np.uint8)[..., None]
+    return rounded
 
 
 class Picture(Struct, dict=True):
-    """One image of a set, decoded once and kept as uint8 (or decoded at each use when the set is too large)."""
+    """One image of a set, held as it is stored (or decoded at each use when the set is too large)."""
 
     name: str
     path: Path
     channels: int
     keep: bool = True
+    captures: tuple["Picture", ...] = ()  # real noisy observations of it
+    clean: "Picture | None" = None  # of a capture: the clean image aligned to it, where every capture has its own
+    pattern: str = ""  # of a Bayer mosaic, where it is known
 
     @property
-    def pixels(self) -> Pixels:
+    def pixels(self) -> Stored:
         """[H, W, channels]; gray is expanded when three channels are asked for."""
         return self._kept if self.keep else self._decode()
 
     @classmethod
-    def decoded(cls, name: str, path: Path, pixels: Pixels, channels: int) -> "Picture":
+    def decoded(cls, name: str, path: Path, pixels: Stored, channels: int, **more: Any) -> "Picture":
         """A picture whose stored pixels are at hand."""
-        picture = cls(name, path, channels)
+        picture = cls(name, path, channels, **more)
         picture.__dict__["_kept"] = picture._expand(pixels)
         return picture
 
     @cached_property
-    def _kept(self) -> Pixels:
+    def _kept(self) -> Stored:
         return self._decode()
 
     @cached_property
@@ -108,10 +119,10 @@ class Picture(Struct, dict=True):
         shape = "x".join(map(str, pixels.shape))
         return hashlib.sha256(f"{shape} {digest(pixels)}".encode()).hexdigest()
 
-    def _decode(self) -> Pixels:
+    def _decode(self) -> Stored:
         return self._expand(read(self.path))
 
-    def _expand(self, pixels: Pixels) -> Pixels:
+    def _expand(self, pixels: Stored) -> Stored:
         if pixels.shape[-1] > self.channels:
             raise InputError(f"{self.path}: a colour image in a gray set; convert it first")
         return np.repeat(pixels, self.channels, axis=2) if pixels.shape[-1] < self.channels else pixels

@@ -87,7 +87,7 @@ class Context(NamedTuple):
     progress: Progress
     rng: Rng
     chunk: int  # patches (or images) per network call that suit this machine
-    family: str | None = None  # "gauss" or "poisson", where `knowledge` allows
+    family: str | None = None  # "gauss", "poisson" or "sensor", where `knowledge` allows
     level: Tensor | None = None  # [B], at inference, where `knowledge` allows
 
 

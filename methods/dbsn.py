@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +111,7 @@ class DBSN(Method, frozen=True):
     outputs = (Output("mu", blind=True, headline=False), Output("map"))
     width: int = WIDTH
     blocks: int = BLOCKS
+    model: Literal["told", "gauss", "poisson"] = "told"  # of the noise; told: that of the simulated noise
 
     def __post_init__(self) -> None:
         """InputError for a width for which oneDNN's bf16 gradient of dilated convolutions is not a number."""
@@ -118,7 +120,9 @@ class DBSN(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A noise family: one level per image (Gaussian), or a level that depends on the intensity (Poisson)."""
-        return None if noise.family in ("gauss", "poisson") else "DBSN needs the noise family"
+        if self.model == "told" and noise.family not in ("gauss", "poisson"):
+            return "DBSN needs a noise model: set the field model to gauss or poisson"
+        return None
 
     def build(self, channels: int) -> nn.Module:
         """Its own network."""
@@ -127,7 +131,8 @@ class DBSN(Method, frozen=True):
     def distributions(self, net: nn.Module, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
         """mu, s_mu, s_n [B, C, H, W]; s_n from y, one per image (Gaussian), or from mu, per pixel (Poisson)."""
         mu, s_mu, of_y, of_mu = net(y).chunk(4, dim=1)
-        s_n = of_y.mean((2, 3), keepdim=True) if ctx.family == "gauss" else of_mu
+        model = ctx.family if self.model == "told" else self.model
+        s_n = of_y.mean((2, 3), keepdim=True) if model == "gauss" else of_mu
         return mu, deviation(s_mu).square(), deviation(s_n).square().expand_as(mu)
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:

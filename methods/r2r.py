@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from ..datasets.errors import InputError
-from ..datasets.noise import Noise
+from ..datasets.noise import Noise, sensor
 from .base import Batch, Card, Context, Method
 from .registry import register
 from .unet import UNetConfig
@@ -22,7 +22,7 @@ class R2R(Method, frozen=True):
     card = Card(
         paper="Pang et al., Recorrupted-to-Recorrupted, CVPR 2021",
         equations="Eq. 9, 17",
-        deviations="shared U-Net and recipe; Poisson noise by the plug-in variance y / lambda, which is uncorrelated "
+        deviations="shared U-Net and recipe; Poisson noise by the plug-in variance y / lambda (raw: a y + b), which is uncorrelated "
         "but not independent (biased at low counts); fresh noise on the clean image at every step, like all rows",
     )
     knowledge = "level"
@@ -37,7 +37,8 @@ class R2R(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A known level of a known family."""
-        return None if noise.family in ("gauss", "poisson") else "R2R needs the noise level of every image"
+        known = noise.family in ("gauss", "poisson", "sensor")
+        return None if known else "R2R needs the noise level of every image"
 
     def build(self, channels: int) -> nn.Module:
         """The shared U-Net."""
@@ -45,9 +46,7 @@ class R2R(Method, frozen=True):
 
     def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """(y + alpha z, y - z / alpha) for a named draw of z."""
-        level = level.view(-1, 1, 1, 1)
-        std = level / 255.0 if ctx.family == "gauss" else (y.clamp(min=0.0) / level).sqrt()
-        z = std * ctx.rng.normal(name, *y.shape[1:])
+        z = deviation(y, level.view(-1, 1, 1, 1), ctx.family) * ctx.rng.normal(name, *y.shape[1:])
         return y + self.alpha * z, y - z / self.alpha
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
@@ -71,6 +70,16 @@ class R2R(Method, frozen=True):
     def shortfall(self, steps: int) -> str:
         """A smaller ensemble than the official one."""
         return f"{self.ensemble} of {PASSES} passes" if self.ensemble < PASSES else ""
+
+
+def deviation(y: Tensor, level: Tensor, family: str | None) -> Tensor:
+    """The noise's standard deviation, with y for the clean image: sigma, sqrt(y / lambda), sqrt(a y + b)."""
+    if family == "gauss":
+        return level / 255.0
+    if family == "poisson":
+        return (y.clamp(min=0.0) / level).sqrt()
+    a, b = zip(*(sensor(float(one)) for one in level.flatten()), strict=True)
+    return (y.clamp(min=0.0) * level.new_tensor(a).view_as(level) + level.new_tensor(b).view_as(level)).sqrt()
 
 
 @register("r2r-thinning")

@@ -84,6 +84,7 @@ def test_the_wheel_takes_one_name(installed: Path) -> None:
 @pytest.mark.parametrize(
     "file",
     [
+        "bench/report/table.html.j2",
         "bench/suites/synthetic.toml",
         "bench/results/paper/table1.csv",
         "bench/datasets/catalogue.toml",
@@ -97,8 +98,8 @@ def test_the_wheel_holds_the_data(installed: Path, file: str) -> None:
 
 
 def test_the_wheel_holds_every_file_of_the_rooms(installed: Path) -> None:
-    for room in ("bench", "bench/suites", "datasets", "methods"):
-        ours = {path.name for path in (CHECKOUT / room).iterdir() if path.suffix in (".py", ".toml", ".csv")}
+    for room in ("bench", "bench/report", "bench/suites", "datasets", "methods"):
+        ours = {path.name for path in (CHECKOUT / room).iterdir() if path.suffix in (".py", ".toml", ".csv", ".j2")}
         target = installed / (room if room.startswith("bench") else f"bench/{room}")
         assert ours == {path.name for path in target.iterdir() if path.name in ours}
 

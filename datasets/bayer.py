@@ -1,0 +1,50 @@
+"""Bayer mosaics: 2x2 packing to four channels, and mosaics of every phone turned to begin with red."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, unknown
+
+OFFSETS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}  # where the first red pixel is
+
+
+def pack(mosaic: NDArray[Any]) -> NDArray[Any]:
+    """[H, W, 1] -> [H/2, W/2, 4]: pixels (0,0), (0,1), (1,0), (1,1) of every quad; InputError for odd sides."""
+    height, width, channels = mosaic.shape
+    if channels != 1 or height % 2 or width % 2:
+        raise InputError(f"a mosaic of shape {mosaic.shape}; expected [H, W, 1] with even H and W (whole Bayer quads)")
+    quads = mosaic.reshape(height // 2, 2, width // 2, 2)
+    return quads.transpose(0, 2, 1, 3).reshape(height // 2, width // 2, 4)
+
+
+def unpack(packed: NDArray[Any]) -> NDArray[Any]:
+    """[h, w, 4] -> [2h, 2w, 1], the inverse of `pack`; InputError for other channels."""
+    height, width, channels = packed.shape
+    if channels != 4:
+        raise InputError(f"a packed mosaic of shape {packed.shape}; expected [h, w, 4]")
+    return packed.reshape(height, width, 2, 2).transpose(0, 2, 1, 3).reshape(2 * height, 2 * width, 1)
+
+
+def offset(pattern: str) -> tuple[int, int]:
+    """(row, column) of the first red pixel; InputError for an unknown pattern."""
+    if pattern not in OFFSETS:
+        raise unknown("Bayer pattern", pattern, OFFSETS)
+    return OFFSETS[pattern]
+
+
+def aligned(mosaic: NDArray[Any], pattern: str) -> NDArray[Any]:
+    """[H, W, 1] reflected outwards to begin with red and to have even sides; every pixel keeps its colour."""
+    height, width, _ = mosaic.shape
+    if min(height, width) < 2:
+        raise InputError(f"a mosaic of shape {mosaic.shape}; expected at least one Bayer quad")
+    top, left = offset(pattern)
+    # without its edge, a reflection puts every pixel on a place of its own colour
+    return np.pad(mosaic, ((top, (height + top) % 2), (left, (width + left) % 2), (0, 0)), mode="reflect")
+
+
+def restored(mosaic: NDArray[Any], pattern: str, height: int, width: int) -> NDArray[Any]:
+    """The [height, width, 1] of a mosaic that `aligned` has padded."""
+    top, left = offset(pattern)
+    return mosaic[top : top + height, left : left + width]

@@ -1,0 +1,105 @@
+"""Sets that are more than a folder of images: microscope views with captures, SIDD's blocks, packs, mosaics."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import bayer, sidd
+from .errors import InputError
+from .images import Picture, Pixels, listing, read
+from .noise import Image
+from .pack import Pack
+
+Check = Callable[[str, Path], Pixels]  # (stem below the folder, path) -> its pixels, checked where a digest is known
+CLEAN = "avg50"  # FMDD's estimate of the clean image: the mean of a view's 50 captures
+
+
+def unchecked(stem: str, path: Path) -> Pixels:
+    """The pixels of a file whose digest nobody knows."""
+    return read(path)
+
+
+def views(name: str, folder: Path, numbers: Sequence[int], captures: int, check: Check = unchecked) -> list[Picture]:
+    """FMDD's layout, <folder>/raw/<view>/*.png beside gt/<view>/avg50.png; InputError for anything else."""
+    known = {view: _view(folder / "raw", view) for view in numbers}
+    return [_scene(name, folder, path, captures, check) for path in known.values()]
+
+
+def _view(folder: Path, number: int) -> Path:
+    """The only folder of a view: 1, 01 and 001 are the same."""
+    found = [path for path in folder.glob("*") if path.is_dir() and path.name.isdecimal() and int(path.name) == number]
+    if len(found) != 1:
+        what = f"{' and '.join(sorted(path.name for path in found))} are the same view" if found else "missing"
+        raise InputError(f"{folder / str(number)}: {what}; expected one folder of captures")
+    return found[0]
+
+
+def _scene(name: str, folder: Path, view: Path, captures: int, check: Check) -> Picture:
+    paths = listing(view)
+    if len(paths) != captures:
+        raise InputError(f"{view}: {len(paths)} captures, expected {captures} in the set {name!r}")
+    truth = folder / "gt" / view.name / f"{CLEAN}.png"
+    clean = check(f"gt/{view.name}/{CLEAN}", truth)
+    noisy = []
+    for stem, path in paths.items():
+        pixels = check(f"raw/{view.name}/{stem}", path)
+        if pixels.shape != clean.shape:
+            raise InputError(f"{path}: shape {pixels.shape}, but {truth.name} of its view has {clean.shape}")
+        noisy.append(Picture.decoded(stem, path, pixels, 1))
+    return Picture.decoded(f"{folder.name}-{view.name}", truth, clean, 1, captures=tuple(noisy))
+
+
+def blocks(noisy: Path, clean: Path) -> list[Picture]:
+    """SIDD's validation blocks, one capture of each; InputError naming the file."""
+    for path in (noisy, clean):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected {noisy.name} and {clean.name} in one folder")
+    found = []
+    for stem, observed, truth in sidd.blocks(noisy, clean):
+        assert truth is not None, "the clean file was given"
+        capture = Picture.decoded(stem, noisy, observed, 1)
+        found.append(Picture.decoded(stem, clean, truth, 1, captures=(capture,)))
+    return found
+
+
+def packed(folder: Path, channels: int) -> list[Picture]:
+    """The images of a pack, or its mosaics with their two captures; memory-mapped, so that a crop reads only itself."""
+    pack = Pack(folder)
+    images = {
+        entry.name: Picture.decoded(entry.name, folder, pack[i], channels, pattern=entry.pattern)
+        for i, entry in enumerate(pack.entries)
+    }
+    scenes: dict[str, dict[str, Picture]] = {}
+    for name, picture in images.items():
+        scene, _, kind = name.rpartition("/")
+        scenes.setdefault(scene, {})[kind] = picture
+    if set(scenes) == {""}:
+        return list(images.values())
+    return [_mosaic(scene, parts) for scene, parts in scenes.items()]
+
+
+def mosaic(pixels: Pixels, pattern: str) -> Image:
+    """A Bayer mosaic [H, W, 1] in 0..1, even sides, of sRGB [H, W, 3], its gamma undone (IEC 61966)."""
+    height, width = (side // 2 * 2 for side in pixels.shape[:2])
+    v = pixels[:height, :width].astype(np.float64) / 255.0
+    linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    dy, dx = bayer.offset(pattern)
+    row, column = (np.arange(height) - dy) % 2, (np.arange(width) - dx) % 2
+    channel = row[:, None] + column[None, :]  # of a quad that begins with red: R 0, G 1, G 1, B 2
+    return np.take_along_axis(linear, channel[..., None], axis=2).astype(np.float32)
+
+
+def _mosaic(scene: str, parts: dict[str, Picture]) -> Picture:
+    """A crop of SIDD Medium: two noisy captures, each with the clean image that is aligned to it."""
+    captures = []
+    for capture in sidd.CAPTURES:
+        noisy, clean = (parts.get(f"{kind}{capture}") for kind in ("noisy", "clean"))
+        if noisy is None or clean is None:
+            raise InputError(f"{scene}: no noisy{capture} and clean{capture} in the pack; prepare it again")
+        noisy.clean = clean
+        captures.append(noisy)
+    first = captures[0].clean
+    assert first is not None
+    first.captures = tuple(captures)
+    return first

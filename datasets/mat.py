@@ -1,0 +1,120 @@
+"""Raw mosaics in MATLAB files, v5 to v7 and v7.3 (HDF5): floats in 0..1 exactly as stored, or refused by name."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat, whosmat
+
+from .errors import InputError, one_line, unknown
+
+Floats = NDArray[np.floating[Any]]
+HDF5 = b"\x89HDF\r\n\x1a\n"
+FLOATS = {"single": "float32", "double": "float64"}  # MATLAB's names of what is allowed
+LIMIT = 2**28  # elements; the largest array of SIDD has 84 million
+ROUNDING = 1e-6  # how far beyond 0..1 a value may be
+
+
+def read_mat(path: Path, variable: str, ndim: int) -> Floats:
+    """A variable of `ndim` axes in MATLAB's order, floats in 0..1; InputError naming the file for anything else."""
+    shape, dtype = layout(path, variable)
+    if len(shape) != ndim:
+        raise InputError(f"{path}: {variable} has {len(shape)} axes {shape}, expected {ndim}")
+    with _readable(path):
+        values = _values73(path, variable) if _is_hdf5(path) else _values5(path, variable)
+    if values.shape != shape:
+        raise InputError(f"{path}: damaged, {variable} holds {values.shape} where its header says {shape}")
+    if np.iscomplexobj(values):
+        raise InputError(f"{path}: {variable} is complex, expected real numbers in 0..1")
+    low, high = float(values.min()), float(values.max())
+    if math.isnan(low) or math.isinf(low) or math.isinf(high):
+        raise InputError(f"{path}: {variable} has values that are NaN or infinite, expected 0..1")
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise InputError(
+            f"{path}: {variable} has values in {low:g}..{high:g}, expected 0..1 (subtract the black level and divide "
+            f"by the white level's distance from it)"
+        )
+    return values.astype(dtype, copy=False)  # MATLAB saves whole numbers as bytes, whatever their class
+
+
+def layout(path: Path, variable: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape in MATLAB's order and dtype of a variable of floats, from the headers alone; InputError as `read_mat`."""
+    with _readable(path):
+        found = _headers73(path) if _is_hdf5(path) else _headers5(path)
+    if not found:
+        raise InputError(f"{path}: no variables in it, expected {variable} (truncated? copy it again)")
+    if variable not in found:
+        raise unknown(f"variable in {path}:", variable, found)
+    shape, kind = found[variable]
+    if kind not in FLOATS.values():
+        raise InputError(f"{path}: {variable} is {kind}, expected single or double with values in 0..1")
+    if 0 in shape:
+        raise InputError(f"{path}: {variable} is empty {shape}")
+    if min(shape, default=0) < 0 or math.prod(shape) > LIMIT:
+        raise InputError(f"{path}: {variable} claims the size {shape}, more than {LIMIT} numbers (damaged?)")
+    return shape, np.dtype(kind)
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(512 + len(HDF5))  # MATLAB puts 512 bytes of its own before the HDF5 file
+    if HDF5 in (head[:8], head[512:]):
+        return True
+    if head[126:128] in (b"IM", b"MI"):  # the byte order, as one writes it oneself
+        return False
+    raise InputError(f"{path}: {'not a .mat file of MATLAB v5 to v7.3' if head else 'an empty file'}")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:  # readers raise anything when a file is damaged
+        raise InputError(f"{path}: not readable, truncated or damaged? ({one_line(error)})") from None
+
+
+def _headers5(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    found = whosmat(path, appendmat=False)
+    return {name: (tuple(map(int, shape)), FLOATS.get(kind, kind)) for name, shape, kind in found}
+
+
+def _values5(path: Path, variable: str) -> Floats:
+    values: Floats = loadmat(path, appendmat=False, variable_names=[variable])[variable]
+    return values
+
+
+def _headers73(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    h5py = _h5py(path)
+    with h5py.File(path, "r") as file:
+        return {name: _header73(item, h5py) for name, item in file.items() if not name.startswith("#")}
+
+
+def _header73(item: Any, h5py: ModuleType) -> tuple[tuple[int, ...], str]:
+    if not isinstance(item, h5py.Dataset):
+        return (), "a struct, cell or sparse matrix"
+    if item.attrs.get("MATLAB_empty"):  # what is stored are its sides
+        return (0,), FLOATS.get(item.attrs["MATLAB_class"].decode(), "empty")
+    return tuple(reversed(item.shape or ())), item.dtype.name
+
+
+def _values73(path: Path, variable: str) -> Floats:
+    with _h5py(path).File(path, "r") as file:
+        values: Floats = file[variable][()].T
+    return values
+
+
+def _h5py(path: Path) -> ModuleType:
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(f"{path}: MATLAB v7.3 files need h5py (pip install 'h5py>=3.11')") from None
+    return h5py  # type: ignore[no-any-return]

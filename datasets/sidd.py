@@ -1,0 +1,139 @@
+"""SIDD raw-RGB in its files: frames of the Medium set, validation and benchmark blocks, a submission."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import savemat
+
+from .errors import InputError
+from .mat import Floats, read_mat
+from .noise import Image
+
+PATTERNS = {"GP": "BGGR", "IP": "RGGB", "S6": "GRBG", "N6": "BGGR", "G4": "BGGR"}  # of phones, by their code in names
+CAPTURES = ("010", "011")  # the two frames that the Medium set has of every scene instance
+FRAME = re.compile(r"(?P<scene>[^.].*)_(?P<kind>NOISY|GT)_RAW_(?P<capture>\d{3})\.mat", re.IGNORECASE)
+
+
+class Instance(NamedTuple):
+    """The frames of one scene instance, HDF5 files with variable `x`, in the order of CAPTURES."""
+
+    scene: str
+    pattern: str  # "" where no name tells the phone
+    noisy: tuple[Path, ...]
+    clean: tuple[Path, ...]  # each aligned to its capture
+
+
+class About(NamedTuple):
+    """OptionalData of a submission, in the server's words."""
+
+    MethodName: str
+    Authors: str
+    PaperTitle: str
+    Venue: str
+
+
+def pattern_of(name: str) -> str:
+    """The Bayer pattern of the phone whose code is in a name such as 0001_001_S6_00100_00060_3200_L, else ""."""
+    return next((PATTERNS[part] for part in re.split(r"[\W_]+", name) if part in PATTERNS), "")
+
+
+def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Image, Image | None]]:
+    """(name "iii-bb" by image and block from 0, noisy [H, W, 1], clean or None); InputError naming the file."""
+    observed = _block_file(noisy)
+    truth = None if clean is None else _block_file(clean)
+    if truth is not None and truth.shape != observed.shape:
+        raise InputError(f"{clean}: shape {truth.shape}, but {noisy.name} has {observed.shape}")
+    return (
+        (f"{i:03}-{b:02}", _block(observed, i, b), None if truth is None else _block(truth, i, b))
+        for i, b in np.ndindex(observed.shape[:2])
+    )
+
+
+def _block_file(path: Path) -> Floats:
+    values = read_mat(path, path.stem, 4)
+    height, width = values.shape[2:]
+    if height != width:
+        raise InputError(
+            f"{path}: shape {values.shape}, expected (images, blocks, H, W) with square blocks: its axes are "
+            f"probably reversed (HDF5 written by another program than MATLAB?)"
+        )
+    if height % 2:
+        raise InputError(f"{path}: blocks of {height}x{width}, expected even sides (whole Bayer quads)")
+    return values
+
+
+def _block(values: Floats, i: int, b: int) -> Image:
+    return np.ascontiguousarray(values[i, b, :, :, None], np.float32)
+
+
+def instances(folder: Path) -> list[Instance]:
+    """The scene instances of <folder>/**/<scene>_<NOISY|GT>_RAW_<nnn>.MAT, sorted; InputError for incomplete ones."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found: dict[str, dict[tuple[str, str], Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if match := FRAME.fullmatch(path.name):
+            frames = found.setdefault(match["scene"], {})
+            frame = (match["kind"].upper(), match["capture"])
+            if frame in frames:
+                raise InputError(f"{path}: the same frame as {frames[frame]}; keep one of them")
+            frames[frame] = path
+    if not found:
+        raise InputError(f"{folder}: no frames <scene>_NOISY_RAW_<nnn>.MAT in it (unpack SIDD Medium Raw there)")
+    return [_instance(scene, frames) for scene, frames in sorted(found.items())]
+
+
+def _instance(scene: str, frames: dict[tuple[str, str], Path]) -> Instance:
+    wanted = [(kind, capture) for kind in ("NOISY", "GT") for capture in CAPTURES]
+    where = next(iter(frames.values())).parent
+    if missing := [frame for frame in wanted if frame not in frames]:
+        raise InputError(f"{where}: scene {scene} has no {_names(missing)}; expected {_names(wanted)}")
+    if surplus := [frame for frame in frames if frame not in wanted]:
+        raise InputError(f"{where}: scene {scene} also has {_names(surplus)}; expected {_names(wanted)} only")
+    noisy, clean = (tuple(frames[kind, capture] for capture in CAPTURES) for kind in ("NOISY", "GT"))
+    return Instance(scene, pattern_of(f"{where.name}_{scene}"), noisy, clean)
+
+
+def _names(frames: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{kind}_RAW_{capture}" for kind, capture in frames)
+
+
+def crop_corners(height: int, width: int, side: int = 512, step: int = 256) -> list[tuple[int, int]]:
+    """(top, left) of crops on a grid, the last ones flush with the end, rows outer; InputError if none fits."""
+    if min(height, width) < side:
+        raise InputError(f"a frame of {height}x{width} is smaller than a crop of {side}x{side}")
+    rows, columns = ([*range(0, length - side, step), length - side] for length in (height, width))
+    return [(top, left) for top in rows for left in columns]
+
+
+def write_submission(
+    path: Path,
+    denoised: NDArray[Any],
+    noisy_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    seconds_per_megapixel: float,
+    about: About,
+) -> None:
+    """SubmitRaw.mat of denoised blocks [image, block, H, W], clamped to 0..1; InputError for another shape or NaN."""
+    if denoised.shape != noisy_shape:
+        raise InputError(f"denoised blocks of shape {denoised.shape}; expected {noisy_shape}, the noisy ones' shape")
+    if np.isnan(denoised).any():
+        raise InputError("denoised blocks with NaN; expected numbers, clamped to 0..1 here")
+    content = {
+        "DenoisedBlocksRaw": np.clip(denoised, 0, 1).astype(dtype, copy=False),
+        "TimeMPRaw": seconds_per_megapixel,
+        "OptionalData": about._asdict(),
+    }
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        savemat(temporary, content, appendmat=False)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
