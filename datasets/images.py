@@ -30,6 +30,15 @@ def read(path: Path) -> Pixels:
         return _plain(image, path)
 
 
+def read_rgb(path: Path) -> Pixels:
+    """[H, W, 3] of any 8-bit photograph: gray repeated, CMYK by Pillow without a colour profile; InputError else."""
+    with _opened(path) as image:
+        if image.mode == "CMYK":
+            return np.asarray(image.convert("RGB"))
+    pixels = read(path)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[-1] == 1 else pixels
+
+
 def size(path: Path) -> tuple[int, int]:
     """(width, height) from the file's header alone."""
     with _opened(path) as image:
@@ -69,7 +78,7 @@ def _plain(image: Pillow.Image, path: Path) -> Pixels:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def digest(pixels: Stored) -> str:
+def digest(pixels: NDArray[Any]) -> str:
     """SHA-256 of the pixels, row-major, channels last (the shape is kept beside it)."""
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 

@@ -1,0 +1,128 @@
+"""Training sets too large to decode at every use, made into packs once; after an interruption the same call goes on."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .images import listing, read_rgb, size
+from .mat import layout, read_mat
+from .noise import Image
+from .pack import HEADER, DType, Pack, Writer
+from .sidd import CAPTURES, Instance, crop_corners, instances
+
+SIDES = (256, 512)  # the range of both sides of the photographs
+CROP = 512  # side of the crops of a raw frame
+Report = Callable[[int, int], None]  # images done, of how many
+Stop = Callable[[], None]  # raises to stop between two images
+
+
+class Planned(NamedTuple):
+    """An image of a pack to be."""
+
+    name: str
+    read: Callable[[], NDArray[Any]]  # [H, W, C]
+    pattern: str = ""
+
+
+def prepare_ilsvrc(source: Path, target: Path, report: Report, stop: Stop, expected: int = 44_328) -> Pack:
+    """ILSVRC2012 validation images with both sides in SIDES, RGB uint8 by `read_rgb`; InputError for another count."""
+    what = f"{expected} ILSVRC2012 validation images with sides in {SIDES[0]}..{SIDES[1]}, RGB"
+    return _prepared(target, "|u1", what, partial(_photographs, source, stop, expected), report, stop)
+
+
+def prepare_sidd(source: Path, target: Path, report: Report, stop: Stop, expected: int = 160) -> Pack:
+    """Crops of SIDD Medium Raw, float32 [CROP, CROP, 1]; InputError for another count of scene instances.
+
+    Four images per crop: <scene>_s<nnn>/noisy010, noisy011, clean010, clean011; nnn counts `crop_corners` from 1.
+    """
+    what = f"{expected} scene instances of SIDD Medium Raw in crops of {CROP}, float32"
+    return _prepared(target, "<f4", what, partial(_mosaics, source, stop, expected), report, stop)
+
+
+def _prepared(
+    target: Path, dtype: DType, source: str, plan: Callable[[], list[Planned]], report: Report, stop: Stop
+) -> Pack:
+    if not (target / HEADER).exists():
+        planned = plan()
+        try:
+            _write(target, dtype, source, planned, report, stop)
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written ({error}); then run this again, it goes on") from None
+    pack = Pack(target)
+    if pack.header.source != source:
+        raise InputError(f"{target}: holds {pack.header.source}, not {source}; choose another folder")
+    return pack
+
+
+def _write(target: Path, dtype: DType, source: str, planned: list[Planned], report: Report, stop: Stop) -> None:
+    with Writer(target, dtype) as writer:
+        done = len(writer.names)
+        if writer.names != [image.name for image in planned[:done]]:
+            raise InputError(f"{target}: was begun with other images; delete it or choose another folder")
+        for number, image in enumerate(planned[done:], done + 1):
+            stop()
+            writer.append(image.name, image.read(), image.pattern)
+            report(number, len(planned))
+        writer.finish(source)
+
+
+def _photographs(source: Path, stop: Stop, expected: int) -> list[Planned]:
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder")
+    planned = []
+    for stem, path in listing(source).items():
+        stop()
+        sides = size(path)
+        if SIDES[0] <= min(sides) and max(sides) <= SIDES[1]:
+            planned.append(Planned(stem, partial(read_rgb, path)))
+    if len(planned) != expected:
+        raise InputError(f"{source}: {len(planned)} images with sides in {SIDES[0]}..{SIDES[1]}, expected {expected}")
+    return planned
+
+
+def _mosaics(source: Path, stop: Stop, expected: int) -> list[Planned]:
+    found = instances(source)
+    if len(found) != expected:
+        raise InputError(f"{source}: {len(found)} scene instances, expected {expected}")
+    read = lru_cache(maxsize=2 * len(CAPTURES))(_frame)  # the frames of one instance, and no more
+    planned: list[Planned] = []
+    for instance in found:
+        stop()
+        planned += _crops(instance, read)
+    return planned
+
+
+def _crops(instance: Instance, read: Callable[[Path], Image]) -> Iterator[Planned]:
+    kinds = {"noisy": instance.noisy, "clean": instance.clean}
+    frames = {
+        f"{kind}{capture}": path for kind, paths in kinds.items() for capture, path in zip(CAPTURES, paths, strict=True)
+    }
+    height, width = _common_size(list(frames.values()))
+    for number, (top, left) in enumerate(crop_corners(height, width, CROP), 1):
+        for kind, path in frames.items():
+            pixels = partial(_crop, read, path, top, left)
+            yield Planned(f"{instance.scene}_s{number:03}/{kind}", pixels, instance.pattern)
+
+
+def _common_size(paths: list[Path]) -> tuple[int, int]:
+    first, *others = paths
+    shape, _ = layout(first, "x")
+    for path in others:
+        if layout(path, "x")[0] != shape:
+            raise InputError(f"{path}: shape {layout(path, 'x')[0]}, but {first.name} of the same scene has {shape}")
+    if len(shape) != 2 or any(side % 2 for side in shape):
+        raise InputError(f"{first}: shape {shape}, expected (H, W) with even sides (whole Bayer quads)")
+    return shape[0], shape[1]
+
+
+def _frame(path: Path) -> Image:
+    return read_mat(path, "x", 2).astype(np.float32, copy=False)
+
+
+def _crop(read: Callable[[Path], Image], path: Path, top: int, left: int) -> Image:
+    return np.ascontiguousarray(read(path)[top : top + CROP, left : left + CROP, None])
