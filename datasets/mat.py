@@ -22,7 +22,7 @@ ROUNDING = 1e-6  # how far beyond 0..1 a value may be
 
 def read_mat(path: Path, variable: str, ndim: int) -> Floats:
     """A variable of `ndim` axes in MATLAB's order, floats in 0..1; InputError naming the file for anything else."""
-    shape, _ = layout(path, variable)
+    shape, dtype = layout(path, variable)
     if len(shape) != ndim:
         raise InputError(f"{path}: {variable} has {len(shape)} axes {shape}, expected {ndim}")
     with _readable(path):
@@ -39,7 +39,7 @@ def read_mat(path: Path, variable: str, ndim: int) -> Floats:
             f"{path}: {variable} has values in {low:g}..{high:g}, expected 0..1 (subtract the black level and divide "
             f"by the white level's distance from it)"
         )
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    return values.astype(dtype, copy=False)  # MATLAB saves whole numbers as bytes, whatever their class
 
 
 def layout(path: Path, variable: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -88,8 +88,7 @@ def _headers5(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def _values5(path: Path, variable: str) -> Floats:
-    # mat_dtype: MATLAB saves whole numbers as integers whatever their class
-    values: Floats = loadmat(path, appendmat=False, variable_names=[variable], mat_dtype=True)[variable]
+    values: Floats = loadmat(path, appendmat=False, variable_names=[variable])[variable]
     return values
 
 

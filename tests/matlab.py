@@ -1,0 +1,34 @@
+"""Files as MATLAB and SIDD write them."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+PREAMBLE = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
+FRAMES = ("NOISY_RAW_010", "NOISY_RAW_011", "GT_RAW_010", "GT_RAW_011")
+
+
+def save73(path: Path, **variables: NDArray[Any]) -> None:
+    """A v7.3 file: HDF5 behind MATLAB's 512 bytes, its axes reversed, in compressed chunks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, values in variables.items():
+            file.create_dataset(name, data=values.T, compression="gzip", chunks=True)
+    with path.open("r+b") as raw:
+        raw.write(PREAMBLE)
+
+
+def mosaic(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    """Floats in 0..1."""
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def scene(folder: Path, name: str = "0001_001_S6_00100_00060_3200_L", height: int = 512, width: int = 640) -> Path:
+    """A scene instance of SIDD Medium Raw: two captures, their clean frames, metadata; its folder."""
+    for i, frame in enumerate(FRAMES):
+        save73(folder / name / f"{name[:4]}_{frame}.MAT", x=mosaic(height, width, seed=i + int(name[:4])))
+    (folder / name / f"{name[:4]}_METADATA_RAW_010.MAT").write_bytes(b"not read")
+    return folder / name
