@@ -12,11 +12,11 @@ FRAMES = ("NOISY_RAW_010", "NOISY_RAW_011", "GT_RAW_010", "GT_RAW_011")
 
 
 def save73(path: Path, **variables: NDArray[Any]) -> None:
-    """A v7.3 file: HDF5 behind MATLAB's 512 bytes, its axes reversed, in compressed chunks."""
+    """A v7.3 file: HDF5 behind MATLAB's 512 bytes, its axes reversed, in chunks behind a filter."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, values in variables.items():
-            file.create_dataset(name, data=values.T, compression="gzip", chunks=True)
+            file.create_dataset(name, data=values.T, compression="gzip", compression_opts=0, chunks=True)
     with path.open("r+b") as raw:
         raw.write(PREAMBLE)
 
