@@ -28,9 +28,9 @@ LEAST = 16  # ... but pictures below this tell nothing
 CONTRAST = 4.0  # gray levels under which a detail fades, so that noise in a flat region is no texture
 TEXTURE = 0.2  # least root mean square of a band-passed overlap that could score 1
 
-# Highest score of two unrelated pictures: 0.72 in the search, 0.61 confirmed (kodak with bsds500_train: 28,800 comparisons,
-# the 60 best of each scale confirmed; set12 with bsd400: 0.66 and 0.45). Lowest of a true pair: 0.97 and 0.95 (peppers,
-# another scan), and 0.85 and 0.81 for a crop at odd offsets stored as JPEG at quality 10.
+# Highest score of two unrelated pictures: 0.72 in the search, 0.61 confirmed (kodak with bsds500_train: 28,800
+# comparisons, the 60 best of each scale confirmed; set12 with bsd400: 0.66 and 0.45). Lowest of a true pair: 0.97
+# and 0.95 (peppers, another scan), and 0.85 and 0.81 for a crop at odd offsets stored as JPEG at quality 10.
 CANDIDATE = 0.6
 SAME = 0.75
 
@@ -158,9 +158,9 @@ def _confirm(
         _luminance(picture) if reduction == 1 else _half(_luminance(picture))
         for picture, reduction in zip((first, second), reductions, strict=True)
     )
-    around = [(2 * shift[0] + y, 2 * shift[1] + x) for y in range(-2, 3) for x in range(-2, 3)]
-    bands = _band(a), _band(b)
-    score, box = max((_score(*bands, *nearby) for nearby in around), key=lambda scored: scored[0])
+    p, q, steps = _band(a), _band(b), range(-2, 3)
+    nearby: list[tuple[float, Box]] = [_score(p, q, 2 * shift[0] + y, 2 * shift[1] + x) for y in steps for x in steps]
+    score, box = max(nearby)
     top, left, height, width = (reductions[0] * side for side in box)
     area = first.pixels.shape[0] * first.pixels.shape[1]
     return score, height * width / area, (top, left, height, width)
