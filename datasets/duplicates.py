@@ -5,6 +5,7 @@ energy that each has inside the overlap of a shift makes it a normalised one. Sh
 confirmed at full. Upright pictures only; a scene scanned twice with other distortions (barbara) is not found.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, groupby
 
@@ -172,5 +173,5 @@ def _score(a: Floats, b: Floats, y: int, x: int) -> tuple[float, Box]:
     bottom, right = min(y + b.shape[0], a.shape[0]), min(x + b.shape[1], a.shape[1])
     p, q = a[top:bottom, left:right], b[top - y : bottom - y, left - x : right - x]
     floor = TEXTURE**2 * p.size
-    score = np.sum(p * q) / np.sqrt(max(np.sum(p**2), floor) * max(np.sum(q**2), floor))
-    return float(score), (top, left, bottom - top, right - left)
+    energies = [max(float(np.sum(x**2)), floor) for x in (p, q)]
+    return float(np.sum(p * q)) / math.sqrt(math.prod(energies)), (top, left, bottom - top, right - left)
