@@ -13,10 +13,20 @@ from typing import Literal
 import msgspec
 
 from . import bayer, layouts
-from .errors import InputError, unknown
+from .errors import InputError, few, unknown
 from .images import Picture, Pixels, digest, gray, listing, read, size
 
 PACKED = "pack.json"
+
+State = Literal["ok", "altered", "other shape", "decoder differs"]  # of an image against its reference
+
+
+class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A zip or tar file that holds the images of a set."""
+
+    url: str
+    members: str  # which of its files, such as "BSDS300/images/test/*.jpg"
+    sha256: str = ""  # of the archive itself; the images have digests of their own
 
 
 class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +48,9 @@ class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     views: tuple[int, ...] = ()  # of a microscope set
     captures: int = 1  # real ones of every image
     sides: tuple[int, int] | None = None  # keep images with both sides in this range (and do not hold them all)
-    fetch: str = ""  # how to get it, where it cannot simply be copied
+    urls: tuple[str, ...] = ()  # where image {stem} may be found, in this order
+    archive: Archive | None = None  # or where all are found in one file
+    fetch: str = ""  # how to get it by hand, where no command can
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -73,6 +85,12 @@ def entry(name: str) -> ImageSet:
     if name not in catalogue():
         raise unknown("image set", name, catalogue(), "Any folder of images can be given as folder:PATH.")
     return catalogue()[name]
+
+
+def whole(name: str) -> ImageSet:
+    """The entry of a name, or of the set that it is a part of."""
+    part = entry(name)
+    return entry(part.part_of) if part.part_of else part
 
 
 def references(name: str) -> list[Reference]:
@@ -137,9 +155,8 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
         for picture in pictures:
             _ = picture.pixels
         return pictures
+    suits(name, channels)
     image_set = entry(name)
-    if image_set.channels > channels:
-        raise InputError(f"{name}: a colour set, but this suite has {channels} channel")
     if image_set.layout == "blocks":
         folder = _folder(name, data)
         return layouts.blocks(folder / "ValidationNoisyBlocksRaw.mat", folder / "ValidationGtBlocksRaw.mat")
@@ -151,26 +168,49 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
         return _counted(name, image_set, layouts.packed(_folder(name, data), channels))
     if image_set.sides:
         return _selected(name, image_set, _folder(name, data), channels)
-    packaged = image_set.packaged or (entry(image_set.part_of).packaged if image_set.part_of else ())
-    paths = _packaged(packaged) if packaged else listing(_folder(name, data))
+    inside = image_set.packaged or (entry(image_set.part_of).packaged if image_set.part_of else ())
+    paths = packaged(inside) if inside else listing(_folder(name, data))
     return _checked(name, paths, channels)
 
 
-def _folder(name: str, data: Path | None) -> Path:
-    image_set = entry(name)
-    folder = entry(image_set.part_of).folder if image_set.part_of else image_set.folder
-    root = data or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
-    get = image_set.fetch or f"{image_set.count} images from {image_set.source}"
+def suits(name: str, channels: int) -> None:
+    """InputError if a set has more channels than asked for."""
+    if entry(name).channels > channels:
+        raise InputError(f"{name}: a colour set, but this suite has {channels} channel")
+
+
+def data_root(data: Path | None) -> Path | None:
+    """The folder of all image sets: the one given, or $BENCH_DATA."""
+    return data or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
+
+
+def place(name: str, data: Path | None) -> Path:
+    """The folder where the images of a set belong, there or not; InputError without a folder of image sets."""
+    root, folder = data_root(data), whole(name).folder
     if root is None:
         raise InputError(
-            f"the set {name!r} needs a data folder: give --data DIR (or BENCH_DATA) with {folder}/ in it; get: {get}"
+            f"the set {name!r} needs a data folder: give --data DIR (or BENCH_DATA) with {folder}/ in it; "
+            f"get: {how_to_get(name)}"
         )
-    if not (root / folder).is_dir():
-        raise InputError(f"the set {name!r} is not under {root}: no folder {folder}/ there; get: {get}")
     return root / folder
 
 
-def _packaged(names: Sequence[str]) -> dict[str, Path]:
+def how_to_get(name: str) -> str:
+    """What a user can do by hand to get a set."""
+    image_set = entry(name)
+    return image_set.fetch or f"{image_set.count} images from {image_set.source}"
+
+
+def _folder(name: str, data: Path | None) -> Path:
+    folder = place(name, data)
+    if not folder.is_dir():
+        root, inside = data_root(data), whole(name).folder
+        raise InputError(f"the set {name!r} is not under {root}: no folder {inside}/ there; get: {how_to_get(name)}")
+    return folder
+
+
+def packaged(names: Sequence[str]) -> dict[str, Path]:
+    """The files of a packaged set by stem; InputError if a package is not installed."""
     found = {}
     for name in names:
         package, path = name.split(":")
@@ -184,14 +224,12 @@ def _packaged(names: Sequence[str]) -> dict[str, Path]:
 
 def _checked(name: str, paths: dict[str, Path], channels: int) -> list[Picture]:
     rows = references(name)
-    part_of = entry(name).part_of
-    known = {row.stem for row in (references(part_of) if part_of else rows)}
     missing = [row.stem for row in rows if row.stem not in paths]
-    extra = [str(path) for stem, path in paths.items() if stem not in known]
+    extra = [str(path) for path in strangers(name, paths)]
     if missing:
-        raise InputError(f"the set {name!r} is incomplete: {_few(missing)} of {len(rows)} images missing")
+        raise InputError(f"the set {name!r} is incomplete: {few(missing)} of {len(rows)} images missing")
     if extra:
-        raise InputError(f"the set {name!r} has images that do not belong to it: {_few(extra)} (move them elsewhere)")
+        raise InputError(f"the set {name!r} has images that do not belong to it: {few(extra)} (move them elsewhere)")
     found: list[Picture] = []
     for row in rows:
         pixels = _check(name, row, paths[row.stem])
@@ -212,7 +250,7 @@ def _views(name: str, image_set: ImageSet, folder: Path) -> list[Picture]:
 
     def check(stem: str, path: Path) -> Pixels:
         if known and stem not in known:
-            raise InputError(f"{path}: does not belong to the set {name!r}; allowed: {_few(list(known))}")
+            raise InputError(f"{path}: does not belong to the set {name!r}; allowed: {few(list(known))}")
         return _check(name, known[stem], path) if known else layouts.unchecked(stem, path)
 
     return layouts.views(name, folder, image_set.views, image_set.captures, check)
@@ -224,28 +262,47 @@ def _counted(name: str, image_set: ImageSet, pictures: list[Picture]) -> list[Pi
     return pictures
 
 
+def strangers(name: str, paths: dict[str, Path]) -> list[Path]:
+    """The images that belong neither to a set nor to the one it is a part of."""
+    known = {row.stem for row in references(entry(name).part_of or name)}
+    return [path for stem, path in paths.items() if stem not in known]
+
+
 def _check(name: str, row: Reference, path: Path) -> Pixels:
+    state, detail, pixels = compare(name, row, path)
+    if state != "ok":
+        raise InputError(f"{path}: {detail}")
+    return pixels
+
+
+def compare(name: str, row: Reference, path: Path) -> tuple[State, str, Pixels]:
+    """How a file stands to its reference, why, and its pixels [H, W, C]; InputError if it cannot be read."""
     pixels = read(path)
     expected = (row.height, row.width, row.channels)
     if pixels.shape == expected and digest(pixels) == row.pixels:
-        return pixels
-    if hashlib.sha256(path.read_bytes()).hexdigest() == row.file:
-        raise InputError(
-            f"{path}: the file is the reference one of {name!r} but decodes to other pixels: only this machine's "
+        return "ok", "", pixels
+    if file_digest(path) == row.file:
+        detail = (
+            f"the file is the reference one of {name!r} but decodes to other pixels: only this machine's "
             f"JPEG decoder differs (reference: Pillow with libjpeg-turbo; pip install --force-reinstall pillow)"
         )
-    change = f"has shape {pixels.shape}, expected {expected}" if pixels.shape != expected else "has other pixels"
-    raise InputError(
-        f"{path}: altered, it {change} than the reference image of {name!r} (use folder:PATH for own images)"
-    )
+        return "decoder differs", detail, pixels
+    same_shape = pixels.shape == expected
+    change = "has other pixels" if same_shape else f"has shape {pixels.shape}, expected {expected}"
+    detail = f"altered, it {change} than the reference image of {name!r} (use folder:PATH for own images)"
+    return "altered" if same_shape else "other shape", detail, pixels
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a stored file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> list[Picture]:
     low, high = image_set.sides or (0, 0)
-    pictures = []
-    for stem, path in listing(folder).items():
-        if low <= min(size(path)) and max(size(path)) <= high:
-            pictures.append(Picture(stem, path, channels, keep=False))
+    chosen = [(stem, path) for stem, path in listing(folder).items() if in_range(path, low, high)]
+    pictures = [Picture(stem, path, channels, keep=False) for stem, path in chosen]
     if len(pictures) != image_set.count:
         raise InputError(
             f"the set {name!r}: {len(pictures)} images in {folder} have sides in {low}..{high}, expected "
@@ -254,5 +311,7 @@ def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> li
     return pictures
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def in_range(path: Path, low: int, high: int) -> bool:
+    """Whether both sides of an image are in low..high [pixels]; InputError if it cannot be read."""
+    sides = size(path)
+    return low <= min(sides) and max(sides) <= high

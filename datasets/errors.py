@@ -1,6 +1,6 @@
 """Errors a user can act on: what is wrong, what was given, what is allowed, how to fix it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -16,6 +16,11 @@ def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> Input
     guess = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(sorted(names, key=lambda name: (name not in near, name))) or "none"
     return InputError(f"unknown {what} {got!r}.{guess} Allowed: {listed}.{' ' + fix if fix else ''}")
+
+
+def few(names: Sequence[str], separator: str = ", ") -> str:
+    """The first three names, and how many more there are."""
+    return separator.join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def one_line(error: BaseException) -> str:

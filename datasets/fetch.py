@@ -1,0 +1,158 @@
+"""The missing images of a set, from mirrors and origins, each checked before it gets its name."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, urlsplit
+
+from filelock import FileLock, Timeout
+
+from .archives import extract, inspect
+from .catalogue import Archive, Reference, compare, file_digest, how_to_get, place, references, whole
+from .download import Check, Patience, Report, Unreachable, download
+from .errors import InputError, few, one_line
+from .verify import Finding, verify
+
+Address = tuple[str, Path]  # a URL and the file it becomes
+Get = Callable[[Sequence[Address], Check], Path]
+STRIKES = 3  # files in a row that a server fails to give before it is not asked again
+USUAL = Patience()
+
+
+def fetch(
+    name: str, data: Path | None, mirrors: Sequence[str], report: Report, patience: Patience = USUAL
+) -> list[Path]:
+    """Downloads the missing images of a set and returns where they lie.
+
+    Mirrors are addresses of folders laid out like `data`; they are asked before the origins. What is there already is
+    left alone, right or wrong. InputError naming all that is wrong or was not to be had; what was to be had stays.
+    """
+    findings = verify(name, data)
+    wrong = [finding.detail for finding in findings if finding.state in ("altered", "other shape", "unreadable")]
+    failures = [f"{detail}; not overwritten: move it away and fetch again" for detail in wrong]
+    fetched = []
+    for outcome in _obtain(name, findings, data, mirrors, report, patience):
+        if isinstance(outcome, Path):
+            fetched.append(outcome)
+        else:
+            failures.append(str(outcome))
+    if failures:
+        raise InputError(f"{name}: {len(fetched)} images fetched, {len(failures)} failed: {few(failures, '; ')}")
+    return fetched
+
+
+def _obtain(
+    name: str, findings: list[Finding], data: Path | None, mirrors: Sequence[str], report: Report, patience: Patience
+) -> Iterator[Path | InputError]:
+    """Each missing image, or why it could not be had."""
+    missing = {finding.name for finding in findings if finding.state == "missing"}
+    if not missing:
+        return
+    image_set, folder = whole(name), place(name, data)
+    if not (image_set.urls or image_set.archive):
+        yield InputError(f"no address to download from; get: {how_to_get(name)} (they belong into {folder})")
+        return
+    rows = [row for row in references(name) if row.stem in missing]
+    bases = [f"{mirror.rstrip('/')}/{image_set.folder}" for mirror in mirrors]
+    get = partial(_first, bases, Counter(), report, patience)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".fetch.lock", timeout=0):
+            if image_set.archive:
+                yield from _from_archive(name, image_set.archive, rows, folder, get)
+            else:
+                yield from _one_by_one(name, image_set.urls, rows, folder, get)
+    except InputError as error:
+        yield error
+    except Timeout:
+        yield InputError(f"{folder}: another process downloads into it; wait until it is done")
+    except OSError as error:
+        yield InputError(f"{folder}: cannot be written ({one_line(error)})")
+
+
+def _one_by_one(
+    name: str, urls: Sequence[str], rows: list[Reference], folder: Path, get: Get
+) -> Iterator[Path | InputError]:
+    for row in rows:
+        origins = [(url.replace("{stem}", quote(row.stem)), folder / f"{row.stem}{_path(url).suffix}") for url in urls]
+        try:
+            yield get(origins, partial(_check_image, name, row))
+        except InputError as error:
+            yield error
+
+
+def _from_archive(
+    name: str, archive: Archive, rows: list[Reference], folder: Path, get: Get
+) -> Iterator[Path | InputError]:
+    packed = folder / _path(archive.url).name  # stays: it may be needed again, and may have been put there by hand
+    with TemporaryDirectory(dir=folder, prefix=".unpacked-") as scratch:
+        if packed.exists():
+            _check_archive(archive, packed)
+        else:
+            get([(archive.url, packed)], partial(_check_archive, archive))
+        files = {path.stem: path for path in extract(packed, Path(scratch), archive.members)}
+        for row in rows:
+            try:
+                yield _placed(name, row, files, folder)
+            except InputError as error:
+                yield error
+
+
+def _placed(name: str, row: Reference, files: dict[str, Path], folder: Path) -> Path:
+    if row.stem not in files:
+        raise InputError(f"{folder / row.stem}: expected in the archive, which has no such file")
+    file = files[row.stem]
+    _check_image(name, row, file)
+    return file.replace(folder / file.name)
+
+
+def _path(url: str) -> PurePosixPath:
+    return PurePosixPath(urlsplit(url).path)
+
+
+def _first(
+    bases: Sequence[str],
+    strikes: Counter[str],
+    report: Report,
+    patience: Patience,
+    origins: Sequence[Address],
+    check: Check,
+) -> Path:
+    """The file of the first address that has the right one; InputError saying what was found at each."""
+    targets = dict.fromkeys(target for _, target in origins)
+    reasons = []
+    for url, target in [(f"{base}/{quote(to.name)}", to) for base in bases for to in targets] + list(origins):
+        server = urlsplit(url).netloc
+        if strikes[server] >= STRIKES:
+            reasons.append(f"{url}: not asked, since its server failed {STRIKES} times in a row")
+            continue
+        try:
+            download(url, target, check, report, patience)
+        except InputError as error:
+            strikes[server] = strikes[server] + 1 if isinstance(error, Unreachable) else 0
+            reasons.append(str(error))
+        else:
+            strikes[server] = 0
+            return target
+    raise InputError(f"{next(iter(targets))}: {'; '.join(reasons)}")
+
+
+def _check_image(name: str, row: Reference, path: Path) -> None:
+    found = file_digest(path)
+    if found == row.file:
+        return
+    try:
+        _, detail, _ = compare(name, row, path)
+    except InputError as error:
+        detail = str(error)
+    if detail:  # else other bytes, the same pixels
+        expected = f"SHA-256 {row.file}, or the same pixels"
+        raise InputError(f"expected {expected}; found {path.stat().st_size} bytes of SHA-256 {found}: {detail}")
+
+
+def _check_archive(archive: Archive, path: Path) -> None:
+    inspect(path)
+    if archive.sha256 and (found := file_digest(path)) != archive.sha256:
+        raise InputError(f"{path}: expected SHA-256 {archive.sha256}, found {found}")
