@@ -86,15 +86,15 @@ def _bounded(archive: Path, limits: Limits) -> Iterator[Member]:
         total += member.size
         if count > limits.count:
             raise InputError(f"{archive}: expected at most {limits.count} entries, found more")
-        if member.size > limits.member:
-            raise InputError(f"{archive}: expected at most {limits.member} bytes a file, {member.name!r} has more")
+        if not 0 <= member.size <= limits.member:
+            raise InputError(f"{archive}: expected 0..{limits.member} bytes a file, {member.name!r} has {member.size}")
         if total > most:
             raise InputError(f"{archive}: expected at most {most} bytes unpacked, found more")
         yield member
 
 
 def _members(archive: Path) -> Iterator[Member]:
-    if zipfile.is_zipfile(archive):
+    if _start(archive).startswith(b"PK"):
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
                 regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)  # 0: not made on Unix
@@ -124,7 +124,7 @@ class _Careful(gzip.GzipFile):
 
 def _unpack(archive: Path, member: Member, folder: Path) -> Path:
     path = PureWindowsPath(member.name)  # splits at / and \ and knows drives: the stricter of the two systems
-    if path.drive or path.root or ".." in path.parts:
+    if path.drive or path.root or ".." in path.parts or "\0" in member.name:
         raise InputError(f"{archive}: expected paths inside a folder, {member.name!r} leads out of it")
     source = member.open() if member.regular else None
     if source is None:

@@ -1,0 +1,32 @@
+"""A catalogue of small sets whose references are what lies in a folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from bench.datasets import catalogue
+from bench.datasets.catalogue import ImageSet, Reference
+from bench.datasets.images import digest, listing, read
+
+SMALL = "small"
+
+
+def small_set(photos: Path, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    """A set of the photographs and of one JPEG, with these fields of a catalogue entry, and two sets made from it."""
+    grain = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    Pillow.fromarray(grain).save(photos / "noise.jpg")
+    common: dict[str, Any] = {"role": "test", "channels": 3, "source": "here", "licence": "none"}
+    entries = {
+        SMALL: ImageSet(title="small", count=4, folder="photos", **(common | fields)),
+        "part": ImageSet(title="part", count=2, part_of=SMALL, every=2, **common),
+        "sized": ImageSet(title="sized", count=3, folder="photos", sides=(64, 96), **common),
+    }
+    rows = [
+        Reference(stem, *read(path).shape, digest(read(path)), catalogue.file_digest(path))
+        for stem, path in listing(photos).items()
+    ]
+    monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
+    monkeypatch.setattr(catalogue, "_references", lambda: {SMALL: rows})
