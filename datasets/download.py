@@ -14,7 +14,7 @@ from .errors import InputError, one_line
 Check = Callable[[Path], None]  # raises InputError for a file that is not the right one
 Report = Callable[[int, int, str], None]  # bytes so far, bytes in all (0: not known), name of the file
 PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-BLOCK = 2**16  # bytes between two reports
+BLOCK = 2**12  # bytes between two reports, and at most lost when a connection breaks
 
 pooch.get_logger().setLevel("WARNING")  # below that it asks for digests to be copied into code
 

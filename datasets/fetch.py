@@ -29,6 +29,9 @@ def fetch(
     Mirrors are addresses of folders laid out like `data`; they are asked before the origins. What is there already is
     left alone, right or wrong. InputError naming all that is wrong or was not to be had; what was to be had stays.
     """
+    for mirror in mirrors:
+        if not mirror.startswith(("http://", "https://")):
+            raise InputError(f"mirror {mirror!r}: expected an address that begins with http:// or https://")
     findings = verify(name, data)
     wrong = [finding.detail for finding in findings if finding.state in ("altered", "other shape", "unreadable")]
     failures = [f"{detail}; not overwritten: move it away and fetch again" for detail in wrong]
@@ -104,8 +107,12 @@ def _placed(name: str, row: Reference, files: dict[str, Path], folder: Path) -> 
     if row.stem not in files:
         raise InputError(f"{folder / row.stem}: expected in the archive, which has no such file")
     file = files[row.stem]
-    _check_image(name, row, file)
-    return file.replace(folder / file.name)
+    target = folder / file.name
+    try:
+        _check_image(name, row, file)
+    except InputError as error:
+        raise InputError(f"{target}: {error}") from None
+    return file.replace(target)
 
 
 def _path(url: str) -> PurePosixPath:
@@ -124,7 +131,7 @@ def _first(
     targets = dict.fromkeys(target for _, target in origins)
     reasons = []
     for url, target in [(f"{base}/{quote(to.name)}", to) for base in bases for to in targets] + list(origins):
-        server = urlsplit(url).netloc
+        server = url.split("/")[2]  # http://SERVER/PATH
         if strikes[server] >= STRIKES:
             reasons.append(f"{url}: not asked, since its server failed {STRIKES} times in a row")
             continue
