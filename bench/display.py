@@ -104,6 +104,19 @@ class Display:
             print(text, file=sys.stderr, flush=True)
 
 
+class Lines:
+    """A line now and then about work that is counted in files, bytes or pairs."""
+
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """`done` of `total` (0: not known)."""
+        if time.monotonic() - self._printed > LINE_SECONDS / 4:
+            self._printed = time.monotonic()
+            print(f"{what}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr, flush=True)
+
+
 def clock(seconds: float) -> str:
     """Seconds as 1h05m, 3m20s or 12s."""
     whole = round(seconds)

@@ -15,8 +15,7 @@ import msgspec
 from . import bayer, layouts
 from .errors import InputError, few, unknown
 from .images import Picture, Pixels, digest, gray, listing, read, size
-
-PACKED = "pack.json"
+from .pack import HEADER
 
 State = Literal["ok", "altered", "other shape", "decoder differs"]  # of an image against its reference
 
@@ -159,12 +158,12 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
     image_set = entry(name)
     if image_set.layout == "blocks":
         folder = _folder(name, data)
-        return layouts.blocks(folder / "ValidationNoisyBlocksRaw.mat", folder / "ValidationGtBlocksRaw.mat")
+        return layouts.blocks(*(folder / name for name in layouts.BLOCKS))
     if image_set.layout == "views":
         return _views(name, image_set, _folder(name, data))
     if image_set.layout == "pack":
         return layouts.packed(_folder(name, data), channels)
-    if image_set.sides and (_folder(name, data) / PACKED).is_file():
+    if image_set.sides and (_folder(name, data) / HEADER).is_file():
         return _counted(name, image_set, layouts.packed(_folder(name, data), channels))
     if image_set.sides:
         return _selected(name, image_set, _folder(name, data), channels)

@@ -1,6 +1,6 @@
 """Sets that are more than a folder of images: microscope views with captures, SIDD's blocks, packs, mosaics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,10 @@ from . import bayer, sidd
 from .errors import InputError
 from .images import Picture, Pixels, listing, read
 from .noise import Image
-from .pack import Pack
+from .pack import HEADER, Pack
 
 Check = Callable[[str, Path], Pixels]  # (stem below the folder, path) -> its pixels, checked where a digest is known
+BLOCKS = ("ValidationNoisyBlocksRaw.mat", "ValidationGtBlocksRaw.mat")
 CLEAN = "avg50"  # FMDD's estimate of the clean image: the mean of a view's 50 captures
 
 
@@ -48,6 +49,23 @@ def _scene(name: str, folder: Path, view: Path, captures: int, check: Check) -> 
             raise InputError(f"{path}: shape {pixels.shape}, but {truth.name} of its view has {clean.shape}")
         noisy.append(Picture.decoded(stem, path, pixels, 1))
     return Picture.decoded(f"{folder.name}-{view.name}", truth, clean, 1, captures=tuple(noisy))
+
+
+def files(folder: Path, numbers: Sequence[int]) -> dict[str, Path]:
+    """The captures and clean images of views by their path below the folder, without the suffix."""
+    found = [path for kind in ("raw", "gt") for number in numbers for path in (folder / kind).glob(f"{number}/*.png")]
+    return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(found)}
+
+
+def parts(folder: Path, layout: str, numbers: Sequence[int], captures: int) -> Iterator[Path]:
+    """What is there of a set that is no folder of images: its whole views, or what its one file stands for."""
+    if layout == "views":
+        whole = (folder / "raw" / str(number) for number in numbers)
+        yield from (path for path in whole if path.is_dir() and len(listing(path)) == captures)
+    elif layout == "blocks" and (folder / BLOCKS[0]).is_file() and (folder / BLOCKS[1]).is_file():
+        yield from (Path(stem) for stem, _, _ in sidd.blocks(folder / BLOCKS[0], None))
+    elif layout == "pack" and (folder / HEADER).is_file():
+        yield from (Path(scene) for scene in {name.split("_s")[0] for name in Pack(folder).names})
 
 
 def blocks(noisy: Path, clean: Path) -> list[Picture]:

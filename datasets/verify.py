@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from . import layouts
 from .catalogue import (
     Reference,
     State,
@@ -13,6 +14,7 @@ from .catalogue import (
     data_root,
     entry,
     in_range,
+    load,
     packaged,
     place,
     references,
@@ -46,6 +48,8 @@ def verify(name: str, data: Path | None, channels: int | None = None) -> list[Fi
     """
     if channels is not None:
         suits(name, channels)
+    if entry(name).layout != "images" and not references(name):
+        return [_loaded(name, data)]
     paths = present(name, data)
     if entry(name).sides:
         return list(_sized(name, paths))
@@ -56,19 +60,35 @@ def verify(name: str, data: Path | None, channels: int | None = None) -> list[Fi
 def summary(name: str, data: Path | None) -> Summary:
     """How many images of a set are there and how many are not; no image is opened."""
     known = entry(name)
-    if not known.packaged and data_root(data) is None:
-        return Summary(0, known.count)
+    total = len(references(name)) or known.count
+    if not whole(name).packaged and data_root(data) is None:
+        return Summary(0, total)
+    if known.layout != "images" and not references(name):
+        there = layouts.parts(place(name, data), known.layout, known.views, known.captures)
+        found = min(sum(1 for _ in there), known.count)
+        return Summary(found, total - found)
     stems = present(name, data).keys()
     found = min(len(stems), known.count) if known.sides else sum(row.stem in stems for row in references(name))
-    return Summary(found, known.count - found)
+    return Summary(found, total - found)
 
 
 def present(name: str, data: Path | None) -> dict[str, Path]:
     """The images in the folder of a set by stem, none if there is no such folder."""
-    if entry(name).packaged:
+    if whole(name).packaged:
         return {stem: path for stem, path in packaged(whole(name).packaged).items() if path.exists()}
     folder = place(name, data)
+    if entry(name).layout == "views":
+        return layouts.files(folder, entry(name).views)
     return listing(folder) if folder.is_dir() else {}
+
+
+def _loaded(name: str, data: Path | None) -> Finding:
+    """A set without references can only be read as a whole: its files, shapes and counts."""
+    try:
+        pictures = load(name, data, entry(name).channels)
+    except InputError as error:
+        return Finding(name, "unreadable", str(error))
+    return Finding(name, "ok", f"{len(pictures)} images, as many captures and shapes as expected; no digests are known")
 
 
 def _compared(name: str, row: Reference, path: Path | None) -> Finding:

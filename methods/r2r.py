@@ -22,8 +22,8 @@ class R2R(Method, frozen=True):
     card = Card(
         paper="Pang et al., Recorrupted-to-Recorrupted, CVPR 2021",
         equations="Eq. 9, 17",
-        deviations="shared U-Net and recipe; Poisson noise by the plug-in variance y / lambda (raw: a y + b), which is uncorrelated "
-        "but not independent (biased at low counts); fresh noise on the clean image at every step, like all rows",
+        deviations="shared U-Net and recipe; Poisson noise by the plug-in variance y / lambda (raw: a y + b), which is "
+        "uncorrelated but not independent (biased at low counts); fresh noise at every step, like all rows",
     )
     knowledge = "level"
     alpha: float = 0.5

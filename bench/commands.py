@@ -1,0 +1,269 @@
+"""What the commands do: call, print, say how it ended."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import torch
+
+from . import __version__, cost, data, machine, plan, protocol
+from .compare import compare
+from .datasets.catalogue import catalogue, data_root
+from .datasets.errors import InputError, unknown
+from .display import Display, Lines, clock
+from .methods import registry
+from .render import page, render
+from .runner import Outcome, Run
+from .store import Store, default
+from .tables import Table, build, plain, suite_of, with_tables
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains and scores what is missing, then prints the tables."""
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    store = Store(options.store or default())
+    requests = [_asked(options, suite, methods) for suite, methods in _suites(options)]
+    planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
+    codes = []
+    with Display() as display:
+        for note in notes:
+            display.note(note)
+        for one in planned:
+            work = Run(one, store, chosen, options.data, display, options.force)
+            codes.append(_dry_run(work, options.format) if options.dry_run else _carry_out(work, display, options))
+            if codes[-1] > 1:
+                break
+    return max(codes)
+
+
+def _carry_out(work: Run, display: Display, options: argparse.Namespace) -> int:
+    outcome = work.carry_out()
+    for cell in work.plan.cells:
+        if cell.reason:
+            display.note(f"{cell.name} {cell.noise.name}: {cell.reason}")
+    _print_tables(build(work.store, work.plan.request, True), options)
+    print(_summary(outcome, work.store), file=sys.stderr)
+    return outcome.code
+
+
+def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
+    """The suites asked for, each with those of the methods that it can run."""
+    names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
+    known = {name: plan.methods_of(protocol.load(name)) for name in names}
+    unknown_ = [
+        method for method in options.methods if method != "all" and not any(method in k for k in known.values())
+    ]
+    if unknown_:
+        everywhere = dict.fromkeys(method for methods in known.values() for method in methods)
+        raise unknown("method", unknown_[0], ["all", *everywhere], plan.OWN)
+    found = []
+    for name in names:
+        rows = [row.method for row in protocol.load(name).rows if not row.optional]
+        chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
+        found.append((name, tuple(dict.fromkeys(chosen))))
+    return found
+
+
+def _dry_run(work: Run, form: str) -> int:
+    pending = work.pending()
+    estimates = [cost.seconds(unit, work.machine) for _, unit in pending]
+    rows = [
+        {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
+        for (_, unit), seconds in zip(pending, estimates, strict=True)
+    ]
+    columns = ["unit", "kind", "key", "estimated"]
+    print(render(pd.DataFrame(rows, columns=columns), form))
+    total = work.total()
+    print(f"{total - len(rows)} of {total} units done; the others take about {clock(sum(estimates))}", file=sys.stderr)
+    return 0
+
+
+def tables(options: argparse.Namespace) -> int:
+    """Prints tables from the records alone."""
+    store = Store(options.store or default())
+    found = _shown(store, options)
+    if options.compare:
+        other = Store(options.compare)
+        if not other.root.is_dir():
+            raise InputError(f"--compare {other.root}: no such folder")
+        names = (str(store.root), str(other.root))
+        print(render(compare(found, _shown(other, options), names), options.format))
+        return 0
+    _print_tables(found, options)
+    return 0
+
+
+def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
+    """The tables asked for; if none is, those of every suite that the store has records of."""
+    if options.table is not None:
+        suites = [options.suite or suite_of(options.table)]
+    elif options.suite and options.suite != "all":
+        suites = [options.suite]
+    else:
+        recorded = {record.label["suite"] for record in store.find("")}
+        suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
+    requests = [_asked(options, suite) for suite in suites]
+    return [table for request in requests for table in build(store, request, bool(options.preset), options.table)]
+
+
+def _print_tables(found: list[Table], options: argparse.Namespace) -> None:
+    if options.format == "json":
+        rows = [row for table in found for row in plain(table.lines)]
+        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    else:
+        print(page(found, options.format, getattr(options, "long", False)))
+
+
+def sets(options: argparse.Namespace) -> int:
+    """Lists, shows, fetches, verifies or prepares image sets."""
+    progress = Lines()
+    if options.action == "list":
+        print(render(data.listed(options.data), options.format))
+        return 0
+    if options.action == "show":
+        print(render(data.shown(_only(options.sets), options.data), options.format))
+        return 0
+    if options.action == "verify":
+        frame, right = data.verified(_known(options.sets), options.data, progress)
+        print(render(frame, options.format))
+        return 0 if right else 1
+    root = options.data or default_data()
+    if options.action == "fetch":
+        frame = data.fetched(_known(options.sets), root, options.mirror, progress)
+        print(render(frame, options.format))
+        return 1 if (frame["result"] == "failed").any() else 0
+    if options.source is None:
+        raise InputError("data prepare: --source DIR is missing: where the files as they were downloaded lie")
+    pack = data.prepared(_only(options.sets), options.source, root, progress)
+    print(f"{len(pack)} images in {pack.folder}")
+    return 0
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in catalogue():
+            raise unknown("image set", name, catalogue())
+    if not names:
+        raise InputError("data: name one or more image sets (python -m bench data list)")
+    return names
+
+
+def _only(names: tuple[str, ...]) -> str:
+    if len(names) != 1:
+        raise InputError(f"data: {len(names)} image sets named; expected one (python -m bench data list)")
+    return _known(names)[0]
+
+
+def default_data() -> Path:
+    """The folder of image sets where none is given; InputError without $BENCH_DATA."""
+    root = data_root(None)
+    if root is None:
+        raise InputError("where to? give --data DIR, or set BENCH_DATA")
+    return root
+
+
+def methods(options: argparse.Namespace) -> int:
+    """Lists the methods."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "paper": method.card.paper,
+            "equations": method.card.equations,
+            "deviations": method.card.deviations,
+            "supervision": method.supervision,
+            "knowledge": method.knowledge,
+            "fits": method.fits,
+            "outputs": [output.name for output in method.outputs],
+            "headline": method.headline().name,
+        }
+        for name, method in sorted(registry.methods().items())
+    ]
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        return 0
+    shown = pd.DataFrame(rows).drop(columns=["equations", "deviations", "fits", "headline"])
+    print(render(shown.assign(outputs=shown["outputs"].map(", ".join)), options.format))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Prints one record."""
+    store = Store(options.store or default())
+    records = store.find(options.cell)
+    if not records:
+        raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")
+    shortest = min(records, key=lambda record: len(record.title))
+    if all(record.title.startswith(shortest.title) for record in records):
+        records = [shortest]  # a fit and its scores: the fit
+    if options.format == "json" or (options.format == "terminal" and len(records) == 1):
+        print(msgspec.json.format(msgspec.json.encode(records if options.format == "json" else records[0])).decode())
+        return 0
+    rows = [
+        {"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records
+    ]
+    print(render(pd.DataFrame(rows), options.format))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Tells whether a method fits the harness."""
+    from .check import check, targets  # imported here: nothing else needs it
+
+    torch.set_num_threads(1)  # small images, and numbers that do not depend on the machine
+    rows = []
+    for name, method in targets(options.method).items():
+        for finding in check(name, method):
+            print(f"{name}: {finding.check}: {finding.state}", file=sys.stderr, flush=True)
+            rows.append({"method": name, "check": finding.check, "result": finding.state, "what": finding.text})
+    print(render(pd.DataFrame(rows), options.format))
+    return 1 if any(row["result"] == "failed" for row in rows) else 0
+
+
+def speed(options: argparse.Namespace) -> int:
+    """Prints times of steps and scoring."""
+    from .speed import measure  # imported here: nothing else needs it
+
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    for note in notes:
+        print(note, file=sys.stderr)
+    found = [table for table in measure(options.methods, chosen, options.rounds) if len(table)]
+    if options.format in ("json", "csv"):  # one document
+        found = [pd.concat(found).fillna("")]
+    print("\n\n".join(render(table, options.format) for table in found))
+    return 0
+
+
+def env(options: argparse.Namespace) -> int:
+    """Prints what a bug report needs."""
+    chosen, _ = machine.choose()
+    facts = machine.environment(chosen) | {"bench": __version__, "suites": ", ".join(protocol.suites())}
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        return 0
+    flat = {**{key: value for key, value in facts.items() if key != "versions"}, **facts["versions"]}
+    print(render(pd.DataFrame({"what": list(flat), "value": [str(v) for v in flat.values()]}), options.format))
+    return 0
+
+
+def _summary(outcome: Outcome, store: Store) -> str:
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
+    how = "; run the same command again to continue" if outcome.interrupted else ""
+    return f"cells: {counted}{how}. Records: {store.root}"
+
+
+def _asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
+    return plan.Request(
+        suite=suite,
+        preset=options.preset or "mini",
+        methods=methods,
+        noises=options.noise,
+        train=options.train,
+        tests=options.test_sets,
+        seeds=options.seeds,
+        steps=options.steps,
+        repeats=options.repeats,
+        tested=options.tested,
+    )

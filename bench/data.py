@@ -1,0 +1,108 @@
+"""`bench data`: what the image sets are, where they come from, what is there and whether it is right."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .datasets.catalogue import catalogue, entry, how_to_get, load, place, references, whole
+from .datasets.duplicates import near_duplicates
+from .datasets.errors import InputError, unknown
+from .datasets.fetch import fetch
+from .datasets.images import Picture
+from .datasets.pack import Pack
+from .datasets.prepare import prepare_ilsvrc, prepare_sidd
+from .datasets.verify import Finding, summary, verify
+
+Report = Callable[[int, int, str], None]  # done, total (0: not known), of what
+PREPARED = {"ilsvrc2012_val": prepare_ilsvrc, "sidd_medium": prepare_sidd}
+
+
+def listed(data: Path | None) -> pd.DataFrame:
+    """Every set with what is found of it under the data folder."""
+    rows = []
+    for name, known in catalogue().items():
+        found = summary(name, data)
+        total = found.found + found.missing
+        state = "all there" if not found.missing else f"{found.found} of {total}" if found.found else "missing"
+        rows.append({"set": name, "images": str(known.count), "role": known.role, "found": state, "what": known.title})
+    return pd.DataFrame(rows)
+
+
+def shown(name: str, data: Path | None) -> pd.DataFrame:
+    """What a set is, where it comes from, its licence, where it lies and how to get it."""
+    known, found = entry(name), summary(name, data)
+    inside = whole(name).packaged
+    facts = {
+        "title": known.title,
+        "role": known.role,
+        "images": f"{known.count} of {known.channels} channel(s)",
+        "captures": str(known.captures) if known.captures > 1 else "",
+        "source": known.source,
+        "licence": known.licence,
+        "part of": known.part_of,
+        "lies in": "an installed package" if inside else str(place(name, data)) if data else f"DIR/{_folder(name)}",
+        "found": f"{found.found}, missing {found.missing}",
+        "get": "" if inside else how_to_get(name),
+        "digests": f"{len(references(name))} known",
+    }
+    return pd.DataFrame({"what": list(facts), "value": list(facts.values())}).query("value != ''")
+
+
+def fetched(names: Sequence[str], data: Path, mirrors: Sequence[str], report: Report) -> pd.DataFrame:
+    """Downloads what is missing of each set; a set that cannot be had does not keep the others from being tried."""
+    rows = []
+    for name in names:
+        entry(name)
+    for name in names:
+        try:
+            count = len(fetch(name, data, mirrors, report))
+            rows.append({"set": name, "result": f"{count} images fetched" if count else "all there", "why": ""})
+        except InputError as error:
+            rows.append({"set": name, "result": "failed", "why": str(error)})
+    return pd.DataFrame(rows)
+
+
+def verified(names: Sequence[str], data: Path | None, report: Report) -> tuple[pd.DataFrame, bool]:
+    """What is wrong with each set, and which images of two sets show one photograph; whether all is right."""
+    rows = []
+    right = True
+    for name in names:
+        findings = verify(name, data)
+        wrong = [finding for finding in findings if finding.state != "ok"]
+        right &= not wrong
+        rows.append(
+            {"set": name, "image": "", "state": f"{len(findings) - len(wrong)} ok, {len(wrong)} not", "what": ""}
+        )
+        rows += [{"set": name, "image": f.name, "state": f.state, "what": f.detail} for f in wrong]
+    rows += _overlaps([name for name in names if _readable(verify(name, data))], data, report)
+    return pd.DataFrame(rows), right
+
+
+def _readable(findings: Sequence[Finding]) -> bool:
+    return all(finding.state == "ok" for finding in findings)
+
+
+def _overlaps(names: Sequence[str], data: Path | None, report: Report) -> list[dict[str, str]]:
+    sets: list[tuple[str, Sequence[Picture]]] = [(name, load(name, data, entry(name).channels)) for name in names]
+    return [
+        {
+            "set": o.first_set,
+            "image": o.first,
+            "state": "overlaps",
+            "what": f"{o.second_set}/{o.second}: {o.share:.0%} of it, rows {o.box[0]}..{o.box[0] + o.box[2] - 1}, "
+            f"columns {o.box[1]}..{o.box[1] + o.box[3] - 1}" + ("" if o.scale == 1 else f", at scale {o.scale:g}"),
+        }
+        for o in near_duplicates(sets, lambda done, total: report(done, total, "pairs of images"))
+    ]
+
+
+def prepared(name: str, source: Path, data: Path, report: Report) -> Pack:
+    """Selects, checks and packs a set that is too large to decode at every use; goes on where it was interrupted."""
+    if name not in PREPARED:
+        raise unknown("set to prepare", name, PREPARED)
+    return PREPARED[name](source, data / _folder(name), lambda done, total: report(done, total, name), lambda: None)
+
+
+def _folder(name: str) -> str:
+    return whole(name).folder
