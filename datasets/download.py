@@ -54,7 +54,7 @@ def _obtain(url: str, part: Path, check: Check, report: Report, patience: Patien
         try:
             resumed = _transfer(url, part, report, patience)
         except PASSING as error:
-            reason = one_line(error)
+            reason = _cause(error)
             continue
         except requests.RequestException as error:
             raise InputError(f"{url}: expected a file, found {one_line(error)}") from None
@@ -66,6 +66,11 @@ def _obtain(url: str, part: Path, check: Check, report: Report, patience: Patien
                 raise InputError(f"{url}: {error}") from None
             reason = str(error)  # its beginning may come from another file: once more from the start
     raise Unreachable(f"{url}: no whole file in {patience.tries} tries, the last one: {reason}")
+
+
+def _cause(error: requests.RequestException) -> str:
+    """What lies beneath the retries that were not made."""
+    return one_line(getattr(next(iter(error.args), None), "reason", error))
 
 
 def _transfer(url: str, part: Path, report: Report, patience: Patience) -> bool:
