@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.datasets.errors import InputError
-from bench.report import Cell, cell, sheet
+from bench.report.sheets import Cell, cell, sheet
 from bench.report.html import page
 from bench.report.latex import document, escape
 

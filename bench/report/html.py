@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from ..datasets.errors import InputError
-from . import Table, sheet
+from .sheets import Table, sheet
 
 TYPES = {b"\x89PNG": "image/png", b"<svg": "image/svg+xml", b"<?xml": "image/svg+xml"}
 

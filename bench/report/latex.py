@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from . import Cell, Sheet, Table, sheet
+from .sheets import Cell, Sheet, Table, sheet
 
 HEAD = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}

@@ -1,0 +1,99 @@
+"""PSNR against training progress and against cost, one colour and marker per method."""
+
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from .style import LETTERS, LINE, MARGIN, WIDTH, look, page, wrapped
+
+LEGEND = 2.1  # inches at the right
+SYMBOL = 0.4  # of them for a line's symbol
+LEAST = 2.8  # inches of height above the caption
+BELOW = 0.4  # of them for the numbers and the name of an axis
+BESIDE = 0.5  # inches for the same at the left
+NAME = LETTERS + 1  # points of the axes' names
+
+
+class Curve(NamedTuple):
+    """How a method's PSNR grew."""
+
+    label: str
+    progress: list[float]  # step / steps
+    psnr: list[float]  # dB
+
+
+class Point(NamedTuple):
+    """What a row of the table reaches, and what it costs."""
+
+    label: str
+    psnr: float  # dB, mean of the test set
+    passes: int | None  # of a network per image
+    seconds: float | None  # of training; None where none is recorded
+
+
+def progress(curves: list[Curve], caption: str) -> Figure:
+    """PSNR in dB over step / steps."""
+    curves = sorted(curves, key=lambda curve: -curve.psnr[-1])
+    figure = _page([(curve.label, curve.psnr[-1]) for curve in curves], caption)
+    axes = _axes(figure, 0, 1, "training progress (step / steps)")
+    axes.set_ylabel("PSNR of one training crop (dB)", fontsize=NAME)
+    for number, curve in enumerate(curves):
+        spaced = max(1, len(curve.psnr) // 5)
+        axes.plot(curve.progress, curve.psnr, **look(number), linewidth=1.0, markersize=3.5, markevery=spaced)
+    axes.set_xlim(0, 1)
+    return figure
+
+
+def cost(points: list[Point], caption: str) -> Figure:
+    """Mean PSNR in dB over network passes per image, and over seconds of training."""
+    points = sorted(points, key=lambda point: -point.psnr)
+    figure = _page([(point.label, point.psnr) for point in points], caption)
+    left = _axes(figure, 0, 2, "network passes per image")
+    right = _axes(figure, 1, 2, "training time (s)", left)
+    left.set_ylabel("mean test PSNR (dB)", fontsize=NAME)
+    for number, point in enumerate(points):
+        for axes, x in ((left, point.passes), (right, point.seconds)):
+            if x is not None:
+                axes.plot(x, point.psnr, **look(number), markersize=5, markeredgecolor="white", markeredgewidth=0.4)
+    left.set_xscale("symlog", base=2, linthresh=1)  # some methods need no pass
+    left.set_xlim(left=-0.3)
+    left.xaxis.set_minor_locator(NullLocator())
+    if any(point.seconds is not None for point in points):
+        right.set_xscale("log")
+        right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        right.xaxis.set_minor_locator(NullLocator())
+    for axes in (left, right):
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, place: f"{x:,g}"))
+    return figure
+
+
+def _page(rows: list[tuple[str, float]], caption: str) -> Figure:
+    """A figure with a legend of label and dB at the right."""
+    labels = [wrapped(f"{label}, {psnr:.2f}", LEGEND - SYMBOL) for label, psnr in rows]
+    lines = sum(label.count("\n") + 1.25 for label in labels)
+    figure = page(max(LEAST, lines * LINE + 4 * MARGIN), caption)
+    handles = [Line2D([], [], **look(number), linewidth=1.0, markersize=4) for number in range(len(rows))]
+    corner = (1 - LEGEND / WIDTH, 1 - MARGIN / figure.get_figheight())
+    figure.legend(
+        handles, labels, loc="upper left", bbox_to_anchor=corner, fontsize=LETTERS, frameon=False, labelspacing=0.25,
+        borderpad=0, borderaxespad=0, handlelength=2.2,
+    )  # fmt: skip
+    return figure
+
+
+def _axes(figure: Figure, number: int, count: int, name: str, beside: Axes | None = None) -> Axes:
+    """One of `count` axes side by side, at the left of the legend; the others share the scale of the first."""
+    height = figure.get_figheight()
+    above = height - figure.subplotpars.bottom * height
+    wide = (WIDTH - LEGEND - BESIDE) / count
+    place = (BESIDE + number * wide, height - above + BELOW, wide - 2.5 * MARGIN, above - BELOW - 2 * MARGIN)
+    axes = figure.add_axes((place[0] / WIDTH, place[1] / height, place[2] / WIDTH, place[3] / height), sharey=beside)
+    axes.set_xlabel(name, fontsize=NAME)
+    axes.tick_params(labelsize=LETTERS, labelleft=beside is None)
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes

@@ -1,0 +1,203 @@
+"""The figures of a store: comparison crops, the steps of a method, PSNR against training and against cost."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..datasets.errors import InputError
+from ..execution import Sets
+from ..machine import Machine
+from ..plan import BASELINES, Plan, Score
+from ..store import Store
+from ..tables import Line
+from . import curves, entries, panels
+from .curves import Curve, Point
+from .entries import Box, Entry
+from .images import CLEAN, decibels, images_of, listed, scored
+from .panels import Panel
+from .style import save
+
+MACHINE = ("processor", "cores", "device", "threads", "precision")  # what seconds depend on
+
+
+class Made(NamedTuple):
+    """A figure's file."""
+
+    path: Path
+
+
+class Skipped(NamedTuple):
+    """A figure that could not be drawn."""
+
+    name: str
+    reason: str
+
+
+class SkippedError(Exception):
+    """A figure has nothing to show; the message says why."""
+
+
+class Inputs(NamedTuple):
+    """What figures are drawn from."""
+
+    plan: Plan
+    store: Store
+    machine: Machine
+    sets: Sets
+
+
+def draw(inputs: Inputs, folder: Path, chosen: Sequence[Entry] | None = None) -> list[Made | Skipped]:
+    """Every figure of the plan's suite as PNG and PDF in a folder; InputError if there is nothing at all to draw."""
+    made: list[Made] = []
+    skipped: list[Skipped] = []
+    for name, drawing in _drawings(inputs, entries.load() if chosen is None else chosen):
+        try:
+            made += map(Made, save(drawing(), folder, name))
+        except (SkippedError, InputError) as error:
+            skipped.append(Skipped(name, str(error)))
+    if not made:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped)
+        raise InputError(f"nothing to draw from the store {inputs.store.root}: {reasons} (python -m bench run first)")
+    return [*made, *skipped]
+
+
+def _drawings(inputs: Inputs, chosen: Sequence[Entry]) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """The names of the figures, and what draws each."""
+    plan = inputs.plan
+    noises = list(dict.fromkeys(cell.noise.name for cell in plan.cells))
+    for entry in chosen:
+        for test in plan.preset.tests:
+            if entry.suite == plan.suite.name and entry.noise in noises and test in entry.boxes:
+                yield _name(entry.name, test), partial(crops, inputs, entry, test)
+    for noise in noises:
+        yield _name("progress", noise), partial(progress, inputs, noise)
+        for test in plan.preset.tests:
+            yield _name("cost", noise, test), partial(cost, inputs, noise, test)
+
+
+def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:
+    """One test image noisy, denoised by what the store has, and clean; SkippedError if it has no method's."""
+    plan, store, _, sets = inputs
+    box = entry.boxes[test]
+    image = box.image or sets(test, plan.suite.channels)[0].name
+    entries.refuse_lenna(test, image)
+    images = images_of(*inputs, entry.noise, test, image, method=entry.method)
+    clean = images[CLEAN]
+    _check_inside(box, clean, f"figure {entry.name!r}, {image} of {test}")
+    found: list[tuple[Line, Panel]] = []
+    missing = []
+    for label, line, score in _rows(entry, scored(plan, store, entry.noise, test)):
+        if line.label not in images:
+            missing.append(f"{label} (neither weights nor images in the store)")
+        elif np.isnan(panels.crop(images[line.label], box)).any():
+            missing.append(f"{label} (only the centre {score.window}x{score.window} was denoised)")
+        else:
+            psnr = decibels(store, score, line.output, image)
+            found.append((line, Panel(label + "*" * bool(line.shortfall), images[line.label], psnr)))
+    if all(line.method in BASELINES for line, _ in found):
+        raise SkippedError(f"no method to show: {'; '.join(missing) or 'none was run'}")
+    caption = (
+        f"{entry.title}: {image}, {_of(plan, entry.noise, test)}, seed {plan.preset.seeds[0]}. "
+        f"Below each crop: PSNR of the whole image in dB.{_less([line for line, _ in found])}{_left_out(missing)}"
+    )
+    shown = [*(panel for _, panel in found), Panel(CLEAN, clean, None)]
+    return panels.grid(shown, clean, box, entry.display, caption)
+
+
+def progress(inputs: Inputs, noise: str) -> Figure:
+    """PSNR of one training crop over the training, of each method whose record has it; SkippedError if none has."""
+    plan, store = inputs.plan, inputs.store
+    lines = [line for line in listed(plan, store) if line.noise == noise]
+    found, missing = [], []
+    for cell in {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}.values():
+        record = store.read(cell.fit)
+        mine = [line for line in lines if line.method == cell.name]
+        if record is None or record.state != "done" or not mine:
+            continue
+        headline = cell.fit.method.headline().name
+        label = next((line.label for line in mine if line.output == headline), mine[0].label)
+        quality = record.result.get("quality")
+        if quality:
+            found.append(Curve(label, [step / cell.fit.steps for step, _ in quality], [psnr for _, psnr in quality]))
+        else:
+            missing.append(label)
+    if not found:
+        raise SkippedError("no record of a training has its PSNR by step")
+    caption = (
+        f"PSNR during training: {_of(plan, noise)}, training set {_plain(plan.preset.train)}, "
+        f"seed {plan.preset.seeds[0]}. PSNR in dB of one fixed crop of a training image, not of a test set; "
+        f"the legend has the last values.{_left_out(missing)}"
+    )
+    return curves.progress(found, caption)
+
+
+def cost(inputs: Inputs, noise: str, test: str) -> Figure:
+    """PSNR over network passes and training seconds of the table's rows; SkippedError if no method has numbers."""
+    plan, store = inputs.plan, inputs.store
+    rows = scored(plan, store, noise, test)
+    if all(line.method in BASELINES for line, _ in rows):
+        raise SkippedError("no method has numbers")
+    points = [Point(line.label, line.psnr, line.passes, line.seconds) for line, _ in rows if line.psnr is not None]
+    fits = [record for _, score in rows if (record := store.read(score.fit)) is not None]
+    machines = {tuple(str(fit.environment.get(name)) for name in MACHINE) for fit in fits}
+    timed = "as recorded, all on one machine with the same settings"
+    if len(machines) > 1:
+        timed = f"as recorded on {len(machines)} different machines or settings, so not comparable with each other"
+    untimed = [point.label for point in points if point.seconds is None]
+    caption = (
+        f"PSNR against cost: {_of(plan, noise, test)}. Mean PSNR of the test images in dB. "
+        f"Left: network passes that one image needs. Right: seconds of training, {timed}."
+        f"{_less([line for line, _ in rows])}"
+        + (f" No training of the whole set, so not at the right: {', '.join(untimed)}." if untimed else "")
+    )
+    return curves.cost(points, caption)
+
+
+def _rows(entry: Entry, rows: list[tuple[Line, Score]]) -> list[tuple[str, Line, Score]]:
+    """Label, line and score of what the entry shows: every row, or the noisy one and the steps in their order."""
+    if entry.kind == "crops":
+        return [(line.label, line, score) for line, score in rows]
+    noisy = [(line.label, line, score) for line, score in rows if line.method == BASELINES[0]]
+    steps = {line.output: (line, score) for line, score in rows if line.method == entry.method}
+    return noisy + [(output.capitalize(), *steps[output]) for output in entry.outputs if output in steps]
+
+
+def _check_inside(box: Box, clean: NDArray[np.float32], what: str) -> None:
+    height, width = clean.shape[:2]
+    if box.top + box.side > height or box.left + box.side > width:
+        raise InputError(
+            f"{what}: the box ends at row {box.top + box.side}, column {box.left + box.side}; "
+            f"the image has {height} rows and {width} columns: change figures.toml"
+        )
+
+
+def _of(plan: Plan, noise: str, test: str = "") -> str:
+    """What the numbers are of."""
+    where = f", test set {_plain(test)}" if test else ""
+    return f"suite {plan.suite.name} v{plan.suite.version}, preset [{_plain(plan.request.label)}], noise {noise}{where}"
+
+
+def _less(lines: list[Line]) -> str:
+    notes = dict.fromkeys(f"{line.label}: {line.shortfall}" for line in lines if line.shortfall)
+    return (
+        f" * Run with less than the preset's other rows or the published method: {'; '.join(notes)}." if notes else ""
+    )
+
+
+def _left_out(labels: list[str]) -> str:
+    return f" Left out: {', '.join(labels)}." if labels else ""
+
+
+def _plain(names: str) -> str:
+    """Names of image sets, folders without their paths."""
+    return re.sub(r"folder:(?:[^,+]*/)?([^,+/]+)", r"folder \1", names)
+
+
+def _name(*parts: str) -> str:
+    return "-".join(re.sub(r"[^\w.-]+", "_", _plain(part)) for part in parts)

@@ -1,0 +1,55 @@
+"""What all figures share: width, letters, colours, the caption, and files without dates."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+WIDTH = 7.2  # inches: a page of text
+DPI = 300
+LETTERS = 6.5  # points
+LINE = 1.35 * LETTERS / 72  # inches from one line of text to the next
+MARGIN = 0.06  # inches
+# Okabe and Ito's colours without their yellow, which is too faint on white: told apart by colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
+
+
+def wrapped(text: str, inches: float) -> str:
+    """A text in lines of at most so many inches."""
+    return textwrap.fill(text, max(8, int(inches * 72 / (0.56 * LETTERS))), break_long_words=True)
+
+
+def page(height: float, caption: str) -> Figure:
+    """A figure with room of `height` inches above its caption; its `subplotpars.bottom` is where the room begins."""
+    caption = wrapped(caption, WIDTH - 2 * MARGIN)
+    total = height + (caption.count("\n") + 1) * LINE + 2 * MARGIN
+    figure = Figure((WIDTH, total), dpi=DPI)
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(bottom=1 - height / total)
+    figure.text(MARGIN / WIDTH, MARGIN / total, caption, fontsize=LETTERS, va="bottom", linespacing=1.3)
+    return figure
+
+
+def look(number: int) -> dict[str, Any]:
+    """The colour, marker and dashes of a method: no two alike among the first seventy."""
+    dashes = DASHES[number // len(COLOURS) % len(DASHES)]
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": dashes,
+    }
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes NAME.png and NAME.pdf, the same bytes for the same figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters as letters
+        figure.savefig(paths[0], metadata={"Software": None})
+        figure.savefig(paths[1], metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return paths
