@@ -1,6 +1,6 @@
 """PSNR against training progress and against cost, one colour and marker per method."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ SYMBOL = 0.4  # of them for a line's symbol
 LEAST = 2.8  # inches of height above the caption
 BELOW = 0.4  # of them for the numbers and the name of an axis
 BESIDE = 0.5  # inches for the same at the left
+HOLLOW = {"linestyle": "none", "markerfacecolor": "none", "markersize": 5}  # equal points stay visible
 NAME = LETTERS + 1  # points of the axes' names
 
 
@@ -21,6 +22,7 @@ class Curve(NamedTuple):
     """How a method's PSNR grew."""
 
     label: str
+    number: int  # of the row in the table: its colour and marker in every figure
     progress: list[float]  # step / steps
     psnr: list[float]  # dB
 
@@ -29,6 +31,7 @@ class Point(NamedTuple):
     """What a row of the table reaches, and what it costs."""
 
     label: str
+    number: int  # of the row in the table: its colour and marker in every figure
     psnr: float  # dB, mean of the test set
     passes: int | None  # of a network per image
     seconds: float | None  # of training; None where none is recorded
@@ -37,12 +40,12 @@ class Point(NamedTuple):
 def progress(curves: list[Curve], caption: str) -> Figure:
     """PSNR in dB over step / steps."""
     curves = sorted(curves, key=lambda curve: -curve.psnr[-1])
-    figure = _page([(curve.label, curve.psnr[-1]) for curve in curves], caption)
+    figure = _page([(curve.label, curve.psnr[-1], look(curve.number)) for curve in curves], caption)
     axes = _axes(figure, 0, 1, "training progress (step / steps)")
     axes.set_ylabel("PSNR of one training crop (dB)", fontsize=NAME)
-    for number, curve in enumerate(curves):
+    for curve in curves:
         spaced = max(1, len(curve.psnr) // 5)
-        axes.plot(curve.progress, curve.psnr, **look(number), linewidth=1.0, markersize=3.5, markevery=spaced)
+        axes.plot(curve.progress, curve.psnr, **look(curve.number), markevery=spaced)
     axes.set_xlim(0, 1)
     return figure
 
@@ -50,14 +53,15 @@ def progress(curves: list[Curve], caption: str) -> Figure:
 def cost(points: list[Point], caption: str) -> Figure:
     """Mean PSNR in dB over network passes per image, and over seconds of training."""
     points = sorted(points, key=lambda point: -point.psnr)
-    figure = _page([(point.label, point.psnr) for point in points], caption)
+    looks = [look(point.number) | HOLLOW for point in points]
+    figure = _page([(point.label, point.psnr, style) for point, style in zip(points, looks, strict=True)], caption)
     left = _axes(figure, 0, 2, "network passes per image")
     right = _axes(figure, 1, 2, "training time (s)", left)
     left.set_ylabel("mean test PSNR (dB)", fontsize=NAME)
-    for number, point in enumerate(points):
+    for point, style in zip(points, looks, strict=True):
         for axes, x in ((left, point.passes), (right, point.seconds)):
             if x is not None:
-                axes.plot(x, point.psnr, **look(number), markersize=5, markeredgecolor="white", markeredgewidth=0.4)
+                axes.plot(x, point.psnr, **style)
     left.set_xscale("symlog", base=2, linthresh=1)  # some methods need no pass
     left.set_xlim(left=-0.3)
     left.xaxis.set_minor_locator(NullLocator())
@@ -70,12 +74,12 @@ def cost(points: list[Point], caption: str) -> Figure:
     return figure
 
 
-def _page(rows: list[tuple[str, float]], caption: str) -> Figure:
-    """A figure with a legend of label and dB at the right."""
-    labels = [wrapped(f"{label}, {psnr:.2f}", LEGEND - SYMBOL) for label, psnr in rows]
+def _page(rows: list[tuple[str, float, dict[str, Any]]], caption: str) -> Figure:
+    """A figure with a legend of label, dB and look at the right."""
+    labels = [wrapped(f"{label}, {psnr:.2f}", LEGEND - SYMBOL) for label, psnr, _ in rows]
     lines = sum(label.count("\n") + 1.25 for label in labels)
     figure = page(max(LEAST, lines * LINE + 4 * MARGIN), caption)
-    handles = [Line2D([], [], **look(number), linewidth=1.0, markersize=4) for number in range(len(rows))]
+    handles = [Line2D([], [], **style) for _, _, style in rows]
     corner = (1 - LEGEND / WIDTH, 1 - MARGIN / figure.get_figheight())
     figure.legend(
         handles, labels, loc="upper left", bbox_to_anchor=corner, fontsize=LETTERS, frameon=False, labelspacing=0.25,

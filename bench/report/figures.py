@@ -91,20 +91,21 @@ def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:
     clean = images[CLEAN]
     _check_inside(box, clean, f"figure {entry.name!r}, {image} of {test}")
     found: list[tuple[Line, Panel]] = []
-    missing = []
+    missing: dict[str, list[str]] = {}  # reason -> labels
     for label, line, score in _rows(entry, scored(plan, store, entry.noise, test)):
         if line.label not in images:
-            missing.append(f"{label} (neither weights nor images in the store)")
+            missing.setdefault("neither weights nor images in the store", []).append(label)
         elif np.isnan(panels.crop(images[line.label], box)).any():
-            missing.append(f"{label} (only the centre {score.window}x{score.window} was denoised)")
+            missing.setdefault(f"only the centre {score.window}x{score.window} was denoised", []).append(label)
         else:
             psnr = decibels(store, score, line.output, image)
-            found.append((line, Panel(label + "*" * bool(line.shortfall), images[line.label], psnr)))
-    if all(line.method in BASELINES for line, _ in found):
-        raise SkippedError(f"no method to show: {'; '.join(missing) or 'none was run'}")
+            found.append((line, Panel(_starred(label, line), images[line.label], psnr)))
+    lines = [line for line, _ in found]
+    if all(line.method in BASELINES for line in lines):
+        raise SkippedError(f"no method to show.{_left_out(missing) or ' None was run.'}")
     caption = (
-        f"{entry.title}: {image}, {_of(plan, entry.noise, test)}, seed {plan.preset.seeds[0]}. "
-        f"Below each crop: PSNR of the whole image in dB.{_less([line for line, _ in found])}{_left_out(missing)}"
+        f"{entry.title}. Image {image}, {_of(plan, entry.noise, test)}, seed {plan.preset.seeds[0]}. Below each crop: "
+        f"PSNR of the whole image in dB, or of its centre where a note says so.{_less(lines)}{_left_out(missing)}"
     )
     shown = [*(panel for _, panel in found), Panel(CLEAN, clean, None)]
     return panels.grid(shown, clean, box, entry.display, caption)
@@ -114,17 +115,18 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     """PSNR of one training crop over the training, of each method whose record has it; SkippedError if none has."""
     plan, store = inputs.plan, inputs.store
     lines = [line for line in listed(plan, store) if line.noise == noise]
+    numbers = _numbers(lines)
+    cells = {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}  # first seeds
     found, missing = [], []
-    for cell in {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}.values():
+    for cell in [cells[name] for name in dict.fromkeys(line.method for line in lines) if name in cells]:
         record = store.read(cell.fit)
-        mine = [line for line in lines if line.method == cell.name]
-        if record is None or record.state != "done" or not mine:
+        if record is None or record.state != "done":
             continue
-        headline = cell.fit.method.headline().name
-        label = next((line.label for line in mine if line.output == headline), mine[0].label)
-        quality = record.result.get("quality")
-        if quality:
-            found.append(Curve(label, [step / cell.fit.steps for step, _ in quality], [psnr for _, psnr in quality]))
+        mine = {line.output: line.label for line in lines if line.method == cell.name}
+        label = mine.get(cell.fit.method.headline().name, next(iter(mine.values())))
+        if quality := record.result.get("quality"):
+            steps, psnr = zip(*quality, strict=True)
+            found.append(Curve(label, numbers[label], [step / cell.fit.steps for step in steps], list(psnr)))
         else:
             missing.append(label)
     if not found:
@@ -132,7 +134,7 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     caption = (
         f"PSNR during training: {_of(plan, noise)}, training set {_plain(plan.preset.train)}, "
         f"seed {plan.preset.seeds[0]}. PSNR in dB of one fixed crop of a training image, not of a test set; "
-        f"the legend has the last values.{_left_out(missing)}"
+        f"the legend has the last values.{_left_out({'not in their records': missing} if missing else {})}"
     )
     return curves.progress(found, caption)
 
@@ -143,13 +145,18 @@ def cost(inputs: Inputs, noise: str, test: str) -> Figure:
     rows = scored(plan, store, noise, test)
     if all(line.method in BASELINES for line, _ in rows):
         raise SkippedError("no method has numbers")
-    points = [Point(line.label, line.psnr, line.passes, line.seconds) for line, _ in rows if line.psnr is not None]
+    numbers = _numbers([line for line in listed(plan, store) if line.noise == noise])
+    points = [
+        Point(_starred(line.label, line), numbers[line.label], line.psnr, line.passes, line.seconds)
+        for line, _ in rows
+        if line.psnr is not None
+    ]
     fits = [record for _, score in rows if (record := store.read(score.fit)) is not None]
     machines = {tuple(str(fit.environment.get(name)) for name in MACHINE) for fit in fits}
     timed = "as recorded, all on one machine with the same settings"
     if len(machines) > 1:
         timed = f"as recorded on {len(machines)} different machines or settings, so not comparable with each other"
-    untimed = [point.label for point in points if point.seconds is None]
+    untimed = [line.label for line, _ in rows if line.seconds is None]
     caption = (
         f"PSNR against cost: {_of(plan, noise, test)}. Mean PSNR of the test images in dB. "
         f"Left: network passes that one image needs. Right: seconds of training, {timed}."
@@ -183,15 +190,25 @@ def _of(plan: Plan, noise: str, test: str = "") -> str:
     return f"suite {plan.suite.name} v{plan.suite.version}, preset [{_plain(plan.request.label)}], noise {noise}{where}"
 
 
+def _numbers(lines: list[Line]) -> dict[str, int]:
+    """The place of each row in the table."""
+    return {label: number for number, label in enumerate(dict.fromkeys(line.label for line in lines))}
+
+
+def _starred(label: str, line: Line) -> str:
+    return f"{label}*" if line.shortfall else label
+
+
 def _less(lines: list[Line]) -> str:
-    notes = dict.fromkeys(f"{line.label}: {line.shortfall}" for line in lines if line.shortfall)
-    return (
-        f" * Run with less than the preset's other rows or the published method: {'; '.join(notes)}." if notes else ""
-    )
+    """What the stars mean."""
+    notes = {line.method: f"{line.label}: {line.shortfall}" for line in reversed(lines) if line.shortfall}
+    text = "; ".join(reversed(notes.values()))
+    return f" * Run with less than the preset's other rows or the published method: {text}." if text else ""
 
 
-def _left_out(labels: list[str]) -> str:
-    return f" Left out: {', '.join(labels)}." if labels else ""
+def _left_out(missing: dict[str, list[str]]) -> str:
+    groups = "; ".join(f"{', '.join(labels)} ({reason})" for reason, labels in missing.items())
+    return f" Left out: {groups}." if groups else ""
 
 
 def _plain(names: str) -> str:

@@ -1,4 +1,4 @@
-"""Images side by side: the whole clean image with a frame, and what is in the frame, denoised by each method."""
+"""Images side by side: the whole clean image with a frame, then what each method makes of the part in the frame."""
 
 import math
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from ..datasets.noise import Image
 from .entries import Box
 from .style import LETTERS, LINE, MARGIN, WIDTH, page, wrapped
 
-COLUMNS = 6
+COLUMNS = 7
 GAMMA = 2.2
 FRAME = "#ffe000"
 Display = Literal["plain", "range", "raw"]
@@ -61,19 +61,23 @@ def cells(mosaic: Image) -> Image:
 
 
 def grid(panels: list[Panel], clean: Image, box: Box, display: Display, caption: str) -> Figure:
-    """The clean image at the left, two rows high where there are more than five crops; the crops around it."""
-    block = 1 if len(panels) < COLUMNS else 2  # cells that the clean image takes, down and across
-    rows = max(block, math.ceil((len(panels) + block**2) / COLUMNS))
-    columns = math.ceil((len(panels) + block**2) / rows)
+    """The clean image at the top left, two crops wide if it is a landscape, then the crops, row by row."""
+    across = 2 if clean.shape[1] > 1.1 * clean.shape[0] else 1
+    rows = math.ceil((len(panels) + across) / COLUMNS)
+    columns = math.ceil((len(panels) + across) / rows)
     step = (WIDTH - MARGIN) / columns  # inches from one crop to the next
     side = step - MARGIN
     labels = [_label(panel, side) for panel in panels]
-    row = side + (max(label.count("\n") for label in labels) + 1) * LINE + 2 * MARGIN
-    figure = page(rows * row + MARGIN, caption + DISPLAYS[display])
-    _whole(figure, shown(clean, clean, display), clean.shape[0], box, side + (block - 1) * step, block * row - LINE)
-    free = [(i, j) for i in range(rows) for j in range(columns) if i >= block or j >= block]
-    for panel, label, (down, across) in zip(panels, labels, free, strict=False):
-        axes = _axes(figure, MARGIN + across * step, MARGIN + down * row, side, side)
+    places = [divmod(number + across, columns) for number in range(len(panels))]
+    lines = [
+        max(label.count("\n") + 1 for label, (down, _) in zip(labels, places, strict=True) if down == row)
+        for row in range(rows)
+    ]
+    tops = [MARGIN + sum(side + n * LINE + 2 * MARGIN for n in lines[:row]) for row in range(rows + 1)]
+    figure = page(tops[-1], caption + DISPLAYS[display])
+    _whole(figure, shown(clean, clean, display), clean.shape[0], box, side + (across - 1) * step, side)
+    for panel, label, (down, right) in zip(panels, labels, places, strict=True):
+        axes = _axes(figure, MARGIN + right * step, tops[down], side, side)
         _image(axes, shown(crop(panel.image, box), clean, display), label)
     return figure
 
@@ -85,8 +89,9 @@ def _label(panel: Panel, inches: float) -> str:
 
 def _whole(figure: Figure, image: Image, height: int, box: Box, wide: float, high: float) -> None:
     scale = min(wide / image.shape[1], high / image.shape[0])  # inches per pixel
-    axes = _axes(figure, MARGIN, MARGIN, image.shape[1] * scale, image.shape[0] * scale)
-    _image(axes, image, "Clean, with the frame of the crops")
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    axes = _axes(figure, MARGIN + (wide - size[0]) / 2, MARGIN + high - size[1], *size)
+    _image(axes, image, "Clean, with the crops' frame")
     shrunk = image.shape[0] / height  # raw is shown at half its size
     corner = (box.left * shrunk - 0.5, box.top * shrunk - 0.5)
     axes.add_patch(Rectangle(corner, box.side * shrunk, box.side * shrunk, fill=False, edgecolor=FRAME, linewidth=1.2))

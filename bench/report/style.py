@@ -21,7 +21,7 @@ DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (
 
 def wrapped(text: str, inches: float) -> str:
     """A text in lines of at most so many inches."""
-    return textwrap.fill(text, max(8, int(inches * 72 / (0.56 * LETTERS))), break_long_words=True)
+    return textwrap.fill(text, max(8, int(inches * 72 / (0.56 * LETTERS))), break_on_hyphens=False)
 
 
 def page(height: float, caption: str) -> Figure:
@@ -42,6 +42,8 @@ def look(number: int) -> dict[str, Any]:
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
         "linestyle": dashes,
+        "linewidth": 1.0,
+        "markersize": 4,
     }
 
 
