@@ -91,7 +91,7 @@ def _whole(figure: Figure, image: Image, height: int, box: Box, wide: float, hig
     scale = min(wide / image.shape[1], high / image.shape[0])  # inches per pixel
     size = (image.shape[1] * scale, image.shape[0] * scale)
     axes = _axes(figure, MARGIN + (wide - size[0]) / 2, MARGIN + high - size[1], *size)
-    _image(axes, image, "Clean, with the crops' frame")
+    _image(axes, image, "Whole image")
     shrunk = image.shape[0] / height  # raw is shown at half its size
     corner = (box.left * shrunk - 0.5, box.top * shrunk - 0.5)
     axes.add_patch(Rectangle(corner, box.side * shrunk, box.side * shrunk, fill=False, edgecolor=FRAME, linewidth=1.2))
