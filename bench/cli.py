@@ -79,6 +79,35 @@ def parser() -> Parser:
     images.add_argument("--source", type=Path, metavar="DIR", help="what prepare makes its pack from")
     images.set_defaults(do=commands.sets)
 
+    draw = command("figures", "draw comparison crops, steps, PSNR against training and cost, as PNG and PDF")
+    draw.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures")
+    draw.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+    draw.add_argument("--table", type=int, default=None, metavar="N")
+    _request(draw)
+    draw.set_defaults(do=commands.figures)
+
+    again = command("rescore", "score the same weights and stored images under other conventions; nothing is trained")
+    again.add_argument("--scoring", type=_names, required=True, metavar="A,B", help="see bench/scorings.toml, or all")
+    again.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+    again.add_argument("--table", type=int, default=None, metavar="N")
+    _request(again)
+    _machine(again)
+    again.set_defaults(do=commands.rescore)
+
+    server = command("submit", "write the file that the SIDD server scores")
+    server.add_argument("--methods", type=_names, required=True, metavar="A", help="one trained method of suite raw")
+    server.add_argument("--output", default="weighted", metavar="NAME", help="default: weighted, as in the paper")
+    server.add_argument(
+        "--blocks", type=Path, required=True, metavar="DIR", help="where BenchmarkNoisyBlocksRaw.mat is"
+    )
+    server.add_argument("--out", type=Path, default=Path("SubmitRaw.mat"), metavar="FILE")
+    server.add_argument("--authors", default="", metavar="TEXT", help="as the server shows it; also --title, --venue")
+    server.add_argument("--title", default="", metavar="TEXT")
+    server.add_argument("--venue", default="", metavar="TEXT")
+    _request(server)
+    _machine(server)
+    server.set_defaults(do=commands.submission)
+
     cell = command("show", "print one record")
     cell.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25'")
     _store(cell)

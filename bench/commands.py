@@ -8,17 +8,21 @@ from typing import Any
 import msgspec
 import pandas as pd
 import torch
+from msgspec import structs
 
 from . import __version__, cost, data, machine, plan, protocol
-from .compare import compare
+from .compare import compare, conventions
 from .datasets.catalogue import catalogue, data_root
 from .datasets.errors import InputError, unknown
+from .datasets.sidd import About
 from .display import Display, Lines, clock
+from .execution import Sets
 from .methods import registry
 from .render import page, render
 from .runner import Outcome, Run
 from .store import Store, default
-from .tables import Table, build, plain, suite_of, with_tables
+from .submission import submit
+from .tables import Table, build, plain, request_of, suite_of, with_tables
 
 
 def run(options: argparse.Namespace) -> int:
@@ -97,7 +101,13 @@ def tables(options: argparse.Namespace) -> int:
 
 
 def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
-    """The tables asked for; if none is, those of every suite that the store has records of."""
+    """The tables asked for."""
+    asked = _requests(store, options)
+    return [table for one in asked for table in build(store, one, bool(options.preset), options.table)]
+
+
+def _requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
+    """The suites asked for; if none is, those that the store has records of."""
     if options.table is not None:
         suites = [options.suite or suite_of(options.table)]
     elif options.suite and options.suite != "all":
@@ -105,8 +115,7 @@ def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
     else:
         recorded = {record.label["suite"] for record in store.find("")}
         suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
-    requests = [_asked(options, suite) for suite in suites]
-    return [table for request in requests for table in build(store, request, bool(options.preset), options.table)]
+    return [_asked(options, suite) for suite in suites]
 
 
 def _print_tables(found: list[Table], options: argparse.Namespace) -> None:
@@ -115,6 +124,62 @@ def _print_tables(found: list[Table], options: argparse.Namespace) -> None:
         print(msgspec.json.format(msgspec.json.encode(rows)).decode())
     else:
         print(page(found, options.format, getattr(options, "long", False)))
+
+
+def figures(options: argparse.Namespace) -> int:
+    """Draws what the store has."""
+    from .report.figures import Inputs, Made, draw  # imported here: matplotlib is slow to load
+
+    store, (chosen, _) = Store(options.store or default()), machine.choose()
+    images, drawn, refused = Sets(options.data), 0, []
+    for asked in _requests(store, options):
+        planned = plan.make(request_of(store, asked, bool(options.preset)))
+        try:
+            found = draw(Inputs(planned, store, chosen, images), options.out)
+        except InputError as error:
+            refused.append(error)
+            continue
+        for one in found:
+            drawn += isinstance(one, Made)
+            print(one.path if isinstance(one, Made) else f"{one.name}: skipped: {one.reason}")
+    if not drawn and refused:
+        raise refused[0]
+    return 0
+
+
+def rescore(options: argparse.Namespace) -> int:
+    """Scores again under other conventions, then prints what each is worth in dB."""
+    names = tuple(protocol.scorings()) if options.scoring == ("all",) else options.scoring
+    for name in names:
+        protocol.scoring(name)
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    store, tables_of = Store(options.store or default()), {}
+    with Display() as display:
+        for note in notes:
+            display.note(note)
+        for name in names:
+            found = []
+            for asked in _requests(store, options):
+                request = request_of(store, asked, bool(options.preset))
+                request = structs.replace(request, scoring="" if name == "official" else name)
+                Run(plan.make(request), store, chosen, options.data, display, training=False).carry_out()
+                found += build(store, request, True, options.table)
+            tables_of[name] = found
+    print(render(conventions(tables_of), options.format))
+    return 0
+
+
+def submission(options: argparse.Namespace) -> int:
+    """Writes a submission to the SIDD server."""
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    for note in notes:
+        print(note, file=sys.stderr)
+    planned = plan.make(_asked(options, options.suite or "raw", options.methods))
+    about = About(",".join(options.methods), options.authors, options.title, options.venue)
+    store = Store(options.store or default())
+    submit(planned, store, chosen, options.blocks, options.out, options.output, about, Lines())
+    print(options.out)
+    return 0
 
 
 def sets(options: argparse.Namespace) -> int:

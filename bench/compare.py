@@ -68,3 +68,23 @@ def _environment(lines: Sequence[Line | None], names: tuple[str, str]) -> str:
     ran = [f"{line.precision} on {line.device}" if line and line.precision else "" for line in lines]
     differ = all(ran) and ran[0] != ran[1]
     return "; ".join(f"{name}: {where}" for name, where in zip(names, ran, strict=True)) if differ else ""
+
+
+def conventions(found: dict[str, list[Table]]) -> pd.DataFrame:
+    """PSNR (dB)/SSIM of every line under each convention, and how many dB it is worth against the first one."""
+    first, *others = found
+    lines = {
+        name: {(line.suite, line.noise, line.label, line.test): line for table in tables for line in table.lines}
+        for name, tables in found.items()
+    }
+    rows = []
+    for place, line in lines[first].items():
+        same = {name: lines[name].get(place) for name in others}
+        if line.psnr is None or all(other is None or other.psnr is None for other in same.values()):
+            continue
+        row = {"noise": group(line), "method": line.label, "test": line.test, first: _quality(line)}
+        for name, other in same.items():
+            row[name] = "" if other is None else _quality(other)
+            row[f"{name} (diff.)"] = _difference(line, other)
+        rows.append(row)
+    return pd.DataFrame(rows)

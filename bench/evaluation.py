@@ -241,9 +241,11 @@ def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, floa
     return psnr(mine, reference, range_), ssim(mine, reference, range_, scoring.window)
 
 
-def check_sizes(pictures: list[Picture]) -> None:
-    """InputError for an image that SSIM's 11x11 window does not fit into."""
+def check(pictures: list[Picture], view: View) -> None:
+    """InputError for an image that cannot be scored: smaller than SSIM's window, or a mosaic of unknown pattern."""
     for picture in pictures:
+        if view == "bayer-aligned" and not picture.pattern:
+            raise InputError(f"{picture.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
         height, width = picture.pixels.shape[:2]
         if min(height, width) < 11:
             raise InputError(f"{picture.path}: {width}x{height} is too small to be scored (SSIM's window is 11x11)")

@@ -98,6 +98,7 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
         "seconds": round(trained.seconds, 1),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "history": trained.history,
+        "quality": trained.quality,
         "warnings": trained.warnings,
         "compiled": machine.compiles(unit.steps),
     }

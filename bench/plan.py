@@ -327,5 +327,6 @@ def _scores(fit: Fit, preset: Preset, window: int, tests: Sequence[str], tested:
 
 def _repeats(noise: Noise, preset: Preset, test: str) -> int:
     """Noise draws per image, or the real captures of it."""
-    captures = entry(test).captures if noise.family == "captured" else 1
+    real = noise.family == "captured" and not test.startswith("folder:")
+    captures = entry(test).captures if real else 1
     return preset.repeats.get(test, captures)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from . import cost
 from .display import Display
-from .evaluation import check_sizes
+from .evaluation import check
 from .execution import Sets, Watch, describe, execute
 from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
@@ -40,9 +40,17 @@ class Run:
     """One plan on one store and machine."""
 
     def __init__(
-        self, plan: Plan, store: Store, machine: Machine, data: Path | None, display: Display, force: bool = False
+        self,
+        plan: Plan,
+        store: Store,
+        machine: Machine,
+        data: Path | None,
+        display: Display,
+        force: bool = False,
+        training: bool = True,
     ) -> None:
         self.plan, self.store, self.machine, self.display = plan, store, machine, display
+        self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = Sets(data)
         self.signal = 0
         self._forced = self._keys() if force else set()  # keys to compute again
@@ -56,7 +64,8 @@ class Run:
         costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
         total = len(self._keys())
         self.display.plan(total, total - len(pending), sum(costs.values()))
-        self.store.remember(self.plan)
+        if self.training:
+            self.store.remember(self.plan)
         with self._signals():
             while not self.signal and (pending := self.pending()):
                 if not self._pass(pending, costs):
@@ -84,7 +93,7 @@ class Run:
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
                 for name in (unit.test, *(name for name, _ in unit.before)):
-                    check_sizes(self.sets(name, unit.fit.channels))
+                    check(self.sets(name, unit.fit.channels), unit.fit.view)
             else:
                 source_of(unit, self.sets(unit.train, unit.channels))
 
@@ -93,6 +102,8 @@ class Run:
             return False
         if isinstance(unit, Score):
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
+        if not self.training:
+            return False
         record = None if unit.key in self._forced else self.store.read(unit)
         if record is None or record.state == "failed":
             return True
@@ -106,7 +117,14 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
+        if fit.method.kept and not self.training:
+            return self._kept(score)
         return fit.method.fits != "dataset" or (fit.key not in self._forced and self.store.weights(fit) is not None)
+
+    def _kept(self, score: Score) -> bool:
+        """Whether the store has all denoised images of a method that no weights can give back."""
+        images = score.repeats * len(self.sets(score.test, score.fit.channels))
+        return len(list(self.store.images(score).glob("*.safetensors"))) == images
 
     def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:
         """Executes every pending unit that is ready and not claimed; whether there was one."""

@@ -104,7 +104,7 @@ def build(store: Store, asked: Request, preset: bool, number: int | None = None)
     """The tables of a suite, or the one of a number; without a preset, of the suite's last run on this store."""
     plan = make(request_of(store, asked, preset))
     numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
-    return [_table(plan, store, n) for n in numbers or [None]]
+    return [table(plan, store, n) for n in numbers or [None]]
 
 
 def request_of(store: Store, asked: Request, preset: bool) -> Request:
@@ -124,7 +124,8 @@ def request_of(store: Store, asked: Request, preset: bool) -> Request:
     return structs.replace(asked, methods=tuple(methods))
 
 
-def _table(plan: Plan, store: Store, number: int | None) -> Table:
+def table(plan: Plan, store: Store, number: int | None) -> Table:
+    """The table of a number, or the suite's only one: every line that a plan has there."""
     found: list[Line] = []
     unmarked: list[str] = []
     means: dict[Place, dict[str, float]] = {}

@@ -47,6 +47,7 @@ class Trained(Struct):
     parameters: int
     seconds: float
     history: list[tuple[int, float]]  # (step, loss)
+    quality: list[tuple[int, float]]  # (step, PSNR of one fixed crop [dB]), for display only
     warnings: list[str]
 
 
@@ -220,6 +221,8 @@ def train(
         if probing:
             state.history.append((step + 1, float(loss)))
             quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else trainer.probe(step)
+            if quality is not None and math.isfinite(quality):
+                state.quality.append((step + 1, round(quality, 3)))
             if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
                 state.warnings.append(f"step {step + 1}: {warning}")
                 message = warning
@@ -236,7 +239,7 @@ def train(
             raise Stopped
     seconds = state.seconds + time.monotonic() - began
     parameters = sum(parameter.numel() for parameter in trainer.net.parameters())
-    return Trained(trainer.net, parameters, seconds, state.history, state.warnings)
+    return Trained(trainer.net, parameters, seconds, state.history, state.quality, state.warnings)
 
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, per parameter
@@ -250,6 +253,7 @@ class State:
         self.net, self.adam = net, adam
         self.step, self.seconds = 0, 0.0
         self.history: list[tuple[int, float]] = []
+        self.quality: list[tuple[int, float]] = []
         self.warnings: list[str] = []
 
     def said(self) -> set[str]:
@@ -262,7 +266,7 @@ class State:
         for name, parameter in self.net.named_parameters():
             for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
                 tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
-        rest = {"step": self.step, "seconds": self.seconds, "history": self.history, "warnings": self.warnings}
+        rest = {name: getattr(self, name) for name in ("step", "seconds", "history", "quality", "warnings")}
         write_tensors(path, tensors, self.about | rest)
 
     def load(self, path: Path | None) -> str:
@@ -283,6 +287,7 @@ class State:
                 }
         self.step, self.seconds, self.warnings = about["step"], about["seconds"], about["warnings"]
         self.history = [(step, loss) for step, loss in about["history"]]
+        self.quality = [(step, psnr) for step, psnr in about.get("quality", [])]
         return ""
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from bench.datasets.errors import InputError
-from bench.report.sheets import Cell, cell, sheet
 from bench.report.html import page
 from bench.report.latex import document, escape
+from bench.report.sheets import Cell, cell, sheet
 
 SCRIPT = "<script>alert(\"1\")</script> & 'x'"
 SPECIAL = r"100 % & a_b #1 $5 {c} ~d ^e \f ± λ σ − [g] *h -- <i> `j` \"k\" é 日"

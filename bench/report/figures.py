@@ -14,6 +14,7 @@ from ..datasets.errors import InputError
 from ..execution import Sets
 from ..machine import Machine
 from ..plan import BASELINES, Plan, Score
+from ..protocol import training_sets
 from ..store import Store
 from ..tables import Line
 from . import curves, entries, panels
@@ -116,7 +117,7 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     plan, store = inputs.plan, inputs.store
     lines = [line for line in listed(plan, store) if line.noise == noise]
     numbers = _numbers(lines)
-    cells = {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}  # first seeds
+    cells = {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}  # the first
     found, missing = [], []
     for cell in [cells[name] for name in dict.fromkeys(line.method for line in lines) if name in cells]:
         record = store.read(cell.fit)
@@ -132,7 +133,7 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     if not found:
         raise SkippedError("no record of a training has its PSNR by step")
     caption = (
-        f"PSNR during training: {_of(plan, noise)}, training set {_plain(plan.preset.train)}, "
+        f"PSNR during training: {_of(plan, noise)}, training set {_plain(training_sets(plan.preset)[0])}, "
         f"seed {plan.preset.seeds[0]}. PSNR in dB of one fixed crop of a training image, not of a test set; "
         f"the legend has the last values.{_left_out({'not in their records': missing} if missing else {})}"
     )

@@ -3,14 +3,14 @@
 import numpy as np
 
 from ..datasets.errors import unknown
-from ..datasets.images import Picture
+from ..datasets.images import Picture, unit
 from ..datasets.noise import Image
-from ..evaluation import Noisy, infinite, kept, noisy_images, restore, unit, window
+from ..evaluation import Noisy, infinite, kept, noisy_images, restore, window
 from ..execution import Sets, load
 from ..machine import Machine
 from ..plan import BASELINES, Plan, Score
 from ..store import Store
-from ..tables import Line, lines
+from ..tables import Line, table
 
 CLEAN = "Clean"  # label of the last image
 
@@ -18,15 +18,23 @@ CLEAN = "Clean"  # label of the last image
 def listed(plan: Plan, store: Store) -> list[Line]:
     """The lines of the suite's rows and of methods that it does not know; no ablations; the noisy input first."""
     rows = {row.method for row in plan.suite.rows}
-    found = [line for line in lines(plan, store) if line.method in rows or line.method not in plan.suite.configurations]
+    number = next((int(number) for number in plan.suite.tables), None)
+    found = table(plan, store, number).lines
+    found = [line for line in found if line.method in rows or line.method not in plan.suite.configurations]
     return sorted(found, key=lambda line: line.method != BASELINES[0])
 
 
 def scored(plan: Plan, store: Store, noise: str, test: str) -> list[tuple[Line, Score]]:
     """The rows that have numbers, each with the score of its first seed."""
-    scores = {cell.name: cell.scores for cell in reversed(plan.cells) if cell.noise.name == noise}
-    done = [line for line in listed(plan, store) if (line.noise, line.test, line.state) == (noise, test, "done")]
-    return [(line, next(score for score in scores[line.method] if score.test == test)) for line in done]
+    scores = {
+        cell.name: score
+        for cell in reversed(plan.cells)
+        for score in cell.scores
+        if (cell.noise.name, score.noise.name, score.test) == (noise, noise, test)
+    }
+    place = (noise, noise, test, "done")
+    done = [line for line in listed(plan, store) if (line.noise, line.tested, line.test, line.state) == place]
+    return [(line, scores[line.method]) for line in done]
 
 
 def images_of(
