@@ -191,11 +191,14 @@ def _line(
         line.published_psnr, line.published_ssim = printed[place] or (None, None)
     if not cells:
         return line, {}
-    cells = [cell for cell in cells if test in cell.tests] or cells
+    mine = [cell for cell in cells if test in cell.tests]
+    if not mine and not cells[0].reason.startswith("not defined"):
+        return line, {}  # printed, but no test set of this preset
+    cells = mine or cells
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
     line.supervision, line.headline = method.supervision, output == method.headline().name
-    line.shortfall = shortfall(plan, cells[0])
+    line.shortfall = "" if cells[0].reason else shortfall(plan, cells[0])
     if cells[0].reason:
         line.state = cells[0].reason
         return line, {}
