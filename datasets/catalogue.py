@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from . import bayer, layouts
-from .errors import InputError, few, unknown
+from .errors import AbsentError, InputError, few, unknown
 from .images import Picture, Pixels, digest, gray, listing, read, size
 from .pack import HEADER
 
@@ -187,7 +187,7 @@ def place(name: str, data: Path | None) -> Path:
     """The folder where the images of a set belong, there or not; InputError without a folder of image sets."""
     root, folder = data_root(data), whole(name).folder
     if root is None:
-        raise InputError(
+        raise AbsentError(
             f"the set {name!r} needs a data folder: give --data DIR (or BENCH_DATA) with {folder}/ in it; "
             f"get: {how_to_get(name)}"
         )
@@ -204,7 +204,7 @@ def _folder(name: str, data: Path | None) -> Path:
     folder = place(name, data)
     if not folder.is_dir():
         root, inside = data_root(data), whole(name).folder
-        raise InputError(f"the set {name!r} is not under {root}: no folder {inside}/ there; get: {how_to_get(name)}")
+        raise AbsentError(f"the set {name!r} is not under {root}: no folder {inside}/ there; get: {how_to_get(name)}")
     return folder
 
 

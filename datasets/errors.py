@@ -8,6 +8,10 @@ class InputError(ValueError):
     """Wrong input: one clear line, exit code 2."""
 
 
+class AbsentError(InputError):
+    """Images or a package that are not on this machine."""
+
+
 def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> InputError:
     """The error for a name that is not one of `allowed`, nearest match first."""
     names = list(allowed)

@@ -1,0 +1,251 @@
+"""The regression check: small subsets of the suites on fixed seeds against committed references, in two tiers."""
+
+import os
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, structs
+
+from . import machine as machines
+from . import plan, training
+from .datasets.errors import AbsentError, InputError, one_line, unknown
+from .datasets.patches import OneImage
+from .evaluation import evaluate, infinite, noisy_images, trimmed
+from .execution import Sets, summary
+from .plan import Cell, Score
+from .protocol import nearest_key
+
+FOLDER = Path(__file__).parent / "references"
+CASES, NUMBERS = FOLDER / "cases.toml", FOLDER / "references.json"
+SEEDS = (0, 1, 2, 3, 4)  # of the references; the check trains the first alone, which is within 1.8 deviations at home
+LOSSES, TOLERANCE = 20, 1e-3
+BAND = 4.0  # standard deviations
+FLOOR = 0.0025  # dB, the least deviation, as what trains nothing has none: four are a table's last digit, 0.01 dB
+
+
+class Subset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Cells of a suite, and the size at which they are compared; 0: as in the preset."""
+
+    tier: Literal["losses", "psnr"]
+    suite: str
+    methods: tuple[str, ...]
+    noises: tuple[str, ...]
+    preset: str = "mini"
+    steps: int = 0
+    crop: int = 0
+    batch: int = 0
+    window: int = 0
+
+
+class Subsets(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file of cases."""
+
+    subsets: tuple[Subset, ...]
+
+
+class Case(Struct, frozen=True):
+    """One method on one noise in one tier."""
+
+    subset: Subset
+    method: str
+    noise: str
+
+    @property
+    def name(self) -> str:
+        """Such as synthetic/b2u/gauss25/losses."""
+        return f"{self.subset.suite}/{self.method}/{self.noise}/{self.subset.tier}"
+
+
+class Numbers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a case gave, and where."""
+
+    commit: str
+    torch: str
+    processor: str
+    threads: int
+    seeds: tuple[int, ...]
+    losses: tuple[float, ...] = ()  # of the first seed
+    psnr: dict[str, tuple[float, ...]] = {}  # dB of every output, by seed
+
+
+class Finding(Struct, frozen=True):
+    """How one number of a case compares with its reference."""
+
+    case: str
+    expected: str
+    found: str
+    state: Literal["ok", "failed", "skipped"]
+
+
+def cases(names: Sequence[str] = ()) -> list[Case]:
+    """All cases, or those of these names; InputError for an unknown name or a file that is not one of cases."""
+    try:
+        subsets = msgspec.toml.decode(CASES.read_bytes(), type=Subsets).subsets
+    except msgspec.DecodeError as error:
+        raise InputError(f"{CASES.name}: {error}{nearest_key(str(error), Subset.__struct_fields__)}") from None
+    found = {case.name: case for s in subsets for m in s.methods for noise in s.noises for case in (Case(s, m, noise),)}
+    for name in names:
+        if name not in found:
+            raise unknown("case", name, found)
+    return [found[name] for name in names or found]
+
+
+def references() -> dict[str, Numbers]:
+    """The committed numbers by case; InputError if the file is missing or damaged."""
+    try:
+        return msgspec.json.decode(NUMBERS.read_bytes(), type=dict[str, Numbers])
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(
+            f"{NUMBERS}: no readable references ({error}); restore it, or write all with --update"
+        ) from None
+
+
+def check(
+    names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = lambda case: None
+) -> Iterator[Finding]:
+    """The findings of the cases, as they come; InputError for an unknown case or one without a reference."""
+    asked, known = cases(names), references()
+    for case in asked:
+        if case.name not in known:
+            raise InputError(f"{case.name}: no reference; make it with python -m bench regress --update {case.name}")
+    sets = Sets(data)
+    for case in asked:
+        report(case.name)
+        expected = known[case.name]
+        try:
+            found = measure(case, expected.seeds[:1], sets)
+        except AbsentError as error:
+            yield Finding(case.name, "", str(error), "skipped")
+        except InputError:
+            raise
+        except Exception as error:  # broken code may raise anything: the other cases go on
+            yield Finding(case.name, "numbers", one_line(error), "failed")
+        else:
+            yield from _losses(case, expected, found) if case.subset.tier == "losses" else _psnr(case, expected, found)
+
+
+def update(
+    names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = lambda case: None
+) -> list[str]:
+    """Measures the cases anew, all seeds, and writes the references; the names of those whose data are not here."""
+    known = references() if names else {}
+    sets, skipped, every = Sets(data), [], [case.name for case in cases()]
+    for case in cases(names):
+        report(case.name)
+        try:
+            known[case.name] = measure(case, SEEDS, sets)
+        except AbsentError:
+            skipped.append(case.name)
+        _write({name: known[name] for name in every if name in known})  # an interruption loses one case
+    return skipped
+
+
+def _write(known: dict[str, Numbers]) -> None:
+    temporary = NUMBERS.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1) + b"\n")
+    os.replace(temporary, NUMBERS)
+
+
+def measure(case: Case, seeds: Sequence[int], sets: Sets) -> Numbers:
+    """The numbers of a case: float32 on one thread; AbsentError where this machine lacks data or a package."""
+    machine, _ = machines.choose("cpu", "float32", 1, compile=False)
+    cells = _cells(case, seeds)
+    if reason := cells[0].fit.method.unavailable():
+        raise AbsentError(reason)
+    losses: list[float] = []
+    psnr: dict[str, list[float]] = {}
+    if case.subset.tier == "losses":
+        cells = cells[:1]
+        losses = first_losses(cells[0], sets, machine)
+    for cell in cells if case.subset.tier == "psnr" else ():
+        for output, decibels in scored(cell.scores[0], sets, machine).items():
+            psnr.setdefault(output, []).append(round(decibels, 4))
+    facts = machines.environment(machine)
+    return Numbers(
+        commit=facts["commit"], torch=facts["versions"]["torch"], processor=facts["processor"], threads=machine.threads,
+        seeds=tuple(cell.seed for cell in cells), losses=tuple(float(f"{loss:.8g}") for loss in losses),
+        psnr={output: tuple(values) for output, values in psnr.items()},
+    )  # fmt: skip
+
+
+def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> list[float]:
+    """The first 20 losses of a training that is stopped after them."""
+    losses: list[float] = []
+
+    def report(training: training.Report) -> None:
+        losses.append(training.loss)
+
+    fit = cell.fit
+    images = sets(fit.train if fit.method.fits == "dataset" else cell.scores[0].test, fit.channels)
+    begin = partial(training.fit, fit, images)
+    if fit.method.fits == "image":
+        noisy = next(noisy_images(cell.scores[0], images, []))
+        begin = partial(training.train, fit, OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level))
+    with suppress(training.Stopped):
+        begin(machine, report=report, stop=lambda: len(losses) == LOSSES)
+    return losses
+
+
+def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, float]:
+    """The mean PSNR of every output in dB, after the training that it needs."""
+    fit, net = score.fit, None
+    if fit.method.fits == "dataset":
+        net = training.fit(fit, sets(fit.train, fit.channels), machine).net.eval()
+    rows = evaluate(score, net, sets(score.test, fit.channels), machine)
+    return {output: infinite(means["psnr"]) for output, means in summary(rows).items()}
+
+
+def _cells(case: Case, seeds: Sequence[int]) -> list[Cell]:
+    """The suite's cells of a case, one for each seed, cut to the case's size."""
+    size = case.subset
+    request = plan.Request(
+        suite=size.suite, preset=size.preset, methods=(case.method,), noises=(case.noise,), seeds=tuple(seeds),
+        steps=size.steps,
+    )  # fmt: skip
+    made = plan.make(request)
+
+    def cut(cell: Cell) -> Cell:
+        fit, factor = cell.fit, cell.fit.crop // made.preset.crop
+        fit = structs.replace(fit, crop=factor * size.crop or fit.crop, batch=size.batch or fit.batch)
+        scores = tuple(structs.replace(score, fit=fit, window=size.window or score.window) for score in cell.scores)
+        return structs.replace(cell, fit=fit, scores=scores)
+
+    cells = [cut(cell) for cell in made.cells if cell.name == case.method]
+    if cells[0].reason:
+        raise InputError(f"{CASES.name}: {case.name}: {cells[0].reason}")
+    return cells
+
+
+def _losses(case: Case, expected: Numbers, found: Numbers) -> Iterator[Finding]:
+    """The first loss that is off, or the worst; off relative to itself or the mean one, as likelihoods cross zero."""
+    mean = statistics.fmean(map(abs, expected.losses))
+    errors = [abs(a - b) / max(abs(a), mean) for a, b in zip(expected.losses, found.losses, strict=True)]
+    wrong = [step for step, error in enumerate(errors) if not error <= TOLERANCE]
+    step = wrong[0] if wrong else errors.index(max(errors))
+    yield Finding(
+        case.name,
+        f"loss {expected.losses[step]:.5g} at step {step + 1}",
+        f"{found.losses[step]:.5g}, off by {errors[step]:.1e} (allowed {TOLERANCE:g})",
+        "failed" if wrong else "ok",
+    )
+
+
+def _psnr(case: Case, expected: Numbers, found: Numbers) -> Iterator[Finding]:
+    """Every output's PSNR against the band of the reference's seeds."""
+    if expected.psnr.keys() != found.psnr.keys():
+        yield Finding(case.name, f"outputs {', '.join(expected.psnr)}", f"outputs {', '.join(found.psnr)}", "failed")
+        return
+    for output, values in expected.psnr.items():
+        mean, decibels = statistics.fmean(values), found.psnr[output][0]
+        band = BAND * max(FLOOR, statistics.stdev(values) if len(values) > 1 else 0.0)
+        yield Finding(
+            f"{case.name} {output}",
+            f"{mean:.3f} dB, {len(values)} seed{'s' * (len(values) > 1)}",
+            f"{decibels:.3f} dB, off by {decibels - mean:+.3f} (allowed {band:.3f})",
+            "ok" if abs(decibels - mean) <= band else "failed",
+        )
