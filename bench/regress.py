@@ -3,18 +3,17 @@
 import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import torch
 from msgspec import Struct, structs
 
+from . import health, plan, training
 from . import machine as machines
-from . import plan, training
 from .datasets.errors import AbsentError, InputError, one_line, unknown
-from .datasets.patches import OneImage
+from .datasets.patches import OneImage, Patches, Source
 from .evaluation import evaluate, infinite, noisy_images, trimmed
 from .execution import Sets, summary
 from .plan import Cell, Score
@@ -70,6 +69,7 @@ class Numbers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     threads: int
     seeds: tuple[int, ...]
     losses: tuple[float, ...] = ()  # of the first seed
+    gradient: float = 0.0  # norm of the first one
     psnr: dict[str, tuple[float, ...]] = {}  # dB of every output, by seed
 
 
@@ -157,11 +157,11 @@ def measure(case: Case, seeds: Sequence[int], sets: Sets) -> Numbers:
     cells = _cells(case, seeds)
     if reason := cells[0].fit.method.unavailable():
         raise AbsentError(reason)
-    losses: list[float] = []
+    losses, gradient = list[float](), 0.0
     psnr: dict[str, list[float]] = {}
     if case.subset.tier == "losses":
         cells = cells[:1]
-        losses = first_losses(cells[0], sets, machine)
+        losses, gradient = first_losses(cells[0], sets, machine)
     for cell in cells if case.subset.tier == "psnr" else ():
         for output, decibels in scored(cell.scores[0], sets, machine).items():
             psnr.setdefault(output, []).append(round(decibels, 4))
@@ -169,26 +169,29 @@ def measure(case: Case, seeds: Sequence[int], sets: Sets) -> Numbers:
     return Numbers(
         commit=facts["commit"], torch=facts["versions"]["torch"], processor=facts["processor"], threads=machine.threads,
         seeds=tuple(cell.seed for cell in cells), losses=tuple(float(f"{loss:.8g}") for loss in losses),
-        psnr={output: tuple(values) for output, values in psnr.items()},
+        gradient=float(f"{gradient:.8g}"), psnr={output: tuple(values) for output, values in psnr.items()},
     )  # fmt: skip
 
 
-def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> list[float]:
-    """The first 20 losses of a training that is stopped after them."""
-    losses: list[float] = []
+def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[list[float], float]:
+    """The first 20 losses of a training, and the norm of the first gradient: what a detached term leaves in no loss."""
+    trainer = training.Trainer(cell.fit, _source(cell, sets), machine)
+    losses, gradient = [], 0.0
+    for step in range(LOSSES):
+        losses.append(float(trainer.update(*trainer.batch(step, check=True))))
+        health.check_loss(losses[-1], step)
+        if step == 0:
+            norms = [parameter.grad.norm() for parameter in trainer.net.parameters() if parameter.grad is not None]
+            gradient = float(torch.stack(norms).norm())
+    return losses, gradient
 
-    def report(training: training.Report) -> None:
-        losses.append(training.loss)
 
+def _source(cell: Cell, sets: Sets) -> Source:
     fit = cell.fit
-    images = sets(fit.train if fit.method.fits == "dataset" else cell.scores[0].test, fit.channels)
-    begin = partial(training.fit, fit, images)
     if fit.method.fits == "image":
-        noisy = next(noisy_images(cell.scores[0], images, []))
-        begin = partial(training.train, fit, OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level))
-    with suppress(training.Stopped):
-        begin(machine, report=report, stop=lambda: len(losses) == LOSSES)
-    return losses
+        noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels), []))
+        return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
+    return Patches(sets(fit.train, fit.channels), fit.noise, fit.train_noise, fit.crop, fit.seed)
 
 
 def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, float]:
@@ -232,6 +235,13 @@ def _losses(case: Case, expected: Numbers, found: Numbers) -> Iterator[Finding]:
         f"loss {expected.losses[step]:.5g} at step {step + 1}",
         f"{found.losses[step]:.5g}, off by {errors[step]:.1e} (allowed {TOLERANCE:g})",
         "failed" if wrong else "ok",
+    )
+    off = abs(found.gradient - expected.gradient) / expected.gradient
+    yield Finding(
+        f"{case.name} gradient",
+        f"norm {expected.gradient:.5g} at step 1",
+        f"{found.gradient:.5g}, off by {off:.1e} (allowed {TOLERANCE:g})",
+        "ok" if off <= TOLERANCE else "failed",
     )
 
 

@@ -63,17 +63,6 @@ def transposed_masks(patch: pytest.MonkeyPatch, plain: Any = b2u.cell_masks) -> 
     patch.setattr(b2u, "cell_masks", lambda s, height, width: plain(s, width, height).transpose(2, 3))
 
 
-def transposed_samples(patch: pytest.MonkeyPatch, plain: Any = b2u.B2U.blind_spots) -> None:
-    """The masks keep their order, but what the mapper samples from member k is transposed."""
-
-    def blind_spots(self: b2u.B2U, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
-        filled, masks = b2u.interpolate(y), b2u.cell_masks(self.s, *y.shape[-2:])
-        for mask, where in zip(masks, masks.transpose(2, 3), strict=True):
-            yield where, net(torch.where(mask, filled, y)) * where
-
-    patch.setattr(b2u.B2U, "blind_spots", blind_spots)
-
-
 def transposed_pairs(patch: pytest.MonkeyPatch) -> None:
     """Positions 2 * column + row."""
     patch.setattr(nbr2nbr, "PAIRS", torch.tensor([0, 2, 1, 3])[nbr2nbr.PAIRS])
@@ -121,7 +110,6 @@ FAULTS: list[tuple[Plant, str]] = [
     (training_noise, "n2n"),
     (scoring_noise, "noisy"),
     (transposed_masks, "b2u-rm"),  # the global mapper's sum has no order: there the numbers are the same
-    (transposed_samples, "b2u"),
     (transposed_pairs, "nbr2nbr"),
     (detached_blind, "b2u"),
     (attached_visible, "b2u"),
@@ -135,7 +123,7 @@ FAULTS: list[tuple[Plant, str]] = [
 @pytest.mark.parametrize(("fault", "method"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
 def test_a_planted_fault_is_red(fault: Plant, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
-    assert [case.split()[0] for case in red(method)][:1] == [SHORT[method]]
+    assert {case.split()[0] for case in red(method)} == {SHORT[method]}
 
 
 def test_without_a_fault_nothing_is_red() -> None:
@@ -157,7 +145,7 @@ def test_a_broken_training_is_red_and_says_why(monkeypatch: pytest.MonkeyPatch) 
 
 
 def numbers(**values: Any) -> regress.Numbers:
-    known = {"commit": "0", "torch": "0", "processor": "", "threads": 1, "seeds": (0,)}
+    known = {"commit": "0", "torch": "0", "processor": "", "threads": 1, "seeds": (0,), "gradient": 1.0}
     return msgspec.convert(known | values, regress.Numbers)
 
 
@@ -165,7 +153,7 @@ def numbers(**values: Any) -> regress.Numbers:
 def test_losses_agree_to_a_thousandth(off: float, state: str) -> None:
     case = regress.cases([SHORT["n2n"]])[0]
     expected, found = numbers(losses=[2.0, 1.0, 3.0]), numbers(losses=[2.0, 1.0, 3.0 * (1.0 + off)])
-    (finding,) = regress._losses(case, expected, found)
+    finding, _ = regress._losses(case, expected, found)
     assert finding.state == state
 
 
