@@ -94,6 +94,12 @@ def parser() -> Parser:
     _machine(again)
     again.set_defaults(do=commands.rescore)
 
+    guard = command("regress", "compare small subsets of the suites with committed references; exit 1 if one is off")
+    guard.add_argument("cases", nargs="*", metavar="CASE", help="such as synthetic/b2u/gauss25/losses; default: all")
+    guard.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+    guard.add_argument("--update", action="store_true", help="write the references anew, all seeds")
+    guard.set_defaults(do=commands.regression)
+
     server = command("submit", "write the file that the SIDD server scores")
     server.add_argument("--methods", type=_names, required=True, metavar="A", help="one trained method of suite raw")
     server.add_argument("--output", default="weighted", metavar="NAME", help="default: weighted, as in the paper")

@@ -169,6 +169,25 @@ def rescore(options: argparse.Namespace) -> int:
     return 0
 
 
+def regression(options: argparse.Namespace) -> int:
+    """Compares with the committed references, or writes them anew."""
+    from . import regress  # imported here: nothing else needs it
+
+    def report(case: str) -> None:
+        print(case, file=sys.stderr, flush=True)
+
+    if options.update:
+        for case in regress.update(options.cases, options.data, report):
+            print(f"{case}: skipped, its data are not on this machine")
+        return 0
+    found = list(regress.check(options.cases, options.data, report))
+    rows = [dict(zip(("case", "expected", "found", "verdict"), finding.words, strict=True)) for finding in found]
+    print(render(pd.DataFrame(rows), options.format))
+    red = [finding.case for finding in found if finding.state == "failed"]
+    print(f"{len(red)} of {len(found)} failed" + "".join(f"\n  {case}" for case in red), file=sys.stderr)
+    return 1 if red else 0
+
+
 def submission(options: argparse.Namespace) -> int:
     """Writes a submission to the SIDD server."""
     chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)

@@ -81,6 +81,11 @@ class Finding(Struct, frozen=True):
     found: str
     state: Literal["ok", "failed", "skipped"]
 
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """Its columns."""
+        return self.case, self.expected, self.found, self.state
+
 
 def cases(names: Sequence[str] = ()) -> list[Case]:
     """All cases, or those of these names; InputError for an unknown name or a file that is not one of cases."""

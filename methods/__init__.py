@@ -15,6 +15,7 @@ from . import (
     noisy,
     r2r,
     self2self,
+    vst,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "noisy",
     "r2r",
     "self2self",
+    "vst",
 ]

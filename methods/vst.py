@@ -1,0 +1,73 @@
+"""BM3D of a variance-stabilised image: the noise's variance a x + b estimated from the image (FMD's own BM3D row)."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..datasets.noise import Noise
+from .anscombe import exact, forward, scale, unscale
+from .base import Card, Context, Method
+from .bm3d import Image, collaborative, each, missing
+from .registry import register
+
+BLOCK, GROUPS = 8, 32
+
+
+@register("bm3d-vst")
+class VST(Method, frozen=True):
+    """x^ = a (I(BM3D(f(y / a + b / a^2), 1)) - b / a^2), plane by plane; f(c) = 2 sqrt(c + 3/8), I its exact inverse."""
+
+    card = Card(
+        paper="Makitalo & Foi, Optimal Inversion of the Generalized Anscombe Transformation, TIP 2013",
+        equations="Eq. 1, with the exact inverse for Poisson counts shifted by b / a^2",
+        deviations="a and b by a line through the median variances of 8x8 blocks of equal brightness, not Foi's estimator",
+    )
+    supervision = "none"
+    fits = "never"
+    multiple = 1
+    kept = True
+
+    def applies(self, noise: Noise, channels: int) -> str | None:
+        """Noise that may grow with the signal; whatever its name."""
+        return "for Poisson noise of a known lambda there is anscombe" if noise.family == "poisson" else None
+
+    def unavailable(self) -> str | None:
+        """Without the package's binary for this platform."""
+        return missing()
+
+    def build(self, channels: int) -> nn.Module | None:
+        """No network."""
+        return None
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        """Plane after plane."""
+        planes = [each(plane, _restored) for plane in noisy.split(1, dim=1)]
+        return {self.outputs[0].name: torch.cat(planes, dim=1)}
+
+
+def noise_parameters(y: Image) -> tuple[float, float]:
+    """(a, b) of the variance a x + b, [H, W, 1]: a line through what blocks of equal mean have in their diagonals."""
+    diagonal = (y[:-1, :-1] - y[:-1, 1:] - y[1:, :-1] + y[1:, 1:])[..., 0] / 2.0  # flat and linear parts cancel
+    height, width = (side // BLOCK for side in diagonal.shape)
+    if height * width < GROUPS:
+        raise ValueError(f"{y.shape[1]}x{y.shape[0]} is too small to estimate the noise: {GROUPS} blocks of 8x8 needed")
+    shape = (height, BLOCK, width, BLOCK)
+    mean = y[: height * BLOCK, : width * BLOCK, 0].reshape(shape).mean((1, 3)).ravel()
+    variance = np.square(diagonal[: height * BLOCK, : width * BLOCK]).reshape(shape).mean((1, 3)).ravel()
+    groups = np.array_split(np.argsort(mean), GROUPS)
+    pairs = ((np.mean, mean), (np.median, variance))
+    x, v = (np.array([statistic(of[group]) for group in groups]) for statistic, of in pairs)
+    weight = 1.0 / (v + v.mean())  # relative errors are alike
+    a, b = np.linalg.lstsq(np.stack([x, np.ones_like(x)], axis=1) * weight[:, None], v * weight, rcond=None)[0]
+    return float(a), float(b)
+
+
+def _restored(y: Image) -> Image:
+    a, b = noise_parameters(y)
+    if a <= 0.0:  # it does not grow with the signal
+        return collaborative(y, float(np.sqrt(max(b + a * y.mean(), 0.0))))
+    shift = b / a**2
+    d = forward(np.maximum(y / a + shift, 0.0))
+    scaled, sigma = scale(d)
+    filtered = unscale(collaborative(scaled, sigma), d)
+    return np.asarray(a * (exact(filtered) - shift))
