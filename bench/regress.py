@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from . import health, plan, training
 from . import machine as machines
 from .datasets.errors import AbsentError, InputError, one_line, unknown
-from .datasets.patches import OneImage, Patches, Source
+from .datasets.patches import OneImage, Source
 from .evaluation import evaluate, infinite, noisy_images, trimmed
 from .execution import Sets, summary
 from .plan import Cell, Score
@@ -196,7 +196,7 @@ def _source(cell: Cell, sets: Sets) -> Source:
     if fit.method.fits == "image":
         noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels), []))
         return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
-    return Patches(sets(fit.train, fit.channels), fit.noise, fit.train_noise, fit.crop, fit.seed)
+    return training.source_of(fit, sets(fit.train, fit.channels))
 
 
 def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, float]:

@@ -15,12 +15,12 @@ BLOCK, GROUPS = 8, 32
 
 @register("bm3d-vst")
 class VST(Method, frozen=True):
-    """x^ = a (I(BM3D(f(y / a + b / a^2), 1)) - b / a^2), plane by plane; f(c) = 2 sqrt(c + 3/8), I its exact inverse."""
+    """x^ = a (I(BM3D(f(y / a + b / a^2), 1)) - b / a^2), per plane; f(c) = 2 sqrt(c + 3/8), I its exact inverse."""
 
     card = Card(
         paper="Makitalo & Foi, Optimal Inversion of the Generalized Anscombe Transformation, TIP 2013",
         equations="Eq. 1, with the exact inverse for Poisson counts shifted by b / a^2",
-        deviations="a and b by a line through the median variances of 8x8 blocks of equal brightness, not Foi's estimator",
+        deviations="a, b by a line through the median variances of 8x8 blocks of equal brightness, not by Foi's",
     )
     supervision = "none"
     fits = "never"
@@ -41,7 +41,7 @@ class VST(Method, frozen=True):
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Plane after plane."""
-        planes = [each(plane, _restored) for plane in noisy.split(1, dim=1)]
+        planes = [each(plane, _restored) for plane in torch.split(noisy, 1, dim=1)]
         return {self.outputs[0].name: torch.cat(planes, dim=1)}
 
 
