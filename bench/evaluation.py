@@ -241,9 +241,14 @@ def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, floa
     return psnr(mine, reference, range_), ssim(mine, reference, range_, scoring.window)
 
 
-def check(pictures: list[Picture], view: View) -> None:
-    """InputError for an image that cannot be scored: smaller than SSIM's window, or a mosaic of unknown pattern."""
+def check(pictures: list[Picture], view: View, captures: int = 0) -> None:
+    """InputError for an image that cannot be scored: too small, a mosaic of unknown pattern, too few real captures."""
     for picture in pictures:
+        if len(picture.captures) < captures:
+            raise InputError(
+                f"{picture.path}: {len(picture.captures)} captures of it, expected {captures}; noise `captured` needs "
+                f"a set with real ones, and no more --repeats than there are"
+            )
         if view == "bayer-aligned" and not picture.pattern:
             raise InputError(f"{picture.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
         height, width = picture.pixels.shape[:2]

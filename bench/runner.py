@@ -92,8 +92,9 @@ class Run:
         """Reads and checks all images that are needed; InputError before anything is trained."""
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
+                captures = unit.repeats if unit.noise.family == "captured" else 0
                 for name in (unit.test, *(name for name, _ in unit.before)):
-                    check(self.sets(name, unit.fit.channels), unit.fit.view)
+                    check(self.sets(name, unit.fit.channels), unit.fit.view, captures)
             else:
                 source_of(unit, self.sets(unit.train, unit.channels))
 
