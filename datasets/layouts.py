@@ -94,7 +94,7 @@ def packed(folder: Path, channels: int) -> list[Picture]:
         scenes.setdefault(scene, {})[kind] = picture
     if set(scenes) == {""}:
         return list(images.values())
-    return [_mosaic(scene, parts) for scene, parts in scenes.items()]
+    return [_mosaic(folder, scene, parts) for scene, parts in scenes.items()]
 
 
 def mosaic(pixels: Pixels, pattern: str) -> Image:
@@ -108,16 +108,16 @@ def mosaic(pixels: Pixels, pattern: str) -> Image:
     return np.take_along_axis(linear, channel[..., None], axis=2).astype(np.float32)
 
 
-def _mosaic(scene: str, parts: dict[str, Picture]) -> Picture:
+def _mosaic(folder: Path, scene: str, parts: dict[str, Picture]) -> Picture:
     """A crop of SIDD Medium: two noisy captures, each with the clean image that is aligned to it."""
-    captures = []
-    for capture in sidd.CAPTURES:
-        noisy, clean = (parts.get(f"{kind}{capture}") for kind in ("noisy", "clean"))
-        if noisy is None or clean is None:
-            raise InputError(f"{scene}: no noisy{capture} and clean{capture} in the pack; prepare it again")
+    wanted = [f"{kind}{capture}" for kind in ("noisy", "clean") for capture in sidd.CAPTURES]
+    if missing := [name for name in wanted if name not in parts]:
+        raise InputError(
+            f"{folder}: {scene} has no {', '.join(missing)}; expected {', '.join(wanted)}; prepare it again"
+        )
+    captures = tuple(parts[f"noisy{capture}"] for capture in sidd.CAPTURES)
+    cleans = [parts[f"clean{capture}"] for capture in sidd.CAPTURES]
+    for noisy, clean in zip(captures, cleans, strict=True):
         noisy.clean = clean
-        captures.append(noisy)
-    first = captures[0].clean
-    assert first is not None
-    first.captures = tuple(captures)
-    return first
+    cleans[0].captures = captures
+    return cleans[0]
