@@ -242,7 +242,7 @@ def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, floa
 
 
 def check(pictures: list[Picture], view: View, captures: int = 0) -> None:
-    """InputError for an image that cannot be scored: too small, a mosaic of unknown pattern, too few real captures."""
+    """InputError for an image that cannot be scored: size, unknown Bayer pattern, too few real captures."""
     for picture in pictures:
         if len(picture.captures) < captures:
             raise InputError(
@@ -252,6 +252,8 @@ def check(pictures: list[Picture], view: View, captures: int = 0) -> None:
         if view == "bayer-aligned" and not picture.pattern:
             raise InputError(f"{picture.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
         height, width = picture.pixels.shape[:2]
+        if view == "bayer" and (height % 2 or width % 2):
+            raise InputError(f"{picture.path}: {width}x{height}, expected even sides (whole Bayer quads)")
         if min(height, width) < 11:
             raise InputError(f"{picture.path}: {width}x{height} is too small to be scored (SSIM's window is 11x11)")
 

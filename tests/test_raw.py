@@ -6,8 +6,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
+from cli import photo, photos, refused, snapshot
 from matlab import mosaic
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 from scipy.stats import kstest
 
 from bench.datasets import layouts
@@ -240,6 +242,25 @@ def test_raw_is_scored_as_floats_in_0_to_1() -> None:
     assert similarity == pytest.approx(ssim(clipped * 255, clean.astype(np.float64) * 255, 255.0), abs=1e-9)
     rounded, _ = compare(output, clean, Scoring())
     assert abs(rounded - decibels) > 1e-4
+
+
+@pytest.mark.parametrize(("height", "width"), [(63, 64), (64, 65)])
+def test_mosaics_of_odd_sides_are_refused_before_training(tmp_path: Path, height: int, width: int) -> None:
+    path = photos(tmp_path / "odd", "chelsea") / "chelsea.png"
+    Pillow.fromarray(photo("chelsea", height, width)[..., 1]).save(path)
+    argv = ("--steps", "1", "--test-sets", f"folder:{path.parent}", "--precision", "float32", "--store", tmp_path / "s")
+    message = refused("run", "--suite", "raw", "--methods", "n2c", *argv)
+    assert f"{path}: {width}x{height}, expected even sides (whole Bayer quads)" in message
+    assert snapshot(tmp_path / "s") == {}
+
+
+def test_mosaics_of_unknown_pattern_are_not_aligned(tmp_path: Path) -> None:
+    path = photos(tmp_path / "even", "chelsea") / "chelsea.png"
+    Pillow.fromarray(photo("chelsea", 64, 64)[..., 1]).save(path)
+    argv = ("--steps", "1", "--test-sets", f"folder:{path.parent}", "--precision", "float32", "--store", tmp_path / "s")
+    message = refused("run", "--suite", "raw", "--methods", "n2c-aligned", *argv)
+    assert f"{path}: its Bayer pattern is not known; use the view bayer" in message
+    assert snapshot(tmp_path / "s") == {}
 
 
 # ---- packs of SIDD Medium
