@@ -158,13 +158,13 @@ def load(name: str, data: Path | None, channels: int) -> list[Picture]:
     image_set = entry(name)
     if image_set.layout == "blocks":
         folder = _folder(name, data)
-        return layouts.blocks(*(folder / name for name in layouts.BLOCKS))
+        return _counted(name, folder, layouts.blocks(*(folder / name for name in layouts.BLOCKS)))
     if image_set.layout == "views":
         return _views(name, image_set, _folder(name, data))
     if image_set.layout == "pack":
         return layouts.packed(_folder(name, data), channels)
     if image_set.sides and (_folder(name, data) / HEADER).is_file():
-        return _counted(name, image_set, layouts.packed(_folder(name, data), channels))
+        return _counted(name, _folder(name, data), layouts.packed(_folder(name, data), channels))
     if image_set.sides:
         return _selected(name, image_set, _folder(name, data), channels)
     inside = image_set.packaged or (entry(image_set.part_of).packaged if image_set.part_of else ())
@@ -255,9 +255,9 @@ def _views(name: str, image_set: ImageSet, folder: Path) -> list[Picture]:
     return layouts.views(name, folder, image_set.views, image_set.captures, check)
 
 
-def _counted(name: str, image_set: ImageSet, pictures: list[Picture]) -> list[Picture]:
-    if len(pictures) != image_set.count:
-        raise InputError(f"the set {name!r}: {len(pictures)} images in the pack, expected {image_set.count}")
+def _counted(name: str, folder: Path, pictures: list[Picture]) -> list[Picture]:
+    if len(pictures) != entry(name).count:
+        raise InputError(f"{folder}: {len(pictures)} images of the set {name!r}, expected {entry(name).count}")
     return pictures
 
 
