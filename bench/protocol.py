@@ -211,10 +211,15 @@ def _check_names(suite: Suite, source: str) -> None:
         for name, value in (sizes | preset.repeats).items():
             if value < 1:
                 raise InputError(f"{source}: {name} = {value}; allowed: 1 and more")
-        multiple = 32 if preset.view == "plain" else 64
+        packed = {preset.view, *(one.view for one in suite.configurations.values())} - {"plain", None}
+        multiple = 64 if packed else 32
         if preset.crop % multiple:
-            why = "the U-Net's five poolings" + ("" if multiple == 32 else " of a packed mosaic")
+            why = "the U-Net's five poolings" + (" of a packed mosaic" if packed else "")
             raise InputError(f"{source}: crop = {preset.crop}; allowed: multiples of {multiple}, for {why}")
+        if packed and suite.channels != 1:
+            raise InputError(f"{source}: channels = {suite.channels}; allowed with a Bayer view: 1")
+        if packed and any(budget.window for budget in preset.budgets.values()):
+            raise InputError(f"{source}: budgets with a window; allowed with a Bayer view: 0, as it cuts through quads")
     for name in fields:
         _known("method", name, listed, source)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from scipy.stats import kstest
 
+from bench import protocol
 from bench.datasets import layouts
 from bench.datasets.bayer import OFFSETS
 from bench.datasets.catalogue import load
@@ -166,7 +167,7 @@ def test_what_returns_its_input_gives_the_mosaic_back(
 def test_the_planes_of_the_aligned_view_are_red_two_greens_and_blue(pattern: str, height: int, width: int) -> None:
     stored = encoded(pattern, height, width)
     planes, _ = seen(Noisy(picture(stored, pattern), 0, stored, 0.0), "bayer-aligned")
-    np.testing.assert_array_equal(planes, np.broadcast_to(np.float32(list(COLOURS.values())), planes.shape))
+    np.testing.assert_array_equal(planes, np.broadcast_to(np.array(list(COLOURS.values()), np.float32), planes.shape))
 
 
 @pytest.mark.parametrize("pattern", OFFSETS)
@@ -263,13 +264,33 @@ def test_mosaics_of_unknown_pattern_are_not_aligned(tmp_path: Path) -> None:
     assert snapshot(tmp_path / "s") == {}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("channels = 1", "channels = 3", "channels = 3; allowed with a Bayer view: 1"),
+        ("crop = 128 #", "crop = 96 #", "crop = 96; allowed: multiples of 64"),
+        ('view = "bayer"\n', "", "crop = 96; allowed: multiples of 64"),  # configurations still have a Bayer view
+        ("[presets.mini.budgets.laine19]\n", "[presets.mini.budgets.laine19]\nwindow = 65\n", "cuts through quads"),
+    ],
+)
+def test_suites_that_cannot_pack_their_mosaics_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    text = (Path(protocol.__file__).parent / "suites" / "raw.toml").read_text(encoding="utf-8")
+    if not new:
+        text = text.replace("crop = 128 #", "crop = 96 #")
+    assert old in text
+    (tmp_path / "mine.toml").write_text(text.replace(old, new), encoding="utf-8")
+    message = refused("tables", "--suite", tmp_path / "mine.toml", "--store", tmp_path / "s")
+    assert "mine.toml" in message
+    assert says in message
+
+
 # ---- packs of SIDD Medium
 
 KINDS = ("clean010", "clean011", "noisy010", "noisy011")
 
 
 def base(scene: int) -> NDArray[np.float32]:
-    return mosaic(144, 144, 1, seed=scene) / 2
+    return mosaic(144, 144, 1, seed=scene) / np.float32(2)
 
 
 @pytest.fixture
