@@ -37,7 +37,7 @@ def frame(table: Table) -> pd.DataFrame:
             row[column] = _measured(line)
         if line.published:
             row[f"{column} (paper)"] = _printed(line)
-            if line.psnr is not None and line.published_psnr is not None:
+            if line.state == "done" and line.psnr is not None and line.published_psnr is not None:
                 row[f"{column} (diff.)"] = f"{line.psnr - line.published_psnr:+.2f}"
     columns = ["noise" if across == "tests" else "set", "method", "told"]
     for name in dict.fromkeys([*measured, *printed]):
