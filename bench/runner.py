@@ -118,12 +118,12 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
-        if fit.method.kept and not self.training:
+        if not self.training and (fit.method.kept or fit.method.fits == "image"):
             return self._kept(score)
         return fit.method.fits != "dataset" or (fit.key not in self._forced and self.store.weights(fit) is not None)
 
     def _kept(self, score: Score) -> bool:
-        """Whether the store has all denoised images of a method that no weights can give back."""
+        """Whether the store has all denoised images of a method that no stored weights can give back."""
         images = score.repeats * len(self.sets(score.test, score.fit.channels))
         return len(list(self.store.images(score).glob("*.safetensors"))) == images
 
