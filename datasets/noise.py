@@ -8,7 +8,7 @@ import re
 from typing import Literal, Protocol
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -133,8 +133,11 @@ def parse(name: str) -> Noise:
 
 
 def named(noise: Noise, clean: Image, digest: str, repeat: int) -> tuple[Image, float]:
-    """Test noise of stream `named`: a function of pixels (their digest), model and repeat alone."""
-    draws = frozen("test noise", digest, noise.name, repeat)
+    """Test noise of stream `named`: a function of pixels (their digest), model and repeat alone.
+
+    A condition changes the draw that the model gives without it, so that the two can be compared image by image.
+    """
+    draws = frozen("test noise", digest, structs.replace(noise, condition="").name, repeat)
     level = noise.draw_level(draws)
     return noise.apply(clean, level, draws), level
 
