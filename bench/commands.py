@@ -35,9 +35,11 @@ def run(options: argparse.Namespace) -> int:
     with Display() as display:
         for note in notes:
             display.note(note)
-        for one in planned:
-            work = Run(one, store, chosen, options.data, display, options.force)
-            codes.append(_dry_run(work, options.format) if options.dry_run else _carry_out(work, display, options))
+        works = [Run(one, store, chosen, options.data, display, options.force) for one in planned]
+        if options.dry_run:
+            return _dry_run(works, options.format)
+        for work in works:
+            codes.append(_carry_out(work, display, options))
             if codes[-1] > 1:
                 break
     return max(codes)
@@ -71,16 +73,16 @@ def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
     return found
 
 
-def _dry_run(work: Run, form: str) -> int:
-    pending = work.pending()
-    estimates = [cost.seconds(unit, work.machine) for _, unit in pending]
+def _dry_run(works: list[Run], form: str) -> int:
+    """One list for all suites: a unit that several share is done once."""
+    pending = {unit.key: unit for work in works for _, unit in work.pending()}
+    total = len(set().union(*(work.keys() for work in works)))
+    estimates = [cost.seconds(unit, works[0].machine) for unit in pending.values()]
     rows = [
         {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
-        for (_, unit), seconds in zip(pending, estimates, strict=True)
+        for unit, seconds in zip(pending.values(), estimates, strict=True)
     ]
-    columns = ["unit", "kind", "key", "estimated"]
-    print(render(pd.DataFrame(rows, columns=columns), form))
-    total = work.total()
+    print(render(pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), form))
     print(f"{total - len(rows)} of {total} units done; the others take about {clock(sum(estimates))}", file=sys.stderr)
     return 0
 

@@ -53,7 +53,7 @@ class Run:
         self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = Sets(data)
         self.signal = 0
-        self._forced = self._keys() if force else set()  # keys to compute again
+        self._forced = self.keys() if force else set()  # keys to compute again
         self._tried: set[str] = set()  # keys that this run has executed
 
     def carry_out(self) -> Outcome:
@@ -62,7 +62,7 @@ class Run:
         pending = self.pending()
         self._check(pending)
         costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
-        total = len(self._keys())
+        total = len(self.keys())
         self.display.plan(total, total - len(pending), sum(costs.values()))
         if self.training:
             self.store.remember(self.plan)
@@ -81,11 +81,8 @@ class Run:
                     found.setdefault(unit.key, (cell, unit))
         return list(found.values())
 
-    def total(self) -> int:
-        """The number of units of the plan."""
-        return len(self._keys())
-
-    def _keys(self) -> set[str]:
+    def keys(self) -> set[str]:
+        """The keys of all units of the plan."""
         return {unit.key for cell in self.plan.cells for unit in cell.units()}
 
     def _check(self, pending: list[tuple[Cell, Unit]]) -> None:
