@@ -115,7 +115,7 @@ def _requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
     elif options.suite and options.suite != "all":
         suites = [options.suite]
     else:
-        recorded = {record.label["suite"] for record in store.find("")}
+        recorded = {record.label["suite"] for record in store.find("")} | store.asked()
         suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
     return [_asked(options, suite) for suite in suites]
 

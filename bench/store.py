@@ -120,6 +120,10 @@ class Store:
         remember_folders(last.folders)
         return last.requests.get(suite)
 
+    def asked(self) -> set[str]:
+        """The suites that were run here, if only on what others had computed."""
+        return set(self._last().requests)
+
     def _last(self) -> Last:
         path = self.root / "last.json"
         last = self._decode(path, Last) if path.is_file() else Last()
