@@ -129,11 +129,7 @@ def table(plan: Plan, store: Store, number: int | None) -> Table:
     found: list[Line] = []
     unmarked: list[str] = []
     means: dict[Place, dict[str, float]] = {}
-    groups = dict.fromkeys((cell.noise.name, met) for cell in plan.cells for met in _met(cell))
-    if not plan.request.noises:  # a small preset has not all noises that the paper printed
-        planned = {noise for noise, _ in groups}
-        groups |= dict.fromkeys((key[0], key[0]) for key in published(number) if key[0] not in planned)
-    for noise, met in groups:
+    for noise, met in _groups(plan, number):
         lines = []
         for row, test in _places(plan, store, number):
             cells = [cell for cell in plan.cells if (cell.name, cell.noise.name) == (row.method, noise)]
@@ -147,8 +143,15 @@ def table(plan: Plan, store: Store, number: int | None) -> Table:
     return Table(number, plan, found, [*notes(found), *unmarked], means)
 
 
-def _met(cell: Cell) -> list[str]:
-    return list(dict.fromkeys(score.noise.name for score in cell.scores)) or [cell.noise.name]
+def _groups(plan: Plan, number: int | None) -> Iterator[tuple[str, str]]:
+    """The noises of a table, each with those met in the test."""
+    planned: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        planned.setdefault(cell.noise.name, {}).update(dict.fromkeys(score.noise.name for score in cell.scores))
+    for noise, met in planned.items():
+        yield from ((noise, name) for name in met or (noise,))
+    if not plan.request.noises:  # a small preset has not all noises that the paper printed
+        yield from dict.fromkeys((key[0], key[0]) for key in published(number) if key[0] not in planned)
 
 
 def _places(plan: Plan, store: Store, number: int | None) -> Iterator[tuple[Row, str]]:
