@@ -12,7 +12,7 @@ from .datasets.fetch import fetch
 from .datasets.images import Picture
 from .datasets.pack import Pack
 from .datasets.prepare import prepare_ilsvrc, prepare_sidd
-from .datasets.verify import Finding, summary, verify
+from .datasets.verify import summary, verify
 
 Report = Callable[[int, int, str], None]  # done, total (0: not known), of what
 PREPARED = {"ilsvrc2012_val": prepare_ilsvrc, "sidd_medium": prepare_sidd}
@@ -66,21 +66,17 @@ def fetched(names: Sequence[str], data: Path, mirrors: Sequence[str], report: Re
 def verified(names: Sequence[str], data: Path | None, report: Report) -> tuple[pd.DataFrame, bool]:
     """What is wrong with each set, and which images of two sets show one photograph; whether all is right."""
     rows = []
-    right = True
+    right = []
     for name in names:
         findings = verify(name, data)
         wrong = [finding for finding in findings if finding.state != "ok"]
-        right &= not wrong
+        right += [name] * (not wrong)
         rows.append(
             {"set": name, "image": "", "state": f"{len(findings) - len(wrong)} ok, {len(wrong)} not", "what": ""}
         )
         rows += [{"set": name, "image": f.name, "state": f.state, "what": f.detail} for f in wrong]
-    rows += _overlaps([name for name in names if _readable(verify(name, data))], data, report)
-    return pd.DataFrame(rows), right
-
-
-def _readable(findings: Sequence[Finding]) -> bool:
-    return all(finding.state == "ok" for finding in findings)
+    rows += _overlaps(right, data, report)
+    return pd.DataFrame(rows), len(right) == len(names)
 
 
 def _overlaps(names: Sequence[str], data: Path | None, report: Report) -> list[dict[str, str]]:
