@@ -87,7 +87,7 @@ def _loaded(name: str, data: Path | None) -> Finding:
     try:
         pictures = load(name, data, entry(name).channels)
     except InputError as error:
-        return Finding(name, "unreadable", str(error))
+        return Finding(name, "unreadable" if place(name, data).is_dir() else "missing", str(error))
     return Finding(name, "ok", f"{len(pictures)} images, as many captures and shapes as expected; no digests are known")
 
 
