@@ -101,6 +101,15 @@ def references(name: str) -> list[Reference]:
     return [row for i, row in enumerate(rows) if not part.every or (i % abs(part.every) == 0) == (part.every > 0)]
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether two sets have an image in common, as far as the catalogue knows."""
+    if one == other or "folder:" in one + other:
+        return one == other
+    pixels = [{row.pixels for row in references(name)} for name in (one, other)]
+    views = [{(entry(name).folder, view) for view in entry(name).views} for name in (one, other)]
+    return bool(pixels[0] & pixels[1] or views[0] & views[1])
+
+
 def set_digest(name: str, channels: int) -> str:
     """What identifies the pixels of a set, without its files where the catalogue knows them."""
     if name.startswith("folder:"):

@@ -10,6 +10,7 @@ import pytest
 from cli import altered_suite, refused
 
 from bench.datasets.images import Picture
+from bench.datasets.noise import parse
 from bench.evaluation import Noisy, compare, evaluate, kept, noisy_images, unit, window
 from bench.machine import Machine
 from bench.methods.n2c import N2C
@@ -47,8 +48,9 @@ def score(work: Callable[..., Fit], photos: Path) -> Score:
     """A test of the noisy input itself."""
     fit = work(NoisyInput())
     return Score(
-        fit=fit, test=f"folder:{photos}", repeats=2, stream="named", before=(), padding="next", scoring=Scoring()
-    )
+        fit=fit, test=f"folder:{photos}", noise=fit.noise, repeats=2, stream="named", before=(), padding="next",
+        scoring=Scoring(),
+    )  # fmt: skip
 
 
 # ---- what a budget reaches
@@ -191,6 +193,7 @@ def test_a_noisy_image_is_named_by_its_content_and_repeat(score: Score, pictures
 
 CHANGES: dict[str, Any] = {
     "test": "embedded_test", "repeats": 3, "stream": "official", "window": 64, "padding": "square",
+    "noise": parse("gauss50"),
 }  # fmt: skip
 
 

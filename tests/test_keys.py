@@ -37,7 +37,7 @@ beta2 = 0.95
 weight_decay = 0.0
 [presets.mini]
 train = "folder:PHOTOS"
-tests = ["folder:PHOTOS"]
+tests = ["folder:TURNED"]
 crop = 32
 batch = 2
 steps = 2
@@ -54,12 +54,17 @@ net = { width = 4 }
 
 @pytest.fixture
 def tiny(photos: Path, tmp_path: Path) -> Callable[..., Plan]:
-    """The plan of a request on a tiny suite; `changes` are lines of its preset."""
+    """The plan of a request on a tiny suite that is tested on the photos upside down; `changes` are lines of its preset."""
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    for path in photos.iterdir():
+        Pillow.fromarray(np.asarray(Pillow.open(path))[::-1]).save(turned / path.name)
     made = iter(range(100))
 
     def ask(changes: str = "", **request: Any) -> Plan:
         path = tmp_path / f"suite{next(made)}.toml"  # another name each time: suites are read once
-        path.write_text(SUITE.replace("PHOTOS", photos.as_posix()).replace("CHANGES", changes))
+        text = SUITE.replace("PHOTOS", photos.as_posix()).replace("TURNED", turned.as_posix())
+        path.write_text(text.replace("CHANGES", changes))
         return make(Request(suite=str(path), **({"methods": ("n2c", "b2u")} | request)))
 
     return ask
@@ -104,7 +109,7 @@ def test_a_name_given_to_a_configuration_is_no_identity(score: Score) -> None:
 
 FIT_CHANGES: dict[str, Any] = {
     "seed": 1, "steps": 3, "epochs": 3, "batch": 3, "crop": 64, "noise": parse("gauss26"), "train_noise": "fixed",
-    "train": "embedded_train", "method": N2C(net=UNetConfig(width=5)), "channels": 1,
+    "train": "embedded_train", "method": N2C(net=UNetConfig(width=5)), "channels": 1, "view": "bayer",
     "recipe": Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=0.0),
 }  # fmt: skip
 
@@ -155,7 +160,7 @@ def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photo
 
 SCORE_CHANGES: dict[str, Any] = {
     "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "window": 48,
-    "scoring": Scoring(quantise="float"),
+    "scoring": Scoring(quantise="float"), "noise": parse("gauss50"),
 }  # fmt: skip
 
 
