@@ -89,7 +89,7 @@ class Noise(Struct, frozen=True):
 def sensor(level: float) -> tuple[float, float]:
     """(a, b) of the variance a x + b of raw values x: log b = 2.18 log a + 1.20, as in phones (Brooks et al. 2019)."""
     a = level * 1e-4
-    return a, float(np.exp(2.18 * np.log(a) + 1.20))
+    return a, float(np.exp(2.18 * np.log(a) + 1.20)) if a > 0.0 else 0.0
 
 
 def correlate(z: NDArray[np.float64]) -> NDArray[np.float64]:

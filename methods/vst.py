@@ -49,12 +49,12 @@ def noise_parameters(y: Image) -> tuple[float, float]:
     """(a, b) of the variance a x + b, [H, W, 1]: a line through what blocks of equal mean have in their diagonals."""
     diagonal = (y[:-1, :-1] - y[:-1, 1:] - y[1:, :-1] + y[1:, 1:])[..., 0] / 2.0  # flat and linear parts cancel
     height, width = (side // BLOCK for side in diagonal.shape)
-    if height * width < GROUPS:
-        raise ValueError(f"{y.shape[1]}x{y.shape[0]} is too small to estimate the noise: {GROUPS} blocks of 8x8 needed")
+    if height * width < 2:  # no line through one point
+        return 0.0, float(np.square(diagonal).mean())
     shape = (height, BLOCK, width, BLOCK)
     mean = y[: height * BLOCK, : width * BLOCK, 0].reshape(shape).mean((1, 3)).ravel()
     variance = np.square(diagonal[: height * BLOCK, : width * BLOCK]).reshape(shape).mean((1, 3)).ravel()
-    groups = np.array_split(np.argsort(mean), GROUPS)
+    groups = np.array_split(np.argsort(mean), min(GROUPS, len(mean)))
     pairs = ((np.mean, mean), (np.median, variance))
     x, v = (np.array([statistic(of[group]) for group in groups]) for statistic, of in pairs)
     weight = 1.0 / (v + v.mean())  # relative errors are alike

@@ -284,8 +284,9 @@ def test_unknown_table_is_refused(done: Done) -> None:
 
 
 def test_cost_columns(done: Done) -> None:
-    asked = (*GAUSS, "--test-sets", f"folder:{done.tests}", "--cost", "--format", "csv", "--store", done.store)
-    table = pd.read_csv(io.StringIO(bench("tables", *asked).out), dtype=str).set_index("method")
+    asked = (*GAUSS, "--test-sets", f"folder:{done.tests}", "--long", "--format", "csv", "--store", done.store)
+    table = pd.read_csv(io.StringIO(bench("tables", *asked).out), dtype=str)
+    table = table[table["set"] == f"folder:{done.tests}"].set_index("method")
     column = table["parameters"].str.replace(",", "")
     assert column["Blind2Unblind (visible)"] == column["Baseline, N2C"] == "1102371"
     outputs = ("visible", "blind", "weighted")
@@ -315,7 +316,7 @@ def test_every_format_parses(done: Done, command: str, form: str) -> None:
     elif form == "csv":
         assert len(pd.read_csv(io.StringIO(result.out))) > 1
     elif form == "latex":
-        assert result.out.count(r"\toprule") == result.out.count(r"\bottomrule") == 1
+        assert 1 <= result.out.count(r"\bottomrule") <= result.out.count(r"\toprule")  # a long table repeats its head
     elif form == "md":
         body = [row for row in result.out.splitlines() if row.startswith("|")]
         assert len(body) > 2

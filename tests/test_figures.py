@@ -18,7 +18,7 @@ from bench.datasets.errors import InputError
 from bench.evaluation import compare, window
 from bench.execution import Sets
 from bench.machine import Machine
-from bench.plan import Request
+from bench.plan import Request, make
 from bench.protocol import Scoring, suites
 from bench.protocol import load as load_suite
 from bench.report import entries
@@ -28,7 +28,7 @@ from bench.report.images import images_of
 from bench.report.panels import Panel, cells, grid, shown
 from bench.report.style import DPI, WIDTH
 from bench.store import Store
-from bench.tables import build
+from bench.tables import request_of
 from bench.training import read_tensors
 
 ROWS = ["Noisy input", "Gaussian blur, best width in hindsight", "Baseline, N2C", "CBM3D", "N2V*"]
@@ -68,8 +68,7 @@ def copy(done: Done, tmp_path: Path) -> Done:
 
 def inputs(done: Done) -> Inputs:
     store = Store(done.store)
-    plan, _ = build(store, done.request, True)
-    return Inputs(plan, store, Machine("cpu", "float32", 1), Sets(None))
+    return Inputs(make(request_of(store, done.request, True)), store, Machine("cpu", "float32", 1), Sets(None))
 
 
 def entry(done: Done, box: Box = INSIDE, **changes: Any) -> Entry:
@@ -226,9 +225,11 @@ def test_files_are_made_and_are_the_same_again(done: Done, tmp_path: Path) -> No
     found = draw(inputs(done), tmp_path / "a", [steps(done)])
     paths = [one.path for one in found if isinstance(one, Made)]
     assert [path.name for path in paths] == [
-        f"{name}.{kind}" for name in ("mine-folder_tests", "cost-gauss25-folder_tests") for kind in ("png", "pdf")
+        f"{name}.{kind}"
+        for name in ("mine-folder_tests", "progress-gauss25", "cost-gauss25-folder_tests")
+        for kind in ("png", "pdf")
     ]
-    assert [one.name for one in found if isinstance(one, Skipped)] == ["progress-gauss25"]
+    assert not [one.name for one in found if isinstance(one, Skipped)]
     draw(inputs(done), tmp_path / "b", [steps(done)])
     with Pillow.open(paths[0]) as image:
         height = crops(inputs(done), steps(done), done.test).get_figheight()
@@ -272,6 +273,8 @@ def with_quality(done: Done, method: str, quality: list[list[float]]) -> None:
 
 
 def test_progress_draws_recorded_qualities_and_names_the_others(copy: Done) -> None:
+    for method in ("n2c", "n2v"):
+        with_quality(copy, method, [])
     with_quality(copy, "b2u", [[1, 20.0], [2, 21.5]])
     figure = progress(inputs(copy), "gauss25")
     (axes,) = figure.axes
@@ -284,9 +287,11 @@ def test_progress_draws_recorded_qualities_and_names_the_others(copy: Done) -> N
     assert "Left out: Baseline, N2C, N2V (not in their records)" in caption(figure)
 
 
-def test_progress_without_qualities_is_skipped(done: Done) -> None:
+def test_progress_without_qualities_is_skipped(copy: Done) -> None:
+    for method in ("b2u", "n2c", "n2v"):
+        with_quality(copy, method, [])
     with pytest.raises(SkippedError, match="PSNR by step"):
-        progress(inputs(done), "gauss25")
+        progress(inputs(copy), "gauss25")
 
 
 def test_cost_has_passes_and_seconds_of_every_row(done: Done) -> None:
@@ -368,7 +373,11 @@ def test_wrong_entries_are_refused(text: str, said: str) -> None:
 def test_our_entries_belong_to_their_suites() -> None:
     for one in entries.load():
         if one.suite in suites():
-            assert one.noise in load_suite(one.suite).noises
+            suite = load_suite(one.suite)
+            assert one.noise in {
+                *suite.noises,
+                *(noise for preset in suite.presets.values() for noise in preset.noises),
+            }
             assert one.boxes.keys() <= catalogue.catalogue().keys()
     pictures = {picture.name: picture.pixels.shape for picture in catalogue.load("embedded_test", None, 3)}
     for box in [one.boxes["embedded_test"] for one in entries.load() if "embedded_test" in one.boxes]:

@@ -54,7 +54,7 @@ net = { width = 4 }
 
 @pytest.fixture
 def tiny(photos: Path, tmp_path: Path) -> Callable[..., Plan]:
-    """The plan of a request on a tiny suite that is tested on the photos upside down; `changes` are lines of its preset."""
+    """The plan of a request on a tiny suite tested on the photos upside down; `changes` are lines of its preset."""
     turned = tmp_path / "turned"
     turned.mkdir()
     for path in photos.iterdir():

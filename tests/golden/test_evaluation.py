@@ -52,8 +52,8 @@ def work(method: Method, style: str, rows: int) -> Score:
         train_noise="fresh", crop=32, batch=1, steps=0, epochs=1, recipe=suite.recipes["paper"],
     )  # fmt: skip
     return Score(
-        fit=fit, test="", noise=fit.noise, repeats=rows // len(IMAGES), stream="official", before=(), padding=paper.padding,
-        scoring=paper.scoring,
+        fit=fit, test="", noise=fit.noise, repeats=rows // len(IMAGES), stream="official", before=(),
+        padding=paper.padding, scoring=paper.scoring,
     )  # fmt: skip
 
 
