@@ -7,7 +7,7 @@ import pandas as pd
 
 from .datasets.catalogue import catalogue, entry, how_to_get, load, place, references, whole
 from .datasets.duplicates import near_duplicates
-from .datasets.errors import InputError, unknown
+from .datasets.errors import DamagedError, InputError, unknown
 from .datasets.fetch import fetch
 from .datasets.images import Picture
 from .datasets.pack import Pack
@@ -59,7 +59,8 @@ def fetched(names: Sequence[str], data: Path, mirrors: Sequence[str], report: Re
             count = len(fetch(name, data, mirrors, report))
             rows.append({"set": name, "result": f"{count} images fetched" if count else "all there", "why": ""})
         except InputError as error:
-            rows.append({"set": name, "result": "failed", "why": str(error)})
+            result = "damaged" if isinstance(error, DamagedError) else "failed"
+            rows.append({"set": name, "result": result, "why": str(error)})
     return pd.DataFrame(rows)
 
 

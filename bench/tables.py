@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from .datasets.catalogue import overlap
 from .datasets.errors import InputError, unknown
 from .evaluation import infinite
 from .methods import registry
@@ -309,7 +310,7 @@ def shortfall(plan: Plan, cell: Cell) -> str:
     parts = [fit.method.shortfall(fit.steps)]
     if fit.method.fits == "dataset" and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
-    if fit.train in cell.tests and fit.method.fits == "dataset":
+    if fit.method.fits == "dataset" and any(overlap(fit.train, test) for test in cell.tests):
         parts.append("trained on the captures it is tested on")
     if cell.scores and cell.scores[0].window:
         parts.append(f"centre {cell.scores[0].window}x{cell.scores[0].window}")

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 
 from msgspec import Struct
 
-from .errors import InputError, one_line
+from .errors import DamagedError, InputError, one_line
 
 # the last two are zipfile's for an unknown compression and for encryption
 DAMAGED = (
@@ -49,7 +49,7 @@ USUAL = Limits()
 def extract(archive: Path, folder: Path, members: str, limits: Limits = USUAL) -> list[Path]:
     """Unpacks the regular files whose path matches `members` (`*` spans folders) and returns where they lie.
 
-    InputError for what is no archive, is damaged or unsafe; `folder` may then hold some of the files.
+    DamagedError for what is no archive, InputError for what is unsafe; `folder` may then hold some of the files.
     """
     with _whole(archive):
         wanted = (member for member in _bounded(archive, limits) if fnmatchcase(member.name, members))
@@ -72,7 +72,7 @@ def _whole(archive: Path) -> Iterator[None]:
         yield
     except DAMAGED as error:
         found = f"{archive.stat().st_size} bytes that start with {_start(archive)!r}"
-        raise InputError(f"{archive}: expected a whole zip or tar file, found {found} ({one_line(error)})") from None
+        raise DamagedError(f"{archive}: expected a whole zip or tar file, found {found} ({one_line(error)})") from None
 
 
 def _start(path: Path) -> bytes:

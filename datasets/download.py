@@ -63,7 +63,7 @@ def _obtain(url: str, part: Path, check: Check, report: Report, patience: Patien
         except InputError as error:
             part.unlink()
             if not resumed:
-                raise InputError(f"{url}: {error}") from None
+                raise type(error)(f"{url}: {error}") from None
             reason = str(error)  # its beginning may come from another file: once more from the start
     raise Unreachable(f"{url}: no whole file in {patience.tries} tries, the last one: {reason}")
 

@@ -12,6 +12,10 @@ class AbsentError(InputError):
     """Images or a package that are not on this machine."""
 
 
+class DamagedError(InputError):
+    """A file is not what it claims to be."""
+
+
 def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> InputError:
     """The error for a name that is not one of `allowed`, nearest match first."""
     names = list(allowed)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from .archives import extract, inspect
 from .catalogue import Archive, Reference, compare, file_digest, how_to_get, place, references, whole
 from .download import Check, Patience, Report, Unreachable, download
-from .errors import InputError, few, one_line
+from .errors import DamagedError, InputError, few, one_line
 from .verify import Finding, verify
 
 Address = tuple[str, Path]  # a URL and the file it becomes
@@ -34,16 +34,21 @@ def fetch(
             raise InputError(f"mirror {mirror!r}: expected an address that begins with http:// or https://")
     findings = verify(name, data)
     wrong = [finding.detail for finding in findings if finding.state in ("altered", "other shape", "unreadable")]
-    failures = [f"{detail}; not overwritten: move it away and fetch again" for detail in wrong]
+    failures = [InputError(f"{detail}; not overwritten: move it away and fetch again") for detail in wrong]
     fetched = []
     for outcome in _obtain(name, findings, data, mirrors, report, patience):
         if isinstance(outcome, Path):
             fetched.append(outcome)
         else:
-            failures.append(str(outcome))
+            failures.append(outcome)
     if failures:
-        raise InputError(f"{name}: {len(fetched)} images fetched, {len(failures)} failed: {few(failures, '; ')}")
+        told = few([str(error) for error in failures], "; ")
+        raise _worst(failures)(f"{name}: {len(fetched)} images fetched, {len(failures)} failed: {told}")
     return fetched
+
+
+def _worst(errors: Sequence[InputError]) -> type[InputError]:
+    return DamagedError if any(isinstance(error, DamagedError) for error in errors) else InputError
 
 
 def _obtain(
@@ -129,21 +134,21 @@ def _first(
 ) -> Path:
     """The file of the first address that has the right one; InputError saying what was found at each."""
     targets = dict.fromkeys(target for _, target in origins)
-    reasons = []
+    errors: list[InputError] = []
     for url, target in [(f"{base}/{quote(to.name)}", to) for base in bases for to in targets] + list(origins):
         server = url.split("/")[2]  # http://SERVER/PATH
         if strikes[server] >= STRIKES:
-            reasons.append(f"{url}: not asked, since its server failed {STRIKES} times in a row")
+            errors.append(InputError(f"{url}: not asked, since its server failed {STRIKES} times in a row"))
             continue
         try:
             download(url, target, check, report, patience)
         except InputError as error:
             strikes[server] = strikes[server] + 1 if isinstance(error, Unreachable) else 0
-            reasons.append(str(error))
+            errors.append(error)
         else:
             strikes[server] = 0
             return target
-    raise InputError(f"{next(iter(targets))}: {'; '.join(reasons)}")
+    raise _worst(errors)(f"{next(iter(targets))}: {'; '.join(map(str, errors))}")
 
 
 def _check_image(name: str, row: Reference, path: Path) -> None:

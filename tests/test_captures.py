@@ -220,6 +220,17 @@ def test_a_method_is_trained_on_views_that_are_not_tested(data: Path, tmp_path: 
     assert not line(found, method="noisy", noise="captured", test="last")["shortfall"]
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "common"),
+    [("kodak", "kodak8", True), ("fmdd_fish", "fmdd_fish4", True), ("fmdd_fish_train", "fmdd_fish", False),
+     ("set12", "set12_11", True), ("bsd400", "set12", False), ("embedded_train", "embedded_gray_test", False)],
+)  # fmt: skip
+def test_sets_overlap_where_they_share_an_image(train: str, test: str, common: bool) -> None:
+    assert catalogue.overlap(train, test) == common
+    cell = make(Request(methods=("n2c",), noises=("gauss25",), train=train, tests=(test,))).cells[-1]
+    assert cell.reason.startswith("not possible") == common
+
+
 def test_nothing_is_said_of_methods_that_train_on_other_views(data: Path, tmp_path: Path) -> None:
     assert bench(*asked(data, tmp_path / "s")).code == 0
     n2c = line(lines("--suite", "fluorescence", "--store", tmp_path / "s"), method="n2c", test="last")

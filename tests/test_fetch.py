@@ -17,7 +17,7 @@ from sets import SMALL, small_set
 from bench.datasets import catalogue
 from bench.datasets.catalogue import Archive
 from bench.datasets.download import BLOCK, Patience
-from bench.datasets.errors import InputError
+from bench.datasets.errors import DamagedError, InputError
 from bench.datasets.fetch import fetch
 from bench.datasets.images import read
 from bench.datasets.verify import verify
@@ -63,10 +63,11 @@ def get(data: Path, *mirrors: str, name: str = SMALL, patience: Patience = QUICK
     return [path.name for path in paths], reports
 
 
-def refused(data: Path, *mirrors: str, name: str = SMALL) -> str:
+def refused(data: Path, *mirrors: str, name: str = SMALL, kind: type[InputError] = InputError) -> str:
     """The message, in one line, of a fetch that must fail, and must leave nothing under the name it failed for."""
     with pytest.raises(InputError) as caught:
         get(data, *mirrors, name=name)
+    assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -387,7 +388,7 @@ def test_a_wrong_archive_is_not_kept(
     content = archived(published, sha256="0" * 64 if kind == "other digest" else "")
     server.files["/small.tgz"] = {"page": b"<html></html>", "cut": content[: len(content) // 2]}.get(kind, content)
     expected = f"expected SHA-256 {'0' * 64}" if kind == "other digest" else "expected a whole zip or tar file"
-    message = refused(data)
+    message = refused(data, kind=InputError if kind == "other digest" else DamagedError)
     assert f"{server.address}/small.tgz" in message
     assert expected in message
     assert not [name for name in files(data) if "small" in name or "unpacked" in name]

@@ -101,7 +101,9 @@ def _axes(figure: Figure, left: float, top: float, wide: float, high: float) -> 
     """Axes at a place in inches from the top left corner."""
     height = figure.get_figheight()
     axes = figure.add_axes((left / WIDTH, 1 - (top + high) / height, wide / WIDTH, high / height))
-    axes.set_axis_off()
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set(edgecolor="0.7", linewidth=0.4)  # a white image on a white page has a frame, too
     return axes
 
 
