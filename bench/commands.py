@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
         works = [Run(one, store, chosen, options.data, display, options.force) for one in planned]
         if options.dry_run:
             return _dry_run(works, options.format)
+        for work in works if len(works) > 1 else ():  # the last suite's images, before the first is trained
+            work.check(work.pending())
         for work in works:
             codes.append(_carry_out(work, display, options))
             if codes[-1] > 1:

@@ -59,8 +59,7 @@ class Run:
     def carry_out(self) -> Outcome:
         """Executes what is to do; waits for units that another run has claimed."""
         self.store.open()
-        pending = self.pending()
-        self._check(pending)
+        self.check(pending := self.pending())
         costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
         total = len(self.keys())
         self.display.plan(total, total - len(pending), sum(costs.values()))
@@ -85,8 +84,8 @@ class Run:
         """The keys of all units of the plan."""
         return {unit.key for cell in self.plan.cells for unit in cell.units()}
 
-    def _check(self, pending: list[tuple[Cell, Unit]]) -> None:
-        """Reads and checks all images that are needed; InputError before anything is trained."""
+    def check(self, pending: list[tuple[Cell, Unit]]) -> None:
+        """Reads and checks all images that these units need; InputError before anything is trained."""
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
                 captures = unit.repeats if unit.noise.family == "captured" else 0

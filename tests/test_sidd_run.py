@@ -159,6 +159,7 @@ def test_a_submission_holds_the_clamped_outputs_for_all_blocks(
         ("nbr2nbr", (), "train it first with python -m bench run"),
         ("n2c", ("--output", "weighted"), "unknown output of n2c 'weighted'. Did you mean 'denoised'?"),
         ("n2c", ("--blocks", "nowhere"), "nowhere/BenchmarkNoisyBlocksRaw.mat: no such file"),
+        ("n2c", ("--out", "nowhere/Submit.mat"), "no folder nowhere"),
         ("n2c,n2n", (), "2 cells; expected one method"),
         ("n2c", ("--seeds", "0,1"), "2 cells; expected one method"),
         ("noisy", (), "0 cells; expected one method"),

@@ -342,7 +342,7 @@ def test_a_fit_serves_every_suite_that_asks_for_the_same(tmp_path: Path) -> None
     train = photos(tmp_path / "train", "astronaut", height=96, width=96)
     tests = photos(tmp_path / "tests", "chelsea")
     asked = ("--noise", "gauss25", "--steps", 1, "--train", f"folder:{train}", "--test-sets", f"folder:{tests}")
-    argv = ("run", "--methods", "b2u", *asked, "--store", tmp_path / "s", "--suite")
+    argv = ("run", "--methods", "b2u", "--preset", "reduced", *asked, "--store", tmp_path / "s", "--suite")
     assert bench(*argv, "synthetic").code == 0
     before = snapshot(tmp_path / "s")
     second = bench(*argv, "ablations")
@@ -363,6 +363,15 @@ def test_all_suites_are_planned_at_once(tmp_path: Path) -> None:
     for unit in ("noisy gauss25 seed 0 on embedded_test", "noisy captured seed 0 on fmdd_fish4"):
         assert unit in units
     assert not [unit for unit in units if unit.split()[0] not in ("noisy", "blur")]
+
+
+def test_the_images_of_the_last_suite_are_missed_before_the_first_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    argv = ("run", "--suite", "all", "--methods", "n2n", "--steps", "1", "--store", tmp_path)
+    assert "the set 'fmdd_fish4' needs a data folder" in refused(*argv)
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_methods_are_the_rows_that_are_not_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
