@@ -101,7 +101,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     @property
     def title(self) -> str:
         """How messages call it, such as `b2u gauss25 seed 0`."""
-        return f"{self.name} {self.noise.name} seed {self.seed}"
+        own = self.noise.family == "captured" and self.method.fits == "dataset"  # the noise is the training set's
+        return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
 
 
 class Score(Struct, frozen=True, dict=True, kw_only=True):

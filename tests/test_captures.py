@@ -220,6 +220,12 @@ def test_a_method_is_trained_on_views_that_are_not_tested(data: Path, tmp_path: 
     assert not line(found, method="noisy", noise="captured", test="last")["shortfall"]
 
 
+def test_messages_tell_the_fits_of_several_sets_apart() -> None:
+    cells = make(Request(suite="fluorescence", methods=("n2n",))).cells
+    titles = [cell.fit.title for cell in cells if cell.name == "n2n"]
+    assert titles == [f"n2n captured seed 0 from fmdd_{name}4" for name in ("fish", "mice", "two_photon")]
+
+
 @pytest.mark.parametrize(
     ("train", "test", "common"),
     [("kodak", "kodak8", True), ("fmdd_fish", "fmdd_fish4", True), ("fmdd_fish_train", "fmdd_fish", False),
