@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     store = Store(options.store or default())
     requests = [_asked(options, suite, methods) for suite, methods in _suites(options)]
     planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
-    codes = []
+    outcomes, found = [], list[Table]()
     with Display() as display:
         for note in notes:
             display.note(note)
@@ -41,20 +42,17 @@ def run(options: argparse.Namespace) -> int:
         for work in works if len(works) > 1 else ():  # the last suite's images, before the first is trained
             work.check(work.pending())
         for work in works:
-            codes.append(_carry_out(work, display, options))
-            if codes[-1] > 1:
+            outcome = work.carry_out()
+            for cell in work.plan.cells:
+                if cell.reason:
+                    display.note(f"{cell.name} {cell.noise.name}: {cell.reason}")
+            outcomes.append(outcome)
+            found += build(store, work.plan.request, True)
+            if outcome.interrupted:
                 break
-    return max(codes)
-
-
-def _carry_out(work: Run, display: Display, options: argparse.Namespace) -> int:
-    outcome = work.carry_out()
-    for cell in work.plan.cells:
-        if cell.reason:
-            display.note(f"{cell.name} {cell.noise.name}: {cell.reason}")
-    _print_tables(build(work.store, work.plan.request, True), options)
-    print(_summary(outcome, work.store), file=sys.stderr)
-    return outcome.code
+    _print_tables(found, options)
+    print(_summary(outcomes, store), file=sys.stderr)
+    return max(outcome.code for outcome in outcomes)
 
 
 def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
@@ -71,7 +69,8 @@ def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
     for name in names:
         rows = [row.method for row in protocol.load(name).rows if not row.optional]
         chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
-        found.append((name, tuple(dict.fromkeys(chosen))))
+        if chosen or len(names) == 1:  # of all suites, those that have something to do
+            found.append((name, tuple(dict.fromkeys(chosen))))
     return found
 
 
@@ -336,9 +335,10 @@ def env(options: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(outcome: Outcome, store: Store) -> str:
-    counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
-    how = "; run the same command again to continue" if outcome.interrupted else ""
+def _summary(outcomes: list[Outcome], store: Store) -> str:
+    states = sum((outcome.states for outcome in outcomes), Counter[str]())
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    how = "; run the same command again to continue" if outcomes[-1].interrupted else ""
     return f"cells: {counted}{how}. Records: {store.root}"
 
 

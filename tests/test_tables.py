@@ -365,6 +365,13 @@ def test_all_suites_are_planned_at_once(tmp_path: Path) -> None:
     assert not [unit for unit in units if unit.split()[0] not in ("noisy", "blur")]
 
 
+def test_suites_that_know_none_of_the_methods_are_left_out(tmp_path: Path) -> None:
+    argv = ("run", "--suite", "all", "--store", tmp_path, "--format", "json", "--methods")
+    units = json.loads(bench(*argv, "b2u-eta0", "--dry-run").out)
+    assert {unit["unit"] for unit in units if unit["kind"] == "fit"} == {"b2u-eta0 gauss25 seed 0"}
+    assert len(units) == 4  # the noisy input, the blur, a fit and its score, of one suite
+
+
 def test_the_images_of_the_last_suite_are_missed_before_the_first_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
