@@ -8,6 +8,7 @@ import pandas as pd
 
 from . import machine as machines
 from .display import Display
+from .execution import Sets
 from .methods import registry
 from .plan import Request, make
 from .render import frame
@@ -53,7 +54,8 @@ def run(
     with Display(quiet) as display:
         for note in notes:
             display.note(note)
-        work = Run(make(request), Store(_path(store)), machine, None if data is None else Path(data), display, force)
+        sets = Sets(None if data is None else Path(data))
+        work = Run(make(request), Store(_path(store)), machine, sets, display, force)
         return work.carry_out()
 
 

@@ -63,7 +63,7 @@ def parser() -> Parser:
     run.set_defaults(do=commands.run)
 
     show = command("tables", "print a table of the paper from the records alone")
-    show.add_argument("--table", type=int, default=None, metavar="N")
+    show.add_argument("--table", type=int, default=None, metavar="N", help="1 to 8; default: all of the suites")
     show.add_argument("--long", action="store_true", help="one line per number: images, seeds, interval, cost, ...")
     show.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
     _request(show)
@@ -82,14 +82,14 @@ def parser() -> Parser:
     draw = command("figures", "draw comparison crops, steps, PSNR against training and cost, as PNG and PDF")
     draw.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures")
     draw.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
-    draw.add_argument("--table", type=int, default=None, metavar="N")
+    draw.add_argument("--table", type=int, default=None, metavar="N", help="1 to 8; default: all of the suites")
     _request(draw)
     draw.set_defaults(do=commands.figures)
 
     again = command("rescore", "score the same weights and stored images under other conventions; nothing is trained")
     again.add_argument("--scoring", type=_names, required=True, metavar="A,B", help="see bench/scorings.toml, or all")
     again.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
-    again.add_argument("--table", type=int, default=None, metavar="N")
+    again.add_argument("--table", type=int, default=None, metavar="N", help="1 to 8; default: all of the suites")
     _request(again)
     _machine(again)
     again.set_defaults(do=commands.rescore)
@@ -152,7 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _request(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--suite", default="", metavar="NAME", help="synthetic (default), ..., all, or FILE.toml")
+    sub.add_argument(
+        "--suite",
+        default="",
+        metavar="NAME",
+        help="synthetic, ..., all, or FILE.toml; default: synthetic to run, else all recorded",
+    )
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
     sub.add_argument("--noise", type=_names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
     sub.add_argument("--train", type=_absolute, default="", metavar="SET", help="another training set, or folder:PATH")

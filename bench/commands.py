@@ -12,9 +12,9 @@ import torch
 from msgspec import structs
 
 from . import __version__, cost, data, machine, plan, protocol
-from .compare import compare, conventions
+from .compare import compare, conventions, unscored
 from .datasets.catalogue import catalogue, data_root
-from .datasets.errors import InputError, unknown
+from .datasets.errors import AbsentError, InputError, unknown
 from .datasets.sidd import About
 from .display import Display, Lines, clock
 from .execution import Sets
@@ -36,12 +36,11 @@ def run(options: argparse.Namespace) -> int:
     with Display() as display:
         for note in notes:
             display.note(note)
-        works = [Run(one, store, chosen, options.data, display, options.force) for one in planned]
+        sets = Sets(options.data)
+        works = [Run(one, store, chosen, sets, display, options.force) for one in planned]
         if options.dry_run:
             return _dry_run(works, options.format)
-        for work in works if len(works) > 1 else ():  # the last suite's images, before the first is trained
-            work.check(work.pending())
-        for work in works:
+        for work in _able(works, display) if len(works) > 1 else works:
             outcome = work.carry_out()
             for cell in work.plan.cells:
                 if cell.reason:
@@ -53,6 +52,21 @@ def run(options: argparse.Namespace) -> int:
     _print_tables(found, options)
     print(_summary(outcomes, store), file=sys.stderr)
     return max(outcome.code for outcome in outcomes)
+
+
+def _able(works: list[Run], display: Display) -> list[Run]:
+    """The suites whose images are on this machine, all looked at before the first is trained; AbsentError if none."""
+    able, absent = [], []
+    for work in works:
+        try:
+            work.check(work.pending())
+            able.append(work)
+        except AbsentError as error:
+            absent.append(error)
+            display.note(f"suite {work.plan.suite.name} is left out: {error}")
+    if not able:
+        raise absent[0]
+    return able
 
 
 def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
@@ -90,7 +104,7 @@ def _dry_run(works: list[Run], form: str) -> int:
 
 def tables(options: argparse.Namespace) -> int:
     """Prints tables from the records alone."""
-    store = Store(options.store or default())
+    store = _store(options)
     found = _shown(store, options)
     if options.compare:
         other = Store(options.compare)
@@ -103,6 +117,13 @@ def tables(options: argparse.Namespace) -> int:
     return 0
 
 
+def _store(options: argparse.Namespace) -> Store:
+    """The store to read; InputError if a folder was named that is not there."""
+    if options.store and not options.store.is_dir():
+        raise InputError(f"--store {options.store}: no such folder")
+    return Store(options.store or default())
+
+
 def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
     """The tables asked for."""
     asked = _requests(store, options)
@@ -112,7 +133,9 @@ def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
 def _requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
     """The suites asked for; if none is, those that the store has records of."""
     if options.table is not None:
-        suites = [options.suite or suite_of(options.table)]
+        suites = [suite_of(options.table) if options.suite in ("", "all") else options.suite]
+        if str(options.table) not in (known := protocol.load(suites[0]).tables):
+            raise unknown(f"table of suite {suites[0]}", str(options.table), known)
     elif options.suite and options.suite != "all":
         suites = [options.suite]
     else:
@@ -133,7 +156,7 @@ def figures(options: argparse.Namespace) -> int:
     """Draws what the store has."""
     from .report.figures import Inputs, Made, draw  # imported here: matplotlib is slow to load
 
-    store, (chosen, _) = Store(options.store or default()), machine.choose()
+    store, (chosen, _) = _store(options), machine.choose()
     images, drawn, refused = Sets(options.data), 0, []
     for asked in _requests(store, options):
         planned = plan.make(request_of(store, asked, bool(options.preset)))
@@ -154,9 +177,10 @@ def rescore(options: argparse.Namespace) -> int:
     """Scores again under other conventions, then prints what each is worth in dB."""
     names = tuple(protocol.scorings()) if options.scoring == ("all",) else options.scoring
     for name in names:
-        protocol.scoring(name)
+        protocol.rescored(protocol.Scoring(), name)
     chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
-    store, tables_of = Store(options.store or default()), {}
+    store, sets, tables_of = _store(options), Sets(options.data), {}
+    outcomes: list[Outcome] = []
     with Display() as display:
         for note in notes:
             display.note(note)
@@ -165,11 +189,14 @@ def rescore(options: argparse.Namespace) -> int:
             for asked in _requests(store, options):
                 request = request_of(store, asked, bool(options.preset))
                 request = structs.replace(request, scoring="" if name == "official" else name, tested=())
-                Run(plan.make(request), store, chosen, options.data, display, training=False).carry_out()
+                if not (outcomes and outcomes[-1].interrupted):
+                    outcomes.append(Run(plan.make(request), store, chosen, sets, display, training=False).carry_out())
                 found += build(store, request, True, options.table)
             tables_of[name] = found
     print(render(conventions(tables_of), options.format))
-    return 0
+    for line in unscored(tables_of):
+        print(line, file=sys.stderr)
+    return max((outcome.code for outcome in outcomes), default=0)
 
 
 def regression(options: argparse.Namespace) -> int:
@@ -207,6 +234,8 @@ def submission(options: argparse.Namespace) -> int:
 def sets(options: argparse.Namespace) -> int:
     """Lists, shows, fetches, verifies or prepares image sets."""
     progress = Lines()
+    if options.data and options.action in ("list", "show", "verify") and not options.data.is_dir():
+        raise InputError(f"--data {options.data}: no such folder")
     if options.action == "list":
         print(render(data.listed(options.data), options.format))
         return 0
@@ -278,7 +307,7 @@ def methods(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Prints one record."""
-    store = Store(options.store or default())
+    store = _store(options)
     records = store.find(options.cell)
     if not records:
         raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")

@@ -80,11 +80,25 @@ def conventions(found: dict[str, list[Table]]) -> pd.DataFrame:
     rows = []
     for place, line in lines[first].items():
         same = {name: lines[name].get(place) for name in others}
-        if line.psnr is None or all(other is None or other.psnr is None for other in same.values()):
-            continue
+        if line.hindsight or line.psnr is None or all(o is None or o.psnr is None for o in same.values()):
+            continue  # what is chosen by its scores is another output under others
         row = {"noise": group(line), "method": line.label, "test": line.test, first: _quality(line)}
         for name, other in same.items():
             row[name] = "" if other is None else _quality(other)
             row[f"{name} (diff.)"] = _difference(line, other)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def unscored(found: dict[str, list[Table]]) -> list[str]:
+    """What the first convention has numbers of and another has not: without weights or images nothing can be scored."""
+    first, *others = found
+    numbers = {
+        name: {(line.suite, group(line), line.label, line.test) for t in tables for line in t.lines if line.psnr}
+        for name, tables in found.items()
+    }
+    return [
+        f"{name}: not scored, neither weights nor images in the store: {', '.join(sorted(labels))}"
+        for name in others
+        if (labels := {label for _, _, label, _ in numbers[first] - numbers[name]})
+    ]

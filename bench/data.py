@@ -22,9 +22,13 @@ def listed(data: Path | None) -> pd.DataFrame:
     """Every set with what is found of it under the data folder."""
     rows = []
     for name, known in catalogue().items():
-        found = summary(name, data)
-        total = found.found + found.missing
-        state = "all there" if not found.missing else f"{found.found} of {total}" if found.found else "missing"
+        try:
+            found = summary(name, data)
+        except InputError:
+            state = "unreadable"  # `verify` says why
+        else:
+            total = found.found + found.missing
+            state = "all there" if not found.missing else f"{found.found} of {total}" if found.found else "missing"
         rows.append({"set": name, "images": str(known.count), "role": known.role, "found": state, "what": known.title})
     return pd.DataFrame(rows)
 

@@ -27,7 +27,7 @@ from .methods.base import Context, Method, Progress, Rng
 from .metrics import luma, psnr, quantise, ssim
 from .plan import Score
 from .protocol import Scoring, View
-from .training import Report, Stopped, read_tensors, train, write_tensors
+from .training import Report, Stopped, forget, read_tensors, train, write_tensors
 
 
 class Row(Struct, frozen=True):
@@ -78,7 +78,8 @@ def evaluate(
 
 
 def _rows(images: dict[str, Image], noisy: "Noisy", work: Score) -> Iterator[Row]:
-    clean = window(noisy.picture.pixels, work.window)
+    capture = noisy.picture.captures[noisy.repeat] if work.noise.family == "captured" else None
+    clean = window(((capture.clean if capture else None) or noisy.picture).pixels, work.window)
     for output in work.fit.method.outputs:
         decibels, similarity = compare(images[output.name], clean, work.scoring)
         finite = None if decibels == math.inf else decibels
@@ -115,7 +116,9 @@ def noisy_images(work: Score, pictures: list[Picture], before: list[list[Picture
     for repeat in range(work.repeats):
         for picture in pictures:
             if noise.family == "captured":
-                yield Noisy(picture, repeat, window(unit(picture.captures[repeat].pixels), work.window), 0.0)
+                captured = unit(picture.captures[repeat].pixels)
+                captured = noise_models.eight_bits(captured) if noise.condition == "8bit" else captured
+                yield Noisy(picture, repeat, window(captured, work.window), 0.0)
                 continue
             clean = unit(picture.pixels)
             drawn = (
@@ -158,7 +161,7 @@ def restore(
         checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None
         net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
         if checkpoint:
-            checkpoint.unlink(missing_ok=True)
+            forget(checkpoint)
     images = denoise(fit.method, net, image, fit.noise, level, machine, work.padding, noisy.name)
     return {name: back(image) for name, image in images.items()}
 

@@ -58,12 +58,13 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
         environment=environment(machine),
     )
     rows: list[Row] = []
+    seconds = None
     try:
         if isinstance(unit, Fit):
-            record.result = _fit(unit, store, machine, sets, watch)
+            record.result, seconds = _fit(unit, store, machine, sets, watch)
         else:
             rows = _score(unit, store, machine, sets, watch)
-            record.result = {"outputs": summary(rows)}
+            record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
             if unit.fit.method.fits == "image":
                 record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
@@ -72,36 +73,42 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
         record.state = "diverged" if isinstance(error, DivergedError) else "failed"
         ours = type(error).__module__.startswith(f"{__package__}.")
         record.reason = str(error) if ours else f"{type(error).__name__}: {error}"
-    store.write(unit, record, rows)
+    store.write(unit, record, rows, seconds)
     return record
 
 
-def describe(unit: Unit, record: Record) -> str:
+def _made_with(fit: Fit, store: Store) -> dict[str, Any]:
+    """The weights that are scored: a fit may be trained again, and its scores must be of one network."""
+    record = store.read(fit) if fit.method.fits == "dataset" else None
+    return {"weights": record.result["weights"]} if record else {}
+
+
+def describe(unit: Unit, record: Record, store: Store) -> str:
     """How a unit ended, in a few words."""
     if record.state != "done":
         return f"{record.state}: {record.reason}"
     if isinstance(unit, Fit):
-        return f"trained in {clock(record.result['seconds'])}"
+        return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
     best = record.result["outputs"][unit.fit.method.headline().name]
     return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
 
 
-def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> dict[str, Any]:
+def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
     checkpoint = store.path(unit, ".checkpoint")
     pictures = sets(unit.train, unit.channels)
     trained = training.fit(unit, pictures, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
     training.write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
-    checkpoint.unlink(missing_ok=True)
-    return {
+    training.forget(checkpoint)
+    result = {
         "parameters": parameters(trained.net),
-        "seconds": round(trained.seconds, 1),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "history": trained.history,
         "quality": trained.quality,
         "warnings": trained.warnings,
         "compiled": machine.compiles(unit.steps),
     }
+    return result, trained.seconds
 
 
 def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch) -> list[Row]:

@@ -242,7 +242,7 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     if request.repeats:
         changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
     if request.scoring:
-        changes["scoring"] = protocol.scoring(request.scoring)
+        changes["scoring"] = protocol.rescored(preset.scoring, request.scoring)
     return msgspec.structs.replace(preset, **changes)
 
 
@@ -287,20 +287,29 @@ def _cell(
     )
     undefined = method.applies(noise, fit.planes)
     tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
-    reason = f"not defined: {undefined}" if undefined else _impossible(method, noise, train, tests)
+    reason = f"not defined: {undefined}" if undefined else _impossible(method, noise, fit.view, train, tests)
     scores = () if reason else _scores(fit, preset, budget.window, tests, tested)
     return Cell(name, noise, seed, tests, fit, scores, reason)
 
 
-def _impossible(method: Method, noise: Noise, train: str, tests: Sequence[str]) -> str:
-    if method.supervision == "clean" and any(overlap(train, test) for test in tests):
+def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Sequence[str]) -> str:
+    seen = any(overlap(train, test) for test in tests)
+    if seen and method.supervision == "clean":
         return f"not possible: the clean images of {train} are the answers to its test"
+    if seen and method.supervision == "pair" and noise.family == "captured":  # other captures of the very scene
+        return f"not possible: the second captures of {train} are nearly the answers to its test"
     if noise.family != "none":
-        return ""
+        return _unaligned(view, tests)
     if method.fits != "dataset":
         return "not possible: without clean images there is nothing to score"
     needs = {"clean": "clean images", "pair": "two captures of each scene"}.get(method.supervision)
     return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""
+
+
+def _unaligned(view: View, tests: Sequence[str]) -> str:
+    told = [test for test in tests if not test.startswith("folder:") and entry(test).layout == "blocks"]
+    needs = view == "bayer-aligned" and told
+    return f"not possible: the Bayer patterns of {', '.join(told)} are not told with it" if needs else ""
 
 
 def _scores(fit: Fit, preset: Preset, window: int, tests: Sequence[str], tested: Sequence[Noise]) -> tuple[Score, ...]:

@@ -34,7 +34,7 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
 
     quantise: Literal["uint8", "float"] = "uint8"
     data_range: float = 255.0
-    colour: Literal["rgb", "luma"] = "rgb"  # luma: Y of BT.601 in 16..235, as MATLAB's rgb2ycbcr gives it
+    colour: Literal["rgb", "luma"] = "rgb"  # luma: Y of BT.601 in 16..235, not rounded again
     window: Literal["gauss11", "uniform7"] = "gauss11"  # of SSIM; uniform7: scikit-image's defaults
     noisy: Literal["drawn", "8bit"] = "drawn"  # 8bit: what is denoised was clipped and rounded, as a stored image is
 
@@ -247,7 +247,7 @@ class Convention(Struct, frozen=True, forbid_unknown_fields=True):
     """A named way of scoring."""
 
     about: str
-    scoring: Scoring = Scoring()
+    scoring: dict[str, Any] = {}  # what it changes in the preset's
 
 
 @cache
@@ -257,11 +257,11 @@ def scorings() -> dict[str, Convention]:
     return msgspec.toml.decode(text, type=dict[str, Convention])
 
 
-def scoring(name: str) -> Scoring:
-    """A convention of scoring; InputError with the nearest name."""
+def rescored(scoring: Scoring, name: str) -> Scoring:
+    """A preset's scoring under a convention; InputError with the nearest name."""
     if name not in scorings():
         raise unknown("scoring", name, scorings())
-    return scorings()[name].scoring
+    return msgspec.convert(msgspec.to_builtins(scoring) | scorings()[name].scoring, Scoring)
 
 
 def _folder() -> Any:

@@ -1,6 +1,5 @@
 """The regression check: small subsets of the suites on fixed seeds against committed references, in two tiers."""
 
-import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct, structs
 
 from . import health, plan, training
 from . import machine as machines
+from .datasets import files
 from .datasets.errors import AbsentError, InputError, one_line, unknown
 from .datasets.patches import OneImage, Source
 from .evaluation import evaluate, infinite, noisy_images, trimmed
@@ -138,7 +138,7 @@ def update(
     names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = lambda case: None
 ) -> list[str]:
     """Measures the cases anew, all seeds, and writes the references; the names of those whose data are not here."""
-    known = references() if names else {}
+    known = references() if NUMBERS.is_file() else {}
     sets, skipped, every = Sets(data), [], [case.name for case in cases()]
     for case in cases(names):
         report(case.name)
@@ -151,9 +151,8 @@ def update(
 
 
 def _write(known: dict[str, Numbers]) -> None:
-    temporary = NUMBERS.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1) + b"\n")
-    os.replace(temporary, NUMBERS)
+    content = msgspec.json.format(msgspec.json.encode(known), indent=1) + b"\n"
+    files.write(NUMBERS, lambda temporary: temporary.write_bytes(content))
 
 
 def measure(case: Case, seeds: Sequence[int], sets: Sets) -> Numbers:

@@ -14,7 +14,7 @@ FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
 STYLES = {"terminal": "rounded_outline", "md": "github", "latex": "latex_booktabs"}
 KNOWS = {"none": "nothing", "family": "noise family", "level": "noise level", "": ""}
 MARKS = {"best": "**", "second": "_", "": ""}
-LEGEND = "Best (**) and second (_) among self-supervised rows: Wilcoxon over per-image means, Holm, 5 %."
+LEGEND = "Best (**), second (_): headline outputs of self-supervised rows, Wilcoxon over per-image means, Holm, 5 %."
 
 
 def frame(table: Table) -> pd.DataFrame:
@@ -27,13 +27,13 @@ def frame(table: Table) -> pd.DataFrame:
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for line in found:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
-        row["told"] = KNOWS[line.knowledge]
+        row["told"] = KNOWS[line.knowledge] or row.get("told", "")
         if line.shortfall:
             row["method"] = f"{line.label} ({line.shortfall})"
         column = _column(line, across)
         for name in measured:
             row.setdefault(name, "")
-        if column in measured:
+        if column in measured and (line.state != "not run" or line.test in table.plan.preset.tests):
             row[column] = _measured(line)
         if line.published:
             row[f"{column} (paper)"] = _printed(line)
@@ -50,7 +50,7 @@ def long(table: Table) -> pd.DataFrame:
     """One line per number, with all that belongs to it."""
     rows = []
     for line in table.lines:
-        done = line.psnr is not None
+        done = line.state == "done" and line.psnr is not None
         difference = done and line.published_psnr is not None
         rows.append(
             {
@@ -84,7 +84,11 @@ def page(tables: Sequence[Table], form: str, long_: bool = False) -> str:
     if form == "latex":
         return latex.document(parts)
     if form == "csv":
-        return render(pd.concat([_plain(part[1]) for part in parts]).fillna(""), form)
+        frames = [
+            _plain(part[1]).assign(table=_title(table), preset=table.plan.request.label)
+            for table, part in zip(tables, parts, strict=True)
+        ]
+        return render(pd.concat(frames).fillna(""), form)
     return "\n\n".join("\n\n".join([c, render(f, form), *(["\n".join(n)] if n else [])]) for c, f, n in parts)
 
 
@@ -102,6 +106,10 @@ def render(table: pd.DataFrame, form: str) -> str:
     if form == "terminal" and "noise" in table:
         shown = shown.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
     return tabulate(shown, headers="keys", tablefmt=STYLES[form], showindex=False, disable_numparse=True)  # type: ignore[arg-type]
+
+
+def _title(table: Table) -> str:
+    return str(table.number or table.plan.suite.name)
 
 
 def _row(line: Line, across: str) -> tuple[str, str, str]:

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,8 +17,8 @@ from .evaluation import check
 from .execution import Sets, Watch, describe, execute
 from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
-from .store import Store
-from .training import Stopped, source_of
+from .store import Store, stale
+from .training import Stopped, forget, source_of
 
 
 class Outcome(Struct):
@@ -44,14 +43,14 @@ class Run:
         plan: Plan,
         store: Store,
         machine: Machine,
-        data: Path | None,
+        sets: Sets,
         display: Display,
         force: bool = False,
         training: bool = True,
     ) -> None:
         self.plan, self.store, self.machine, self.display = plan, store, machine, display
         self.training = training  # without it, only what weights and stored images can tell is scored
-        self.sets = Sets(data)
+        self.sets = sets
         self.signal = 0
         self._forced = self.keys() if force else set()  # keys to compute again
         self._tried: set[str] = set()  # keys that this run has executed
@@ -109,7 +108,7 @@ class Run:
 
     def _finished(self, score: Score) -> bool:
         record = None if score.key in self._forced else self.store.read(score)
-        return record is not None and record.state != "failed"
+        return record is not None and record.state != "failed" and not stale(record, self.store.read(score.fit))
 
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
@@ -139,8 +138,8 @@ class Run:
 
     def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
         if unit.key in self._forced and isinstance(unit, Fit):
-            for suffix in (".checkpoint", ".safetensors"):
-                self.store.path(unit, suffix).unlink(missing_ok=True)
+            forget(self.store.path(unit, ".checkpoint"))
+            self.store.path(unit, ".safetensors").unlink(missing_ok=True)
         if unit.key in self._forced and isinstance(unit, Score):
             shutil.rmtree(self.store.images(unit), ignore_errors=True)
         self.display.begin(unit.title, seconds)
@@ -152,7 +151,7 @@ class Run:
             return
         self._forced.discard(unit.key)
         self._tried.add(unit.key)
-        self.display.end(describe(unit, record))
+        self.display.end(describe(unit, record, self.store))
 
     def _label(self, cell: Cell, unit: Unit) -> dict[str, Any]:
         suite, method = self.plan.suite, cell.fit.method

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -15,15 +15,13 @@ from .evaluation import Row, infinite
 
 LEVEL = 0.05
 EXACT = 100  # images up to which the test's exact distribution is used; BSD300's test set has as many
-LEGEND = (
-    "Bold (best) and underlined (second): higher mean PSNR, and better than every other row (second: than every row "
-    "below) by Wilcoxon's signed-rank test over the images, two-sided, 5 % after Holm. No mark: the test cannot tell."
-)
 Scores = Mapping[str, Mapping[str, float]]  # row -> image -> PSNR [dB]
 
 
-def image_means(seeds: Sequence[Sequence[Row]], output: str) -> dict[str, float]:
-    """PSNR of each image [dB], the mean over seeds and repeats; InputError where a seed lacks what another has."""
+def image_means(
+    seeds: Sequence[Sequence[Row]], output: str, photograph: Callable[[str], str] = lambda image: image
+) -> dict[str, float]:
+    """PSNR of each photograph [dB], the mean over seeds, repeats, blocks; InputError where a seed lacks some."""
     drawn = [{(row.image, row.repeat): row.psnr for row in rows if row.output == output} for rows in seeds]
     if not any(drawn) or any(scores.keys() != drawn[0].keys() for scores in drawn):
         counts = ", ".join(str(len(scores)) for scores in drawn)
@@ -33,7 +31,7 @@ def image_means(seeds: Sequence[Sequence[Row]], output: str) -> dict[str, float]
     values = defaultdict(list)
     for scores in drawn:
         for (image, _), psnr in scores.items():
-            values[image].append(infinite(psnr))
+            values[photograph(image)].append(infinite(psnr))
     return {image: fmean(found) for image, found in values.items()}
 
 
@@ -105,7 +103,8 @@ def why_unmarked(scores: Scores) -> str:
     first, *others = _ranking(scores)
     images, needed = len(scores[first]), 1 + math.ceil(math.log2(len(others) / LEVEL))
     if images < needed:  # Holm's first step: m 2^(1 - n) > 5 %, even if all differences have one sign
-        return f"no mark: {images} images; to tell one of {len(scores)} rows from the others, the test needs {needed}"
+        counted = f"{images} image{'s' * (images != 1)}"
+        return f"no mark: {counted}; to tell one of {len(scores)} rows from the others, the test needs {needed}"
     equals = _not_beaten(scores, first, others)
     return f"no mark: the test does not tell {first} from {', '.join(equals)}" if equals else ""
 

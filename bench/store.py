@@ -12,6 +12,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
+from .datasets import files
 from .datasets.catalogue import folder_digests, remember_folders
 from .datasets.errors import InputError
 from .evaluation import Row
@@ -70,7 +71,7 @@ class Store:
             raise unwritable(self.root, error) from None
 
     def path(self, unit: Unit, suffix: str = ".json") -> Path:
-        """Where a unit keeps its record, `.safetensors`, `.checkpoint` or `.rows.jsonl`."""
+        """Where a unit keeps its record, `.safetensors`, `.checkpoint`, `.seconds` or `.rows.jsonl`."""
         return self.root / f"{kind(unit)}s" / f"{unit.key}{suffix}"
 
     def images(self, unit: Score) -> Path:
@@ -101,18 +102,26 @@ class Store:
         lines = self.path(unit, ".rows.jsonl").read_bytes().splitlines()
         return [msgspec.json.decode(line, type=Row) for line in lines]
 
-    def write(self, unit: Unit, record: Record, rows: Sequence[Row] = ()) -> None:
-        """Rows first, then the record that vouches for them."""
+    def seconds(self, fit: Fit, record: Record) -> float | None:
+        """How long a training took; records of earlier versions hold it themselves."""
+        path = self.path(fit, ".seconds")
+        return float(path.read_text()) if path.is_file() else record.result.get("seconds")
+
+    def write(self, unit: Unit, record: Record, rows: Sequence[Row] = (), seconds: float | None = None) -> None:
+        """Time and rows first, then the record that vouches for them; a record is the same in every run."""
+        if seconds is not None:
+            self._write(self.path(unit, ".seconds"), f"{seconds:.1f}\n".encode())
         if rows:
             self._write(self.path(unit, ".rows.jsonl"), b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
         self._write(self.path(unit), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
     def remember(self, plan: Plan) -> None:
         """What was asked for last, so that `tables` shows it when nothing else is asked, from the records alone."""
-        last = self._last()
-        last.requests[plan.request.suite] = plan.request
-        last.folders |= folder_digests()
-        self._write(self.root / "last.json", msgspec.json.encode(last) + b"\n")
+        with FileLock(self.root / "claims" / "last.lock"):  # other runs remember theirs
+            last = self._last()
+            last.requests[plan.request.suite] = plan.request
+            last.folders |= folder_digests()
+            self._write(self.root / "last.json", msgspec.json.encode(last) + b"\n")
 
     def last_request(self, suite: str) -> Request | None:
         """The request of the last run of a suite here."""
@@ -148,12 +157,9 @@ class Store:
             lock.release()
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
+            files.write(path, lambda temporary: temporary.write_bytes(content))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise unwritable(self.root, error) from None
 
     @staticmethod
@@ -180,3 +186,9 @@ def kind(unit: Unit) -> Literal["fit", "score"]:
 def unwritable(root: Path, error: OSError) -> InputError:
     """The error for a store that cannot be written."""
     return InputError(f"cannot write to the store {root}: {error.strerror or error}; give another with --store DIR")
+
+
+def stale(score: Record, fit: Record | None) -> bool:
+    """Whether a score is of other weights than its fit has now; records of earlier versions do not tell."""
+    made, now = (record.result.get("weights") if record else None for record in (score, fit))
+    return None not in (made, now) and made != now

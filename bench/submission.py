@@ -1,17 +1,16 @@
 """The file that the SIDD server scores: a method's output for all benchmark blocks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .datasets import sidd
 from .datasets.errors import InputError, unknown
 from .datasets.images import Picture
 from .datasets.mat import layout
-from .evaluation import Noisy, check, restore
+from .evaluation import Noisy, restore
 from .execution import load
 from .machine import Machine
 from .plan import BASELINES, Plan, Score
@@ -47,12 +46,11 @@ def submit(
     shape, dtype = layout(path, BLOCKS)
     if not target.parent.is_dir():
         raise InputError(f"{target}: no folder {target.parent}")
-    _check(score, path)
     net, denoised = load(score.fit, store, machine), np.empty(shape, np.float32)
     blocks = denoised.reshape(-1, *shape[2:])
     began = time.perf_counter()
-    for number, (picture, image) in enumerate(_blocks(path)):
-        noisy = Noisy(picture, 0, image, 0.0)
+    for number, (name, image, _) in enumerate(sidd.blocks(path, None)):
+        noisy = Noisy(Picture.decoded(name, path, image, 1), 0, image, 0.0)
         blocks[number] = restore(score, net, noisy, machine, _quiet, _never, None)[output][..., 0]
         report(number + 1, len(blocks), "blocks")
     megapixels = denoised.size / 1024**2
@@ -63,20 +61,12 @@ def _score(plan: Plan) -> Score:
     cells = [cell for cell in plan.cells if cell.name not in BASELINES]
     if len(cells) != 1 or cells[0].noise.family != "captured":
         raise InputError(
-            f"submit: {len(cells)} cells; expected one method of suite raw on real captures, with one seed"
+            f"submit: {len(cells)} cells; expected one method of suite raw on real captures "
+            f"(--preset paper or reduced), with one seed"
         )
     if cells[0].reason:
         raise InputError(f"submit: {cells[0].name}: {cells[0].reason}")
     return cells[0].scores[0]
-
-
-def _blocks(path: Path) -> Iterator[tuple[Picture, NDArray[np.float32]]]:
-    for name, image, _ in sidd.blocks(path, None):
-        yield Picture.decoded(name, path, image, 1), image
-
-
-def _check(score: Score, path: Path) -> None:
-    check([next(_blocks(path))[0]], score.fit.view)  # all have one size, and a phone that is not told
 
 
 def _quiet(report: object) -> None:

@@ -2,21 +2,22 @@
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import resources
 from statistics import mean, stdev
 from typing import Any
 
 from msgspec import Struct, structs
 
-from .datasets.catalogue import overlap
+from .datasets.catalogue import entry, overlap
 from .datasets.errors import InputError, unknown
 from .evaluation import infinite
 from .methods import registry
 from .plan import BASELINES, Cell, Plan, Request, Score, make
 from .protocol import Row, load, suites, training_sets
 from .significance import image_means, interval, marks, why_unmarked
-from .store import Store
+from .store import Store, stale
 
 Quality = tuple[float, float]  # PSNR in dB, SSIM
 Place = tuple[str, str, str, str]  # noise, tested, label, test set
@@ -40,6 +41,7 @@ class Line(Struct, kw_only=True):
     psnr_std: float | None = None
     ssim: float | None = None
     ssim_std: float | None = None
+    worst: float | None = None  # PSNR of the worst seed
     seeds: int = 0
     images: int | None = None
     low: float | None = None  # 95 % interval of the mean PSNR over images
@@ -76,6 +78,7 @@ class Table(Struct):
     means: dict[Place, dict[str, float]]  # PSNR of every image
 
 
+@cache
 def published(table: int | None) -> dict[tuple[str, str, str, str], Quality | None]:
     """(noise, method, output or "", test set) -> the printed PSNR and SSIM; None where the paper prints - / -."""
     source = resources.files("bench.results.paper") / f"table{table}.csv"
@@ -160,7 +163,7 @@ def _places(plan: Plan, store: Store, number: int | None) -> Iterator[tuple[Row,
     suite = plan.suite
     run = list(dict.fromkeys(cell.name for cell in plan.cells))
     listed = {row.method for row in suite.rows}
-    rows = [row for row in suite.rows if not row.tables or number in row.tables]
+    rows = [row for row in suite.rows if _shows(row, number)]
     rows = [row for row in rows if not row.optional or _has_record(plan, store, row.method)]
     rows += [Row(label=name, method=name) for name in run if name not in listed]
     tests = list(dict.fromkeys([*plan.preset.tests, *(key[3] for key in published(number))]))
@@ -204,7 +207,7 @@ def _line(
     cells = mine or cells
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
-    line.supervision, line.headline = method.supervision, output == method.headline().name
+    line.supervision, line.headline = method.supervision, output in _headlines(plan, number, row)
     line.shortfall = "" if cells[0].reason else shortfall(plan, cells[0])
     if cells[0].reason:
         line.state = cells[0].reason
@@ -214,6 +217,19 @@ def _line(
         line.state = "trained" if all(fit is not None and fit.state == "done" for fit in fits) else "not run"
         return line, {}
     return line, _measure(store, line, [_score(cell, test, noises[1]) for cell in cells])
+
+
+def _headlines(plan: Plan, number: int | None, row: Row) -> set[str]:
+    """The outputs that stand for a method in a table: its only one, else the printed ones, else its headline."""
+    method = plan.suite.configurations[row.method].method if row.method in plan.suite.configurations else row.method
+    headline = registry.find(method).headline().name
+    rows = [one.output or headline for one in plan.suite.rows if one.method == row.method and _shows(one, number)]
+    printed = {output or headline for _, name, output, _ in published(number) if name == row.method}
+    return set(rows) if len(rows) == 1 else printed or {headline}
+
+
+def _shows(row: Row, number: int | None) -> bool:
+    return not row.tables or number in row.tables
 
 
 def _score(cell: Cell, test: str, met: str) -> Score | None:
@@ -239,24 +255,31 @@ def _measure(store: Store, line: Line, scores: list[Score | None]) -> dict[str, 
         line.window = score.window
     line.state, line.seeds = "done", len(qualities)
     psnrs, ssims = zip(*qualities, strict=True)
-    line.psnr, line.ssim = mean(psnrs), mean(ssims)
+    line.psnr, line.ssim, line.worst = mean(psnrs), mean(ssims), min(psnrs)
     if len(qualities) > 1:
         line.psnr_std, line.ssim_std = stdev(psnrs), stdev(ssims)
-    images = image_means(rows, line.output)
+    images = image_means(rows, line.output, _photograph(line.test))
     low, high = interval(list(images.values()))
     line.low, line.high = (None, None) if math.isnan(low) else (low, high)
     return images
 
 
+def _photograph(test: str) -> Callable[[str], str]:
+    """What a test takes as one sample: an image, or the photograph that SIDD's blocks are cut from."""
+    blocks = not test.startswith("folder:") and entry(test).layout == "blocks"
+    return (lambda image: image.partition("-")[0]) if blocks else (lambda image: image)
+
+
 def _judge(plan: Plan, lines: list[Line]) -> None:
-    """Diverged, by the suite's rule: worse than the noisy input."""
+    """Diverged, by the suite's rule: a seed is worse than the noisy input; then there is no mean to show."""
     if plan.suite.diverged != "below noisy":
         return
     noisy = {line.test: line.psnr for line in lines if line.method == "noisy"}
     for line in lines:
         floor = noisy.get(line.test)
-        if line.psnr is not None and floor is not None and line.psnr < floor:
-            line.state = f"diverged: {line.psnr:.2f} dB, below the noisy input's {floor:.2f} dB"
+        if line.worst is not None and floor is not None and line.worst < floor:
+            line.state = f"diverged: {line.worst:.2f} dB, below the noisy input's {floor:.2f} dB"
+            line.psnr = line.psnr_std = line.ssim = line.ssim_std = line.low = line.high = None
 
 
 def _mark(lines: list[Line], means: dict[Place, dict[str, float]]) -> list[str]:
@@ -286,7 +309,7 @@ def group(line: Line) -> str:
 def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Quality | None]:
     fit = store.read(score.fit)
     if fit is not None:
-        line.parameters, line.seconds = fit.result.get("parameters"), fit.result.get("seconds")
+        line.parameters, line.seconds = fit.result.get("parameters"), store.seconds(score.fit, fit)
         line.device, line.precision = fit.environment.get("device", ""), fit.environment.get("precision", "")
         if fit.state != "done":
             return f"{fit.state}: {fit.reason}", None
@@ -296,6 +319,8 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
         return f"skipped: {reason}" if reason else "not run", None
     if record.state != "done":
         return f"{record.state}: {record.reason}", None
+    if stale(record, fit):
+        return "stale: scored with other weights than the fit has now; run it again", None
     values = record.result["outputs"].get(output)
     if values is None:
         raise InputError(f"record {record.key} has no output {output!r}; it has {', '.join(record.result['outputs'])}")

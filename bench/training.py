@@ -1,7 +1,6 @@
 """The one training loop: Adam, schedule, micro-batches, named random numbers, checkpoints."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import health
+from .datasets import files
 from .datasets.errors import InputError
 from .datasets.images import Picture
 from .datasets.patches import Packed, Patches, Source, Views
@@ -118,13 +118,14 @@ class Trainer:
         self.net = machine.place(build(work.method, work.planes, recipe.gain, work.seed), work.steps)
         betas = (recipe.beta1, recipe.beta2)
         self.adam = torch.optim.Adam(self.net.parameters(), recipe.lr, betas, weight_decay=recipe.weight_decay)
+        self.chunk = machine.chunk(work.crop, work.crop)  # images per network call; less once memory was short
 
     def context(self, step: int, samples: tuple[int, ...]) -> Context:
         """What the method is told in this step."""
         return Context(
             progress=Progress(step, self.work.steps, self.work.epochs),
             rng=Rng(self.work.seed, samples, torch.device(self.machine.device)),
-            chunk=self.machine.chunk(self.work.crop, self.work.crop),
+            chunk=self.chunk,
             family=None if self.method.knowledge == "none" else self.work.noise.family,
         )
 
@@ -137,18 +138,32 @@ class Trainer:
                 health.check_noise(view, self.work.noise)
         return collate(views, self.method, self.machine.device), self.context(step, numbers)
 
-    def update(self, batch: Batch, context: Context) -> Tensor:
-        """One step of Adam; the loss, not yet read from the device."""
+    def update(self, batch: Batch, context: Context, stop: Callable[[], bool] = lambda: False) -> Tensor:
+        """One step of Adam; the loss, not yet read from the device. Stopped between two parts: nothing is changed."""
         for group in self.adam.param_groups:
             group["lr"] = learning_rate(self.work.recipe, context.progress)
+        while (loss := self._gradients(batch, context, stop)) is None:  # the same samples, so the same random numbers
+            self.chunk = context.chunk // 2
+            context = context._replace(chunk=self.chunk)
+        self.adam.step()
+        return loss
+
+    def _gradients(self, batch: Batch, context: Context, stop: Callable[[], bool]) -> Tensor | None:
+        """The loss and its gradients; None if memory is too short for them in this many images at a time."""
         self.adam.zero_grad(set_to_none=True)
         loss = None
-        for part in parts(self.net, self.method, batch, context):
-            part.backward()  # type: ignore[no-untyped-call]
-            loss = part.detach() if loss is None else loss + part.detach()
+        try:
+            for part in parts(self.net, self.method, batch, context):
+                if loss is not None and stop():
+                    raise Stopped
+                part.backward()  # type: ignore[no-untyped-call]
+                loss = part.detach() if loss is None else loss + part.detach()
+        except (RuntimeError, MemoryError) as error:
+            if context.chunk == 1 or not out_of_memory(error):
+                raise
+            return None
         if loss is None:
             raise ValueError("losses yielded nothing")
-        self.adam.step()
         return loss
 
     def probe(self, step: int) -> tuple[float | None, str | None]:
@@ -200,22 +215,42 @@ def train(
 ) -> Trained:
     """Trains, continuing at `checkpoint` if it holds a state of this very work on this machine.
 
+    `every_seconds`: least time between two checkpoints; 0: one after every step.
     DivergedError, WrongNoiseError: by health's rules. Stopped: `stop` said so; the state is saved.
     """
     trainer = Trainer(work, source, machine)
-    state = State(work.key, machine, trainer.net, trainer.adam)
+    state = State(trainer)
     if note := state.load(checkpoint):
         report(Report(0, work.steps, math.nan, None, note))
     began = saved = time.monotonic()
-    quality: float | None = None
+    quality, pause = None, every_seconds
+
+    def keep() -> None:
+        nonlocal began, saved, pause
+        now = time.monotonic()
+        state.seconds += now - began
+        began = now
+        if checkpoint is not None:
+            state.save(checkpoint)
+        saved = time.monotonic()
+        pause = max(every_seconds, 100.0 * (saved - now))  # under 1 % of the time
+
     interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
     # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
     dear, own = max(work.method.passes().values()) > interval, work.method.fits == "image"
     stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
     for step in range(state.step, work.steps):
         probing = (step + 1) % interval == 0 or step + 1 == work.steps
-        loss = trainer.update(*trainer.batch(step, check=probing or step == 0))
+        chunk = trainer.chunk
+        try:
+            loss = trainer.update(*trainer.batch(step, check=probing or step == 0), stop)
+        except Stopped:
+            keep()
+            raise
         state.step, message = step + 1, ""
+        if trainer.chunk < chunk:
+            message = f"out of memory with {chunk} images at a time: {trainer.chunk} from here on"
+            state.warnings.append(f"step {step + 1}: {message}")
         if probing or step % stride == 0:
             health.check_loss(float(loss), step)
         if probing:
@@ -226,15 +261,13 @@ def train(
             if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
                 state.warnings.append(f"step {step + 1}: {warning}")
                 message = warning
-        if probing or step % stride == 0:
+        if probing or message or step % stride == 0:
             report(Report(step + 1, work.steps, float(loss), quality, message))
         if step + 1 == work.steps:
             break  # trained: a late signal must not throw it away
-        now, stopping = time.monotonic(), stop()
-        if checkpoint is not None and (stopping or now - saved > every_seconds):
-            state.seconds += now - began
-            began = saved = now
-            state.save(checkpoint)
+        stopping = stop()
+        if stopping or not every_seconds or time.monotonic() - saved > pause:
+            keep()
         if stopping:
             raise Stopped
     seconds = state.seconds + time.monotonic() - began
@@ -248,9 +281,9 @@ MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, per parameter
 class State:
     """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
 
-    def __init__(self, key: str, machine: Machine, net: nn.Module, adam: torch.optim.Adam) -> None:
-        self.about = {"key": key, "machine": msgspec.to_builtins(machine)}
-        self.net, self.adam = net, adam
+    def __init__(self, trainer: Trainer) -> None:
+        self.about = {"key": trainer.work.key, "machine": msgspec.to_builtins(trainer.machine)}
+        self.trainer, self.net, self.adam = trainer, trainer.net, trainer.adam
         self.step, self.seconds = 0, 0.0
         self.history: list[tuple[int, float]] = []
         self.quality: list[tuple[int, float]] = []
@@ -261,22 +294,28 @@ class State:
         return {warning.split(": ")[1] for warning in self.warnings}
 
     def save(self, path: Path) -> None:
-        """Writes under a temporary name, then renames."""
+        """The last two are kept: a file may be lost to the disk."""
         tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         for name, parameter in self.net.named_parameters():
             for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
                 tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
         rest = {name: getattr(self, name) for name in ("step", "seconds", "history", "quality", "warnings")}
-        write_tensors(path, tensors, self.about | rest)
+        if path.is_file():
+            path.replace(before(path))
+        write_tensors(path, tensors, self.about | rest | {"chunk": self.trainer.chunk})
 
     def load(self, path: Path | None) -> str:
-        """Continues at a checkpoint of the same work and machine; a sentence if there is one that does not fit."""
-        if path is None or not path.is_file():
-            return ""
-        try:
-            tensors, about = read_tensors(path)
-        except (SafetensorError, OSError, KeyError, msgspec.DecodeError):
-            return "the checkpoint is damaged; starting again"
+        """Continues at the newer whole checkpoint of the same work and machine; a sentence if one does not fit."""
+        found = [one for one in (path, before(path)) if one.is_file()] if path else []
+        note = ""
+        for one in found:
+            try:
+                return self._resume(*read_tensors(one)) or note
+            except (SafetensorError, OSError, KeyError, msgspec.DecodeError):
+                note = "the checkpoint is damaged; going on at the one before it"
+        return "the checkpoint is damaged; starting again" if found else ""
+
+    def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
         if {name: about.get(name) for name in self.about} != self.about:
             return "the checkpoint was made with another device, precision or number of threads; starting again"
         self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
@@ -288,18 +327,33 @@ class State:
         self.step, self.seconds, self.warnings = about["step"], about["seconds"], about["warnings"]
         self.history = [(step, loss) for step, loss in about["history"]]
         self.quality = [(step, psnr) for step, psnr in about.get("quality", [])]
+        self.trainer.chunk = about.get("chunk", self.trainer.chunk)
         return ""
+
+
+def before(checkpoint: Path) -> Path:
+    """Where the checkpoint before this one is kept."""
+    return checkpoint.with_suffix(".before")
+
+
+def forget(checkpoint: Path) -> None:
+    """Deletes both checkpoints of a training."""
+    for path in (checkpoint, before(checkpoint)):
+        path.unlink(missing_ok=True)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device or the machine had no memory left for a tensor."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """A safetensors file with JSON metadata, written under a temporary name and renamed; InputError if it cannot be."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"about": msgspec.json.encode(about).decode()}
     try:
-        separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(separate, temporary, {"about": msgspec.json.encode(about).decode()})
-        os.replace(temporary, path)
+        files.write(path, lambda temporary: save_file(separate, temporary, metadata))
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error}; give another folder with --store DIR") from None
 
 

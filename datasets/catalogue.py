@@ -296,8 +296,8 @@ def compare(name: str, row: Reference, path: Path) -> tuple[State, str, Pixels]:
         )
         return "decoder differs", detail, pixels
     same_shape = pixels.shape == expected
-    change = "has other pixels" if same_shape else f"has shape {pixels.shape}, expected {expected}"
-    detail = f"altered, it {change} than the reference image of {name!r} (use folder:PATH for own images)"
+    change = "other pixels than" if same_shape else f"shape {pixels.shape}, expected {expected} as in"
+    detail = f"altered: {change} the reference image of {name!r} (use folder:PATH for own images)"
     return "altered" if same_shape else "other shape", detail, pixels
 
 

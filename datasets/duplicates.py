@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from .images import Picture
+from .images import Picture, unit
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -94,7 +94,7 @@ def _blocks(pictures: Sequence[Picture]) -> Iterator[_Block]:
 
 
 def _luminance(picture: Picture) -> Floats:
-    pixels = picture.pixels.astype(np.float32)
+    pixels: Floats = unit(picture.pixels) * np.float32(255.0)
     return pixels @ LUMINANCE if pixels.shape[-1] == 3 else pixels[..., 0]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bayer, sidd
+from . import bayer, mat, sidd
 from .errors import InputError
 from .images import Picture, Pixels, listing, read
 from .noise import Image
@@ -63,7 +63,8 @@ def parts(folder: Path, layout: str, numbers: Sequence[int], captures: int) -> I
         whole = (folder / "raw" / str(number) for number in numbers)
         yield from (path for path in whole if path.is_dir() and len(listing(path)) == captures)
     elif layout == "blocks" and (folder / BLOCKS[0]).is_file() and (folder / BLOCKS[1]).is_file():
-        yield from (Path(stem) for stem, _, _ in sidd.blocks(folder / BLOCKS[0], None))
+        images, blocks_, *_ = mat.layout(folder / BLOCKS[0], Path(BLOCKS[0]).stem)[0]
+        yield from (Path(f"{i}-{b}") for i in range(images) for b in range(blocks_))
     elif layout == "pack" and (folder / HEADER).is_file():
         yield from (Path(scene) for scene in {name.split("_s")[0] for name in Pack(folder).names})
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, whosmat
 
-from .errors import InputError, one_line, unknown
+from .errors import InputError, one_line
 
 Floats = NDArray[np.floating[Any]]
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -49,7 +49,7 @@ def layout(path: Path, variable: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if not found:
         raise InputError(f"{path}: no variables in it, expected {variable} (truncated? copy it again)")
     if variable not in found:
-        raise unknown(f"variable in {path}:", variable, found)
+        raise InputError(f"{path}: expected the variable {variable}, found {', '.join(found)}")
     shape, kind = found[variable]
     if kind not in FLOATS.values():
         raise InputError(f"{path}: {variable} is {kind}, expected single or double with values in 0..1")

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from . import files
 from .errors import InputError
 from .images import digest
 
@@ -121,11 +122,8 @@ class Writer:
         """Declares the pack whole: `source` says what it was made from."""
         _flush(self._index)
         index = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
-        temporary = self.folder / f"{HEADER}.tmp"
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(Header(self.dtype, len(self.names), index, source)))
-            _flush(file)
-        os.replace(temporary, self.folder / HEADER)
+        header = msgspec.json.encode(Header(self.dtype, len(self.names), index, source))
+        files.write(self.folder / HEADER, lambda temporary: temporary.write_bytes(header))
 
     def _recovered(self) -> list[Entry]:
         """The whole images of the folder, anything else cut off."""

@@ -1,6 +1,5 @@
 """SIDD raw-RGB in its files: frames of the Medium set, validation and benchmark blocks, a submission."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
+from . import files
 from .errors import InputError
 from .mat import Floats, read_mat
 from .noise import Image
@@ -129,11 +129,7 @@ def write_submission(
         "TimeMPRaw": seconds_per_megapixel,
         "OptionalData": about._asdict(),
     }
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        savemat(temporary, content, appendmat=False)
-        os.replace(temporary, path)
+        files.write(path, lambda temporary: savemat(temporary, content, appendmat=False))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from .catalogue import (
 )
 from .errors import InputError
 from .images import listing
+from .pack import HEADER, Pack
 
 
 class Finding(Struct, frozen=True):
@@ -48,7 +49,7 @@ def verify(name: str, data: Path | None, channels: int | None = None) -> list[Fi
     """
     if channels is not None:
         suits(name, channels)
-    if entry(name).layout != "images" and not references(name):
+    if _is_pack(name, data) or (entry(name).layout != "images" and not references(name)):
         return [_loaded(name, data)]
     paths = present(name, data)
     if entry(name).sides:
@@ -63,8 +64,9 @@ def summary(name: str, data: Path | None) -> Summary:
     total = len(references(name)) or known.count
     if not whole(name).packaged and data_root(data) is None:
         return Summary(0, total)
-    if known.layout != "images" and not references(name):
-        there = layouts.parts(place(name, data), known.layout, known.views, known.captures)
+    if _is_pack(name, data) or (known.layout != "images" and not references(name)):
+        layout = "pack" if _is_pack(name, data) else known.layout
+        there = layouts.parts(place(name, data), layout, known.views, known.captures)
         found = min(sum(1 for _ in there), known.count)
         return Summary(found, total - found)
     stems = present(name, data).keys()
@@ -84,11 +86,21 @@ def present(name: str, data: Path | None) -> dict[str, Path]:
 
 def _loaded(name: str, data: Path | None) -> Finding:
     """A set without references can only be read as a whole: its files, shapes and counts."""
+    told = "no digests are known"
     try:
+        if _is_pack(name, data):
+            Pack(place(name, data)).verify()
+            told = "every pixel as it was packed"
         pictures = load(name, data, entry(name).channels)
     except InputError as error:
         return Finding(name, "unreadable" if place(name, data).is_dir() else "missing", str(error))
-    return Finding(name, "ok", f"{len(pictures)} images, as many captures and shapes as expected; no digests are known")
+    return Finding(name, "ok", f"{len(pictures)} images, as many captures and shapes as expected; {told}")
+
+
+def _is_pack(name: str, data: Path | None) -> bool:
+    known = entry(name)
+    able = known.layout == "pack" or known.sides is not None
+    return able and data_root(data) is not None and (place(name, data) / HEADER).is_file()
 
 
 def _compared(name: str, row: Reference, path: Path | None) -> Finding:

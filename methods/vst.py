@@ -11,6 +11,8 @@ from .bm3d import Image, collaborative, each, missing
 from .registry import register
 
 BLOCK, GROUPS = 8, 32
+MEDIAN = (1.0 - 2.0 / (9.0 * 28.0)) ** 3  # of the mean: 64 diagonals that share pixels tell as 28 would alone
+LEAST = 1e-3  # of the floor b: noise that grows by less from black to white is constant
 
 
 @register("bm3d-vst")
@@ -24,6 +26,7 @@ class VST(Method, frozen=True):
     )
     supervision = "none"
     fits = "never"
+    revision = 2
     multiple = 1
     kept = True
 
@@ -55,7 +58,7 @@ def noise_parameters(y: Image) -> tuple[float, float]:
     mean = y[: height * BLOCK, : width * BLOCK, 0].reshape(shape).mean((1, 3)).ravel()
     variance = np.square(diagonal[: height * BLOCK, : width * BLOCK]).reshape(shape).mean((1, 3)).ravel()
     groups = np.array_split(np.argsort(mean), min(GROUPS, len(mean)))
-    pairs = ((np.mean, mean), (np.median, variance))
+    pairs = ((np.mean, mean), (np.median, variance / MEDIAN))
     x, v = (np.array([statistic(of[group]) for group in groups]) for statistic, of in pairs)
     weight = 1.0 / (v + v.mean())  # relative errors are alike
     a, b = np.linalg.lstsq(np.stack([x, np.ones_like(x)], axis=1) * weight[:, None], v * weight, rcond=None)[0]
@@ -64,7 +67,7 @@ def noise_parameters(y: Image) -> tuple[float, float]:
 
 def _restored(y: Image) -> Image:
     a, b = noise_parameters(y)
-    if a <= 0.0:  # it does not grow with the signal
+    if a <= LEAST * max(b, 1e-12):  # b / a^2 would be too large for the transform's differences
         return collaborative(y, float(np.sqrt(max(b + a * y.mean(), 0.0))))
     shift = b / a**2
     d = forward(np.maximum(y / a + shift, 0.0))

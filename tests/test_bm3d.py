@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from bench.datasets.noise import parse
 from bench.evaluation import denoise
 from bench.machine import Machine
-from bench.methods import bm3d, registry
+from bench.methods import bm3d, registry, vst
 from bench.methods.anscombe import algebraic, exact, expected, forward
 from bench.methods.blur import WIDTHS, blurred
 from bench.methods.chen import noise_level
@@ -314,3 +314,27 @@ def test_wider_blurs_are_smoother() -> None:
     rough = [float(np.abs(np.diff(images[f"{width:g}"], axis=1)).mean()) for width in WIDTHS]
     assert len(rough) == len(images) == len(WIDTHS)
     assert all(wider < narrower for narrower, wider in pairwise(rough))
+
+
+# ---- stabilised variance
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.01, 1e-4), (0.0, 0.01), (0.002, 0.002)])
+def test_the_estimated_variance_is_not_biased(a: float, b: float) -> None:
+    """Over draws on a ramp, the variance at mid gray is right within 1 %."""
+    ramp = np.broadcast_to(np.linspace(0.1, 0.9, 256)[None, :, None], (256, 256, 1))
+    found = []
+    for number in range(12):
+        z = np.random.default_rng(number).standard_normal(ramp.shape)
+        slope, floor = vst.noise_parameters(ramp + z * np.sqrt(a * ramp + b))
+        found.append(0.5 * slope + floor)
+    assert np.mean(found) == pytest.approx(0.5 * a + b, rel=0.01)
+
+
+@needs_bm3d
+@pytest.mark.parametrize("slope", [-1e-3, 0.0, 1e-8, 1e-7])
+def test_noise_that_hardly_grows_is_taken_as_constant(slope: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = np.broadcast_to(np.linspace(0.2, 0.8, 64)[None, :, None], (64, 64, 1))
+    noisy = clean + 0.05 * np.random.default_rng(0).standard_normal(clean.shape)
+    monkeypatch.setattr(vst, "noise_parameters", lambda y: (slope, 0.0025))
+    assert np.sqrt(np.mean((vst._restored(noisy) - clean) ** 2)) < 0.02

@@ -16,6 +16,7 @@ from bench import datasets, methods, plan
 from bench import runner as runner_module
 from bench.datasets.noise import parse
 from bench.display import Display
+from bench.execution import Sets
 from bench.machine import Machine
 from bench.methods.n2c import N2C
 from bench.methods.unet import UNetConfig
@@ -212,7 +213,9 @@ def carried_out(
 ) -> dict[str, bytes]:
     """Every file of the store's fits and scores by name."""
     monkeypatch.setattr(runner_module.cost, "seconds", lambda unit, machine: 0.0)
-    outcome = Run(made, Store(root), machine or Machine("cpu", "float32", 1), None, Display(quiet=True)).carry_out()
+    outcome = Run(
+        made, Store(root), machine or Machine("cpu", "float32", 1), Sets(None), Display(quiet=True)
+    ).carry_out()
     assert outcome.code == 0
     return {path.name: path.read_bytes() for path in sorted(root.glob("[fs]*/*.*"))}
 

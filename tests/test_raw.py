@@ -279,7 +279,7 @@ def test_suites_that_cannot_pack_their_mosaics_are_refused(tmp_path: Path, old: 
         text = text.replace("crop = 128 #", "crop = 96 #")
     assert old in text
     (tmp_path / "mine.toml").write_text(text.replace(old, new), encoding="utf-8")
-    message = refused("tables", "--suite", tmp_path / "mine.toml", "--store", tmp_path / "s")
+    message = refused("tables", "--suite", tmp_path / "mine.toml", "--store", tmp_path)
     assert "mine.toml" in message
     assert says in message
 

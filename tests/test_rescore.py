@@ -21,7 +21,7 @@ from bench.methods import registry
 from bench.methods.blur import blurred
 from bench.metrics import psnr
 from bench.plan import Request, Score, make
-from bench.protocol import scorings
+from bench.protocol import Scoring, rescored, scorings
 from bench.store import Store
 
 # One that trains, one whose images are kept, one that trains on each test image and keeps nothing.
@@ -230,3 +230,11 @@ def test_an_unknown_convention_is_refused_before_anything(place: Place) -> None:
 def test_conventions_say_what_they_are() -> None:
     assert list(scorings()) == ["official", *OTHERS]
     assert all(convention.about for convention in scorings().values())
+
+
+def test_a_convention_changes_only_what_it_names() -> None:
+    raw = Scoring(quantise="float", data_range=1.0)
+    assert rescored(raw, "official") == raw
+    assert rescored(raw, "ssim7") == Scoring(quantise="float", data_range=1.0, window="uniform7")
+    assert rescored(raw, "clipped-input") == Scoring(quantise="float", data_range=1.0, noisy="8bit")
+    assert rescored(Scoring(), "float") == raw

@@ -198,7 +198,7 @@ def holding(values: NDArray[Any], variable: str = "") -> Callable[[Path], object
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "no such file"),
-    "wrong variable": (holding(clean(*SHAPE), "x"), "Allowed: x"),
+    "wrong variable": (holding(clean(*SHAPE), "x"), "found x"),
     "wrong number of axes": (holding(clean(2, 64, 64)), "has 3 axes (2, 64, 64), expected 4"),
     "wrong axes": (holding(clean(64, 64, 2, 3)), "shape (64, 64, 2, 3), expected (images, blocks, H, W)"),
     "HDF5 with reversed axes": (reversed_axes, "its axes are probably reversed"),
@@ -260,3 +260,10 @@ def test_a_missing_folder_says_how_to_get_the_set(tmp_path: Path, folder: str) -
         "run", "--methods", "n2c", *ASKED, "--precision", "float32", "--data", data, "--store", tmp_path / "s"
     )
     assert f"no folder {folder}/ there; get: " in message
+
+
+def test_blocks_of_phones_that_are_not_told_cannot_be_turned(tmp_path: Path) -> None:
+    cells = make(Request(suite="raw", preset="reduced", methods=("b2u-aligned", "b2u"))).cells
+    reasons = {cell.name: cell.reason for cell in cells}
+    assert reasons["b2u-aligned"] == "not possible: the Bayer patterns of sidd_val are not told with it"
+    assert not reasons["b2u"]

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cli import Result, bench, finish, photos, record, same, snapshot, start, weights
+from cli import Result, bench, finish, lines, photos, record, same, snapshot, start, weights
 
 from bench.methods import registry
 from bench.training import read_tensors
@@ -240,7 +240,7 @@ def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
 def test_nothing_temporary_is_left(place: Place) -> None:
     assert place.run().code == 0
     suffixes = {path.suffix for path in place.store.rglob("*") if path.is_file()}
-    assert suffixes == {".json", ".safetensors", ".jsonl", ".lock"}
+    assert suffixes == {".json", ".safetensors", ".jsonl", ".lock", ".seconds"}
 
 
 def test_nothing_temporary_is_left_by_an_interruption(place: Place) -> None:
@@ -278,3 +278,19 @@ def test_force_begins_at_the_first_step(place: Place) -> None:
     place.done()
     assert place.run("--force").code == 0
     assert place.done() == [*steps(*range(6)), "score"]
+
+
+def test_scores_of_other_weights_than_the_fit_has_now_are_no_result(place: Place) -> None:
+    """A fit that was trained again, with another precision perhaps, must not share a row with its old scores."""
+    assert place.run().code == 0
+    score = record(place.store, "score", "counted")
+    path = place.store / "scores" / f"{score['key']}.json"
+    path.write_text(path.read_text().replace(score["result"]["weights"], "0" * 64))
+    argv = (*place.command[3:], "--store", place.store)
+    asked = [one for one in argv if one not in ("--threads", 1)]
+    states = {one["label"]: one["state"] for one in lines(*asked) if one["state"] != "not run"}
+    assert states["counted"].startswith("stale: scored with other weights")
+    place.done()
+    assert place.run().code == 0
+    assert place.done() == ["score"]
+    assert record(place.store, "score", "counted") == score

@@ -1,12 +1,15 @@
 """What all figures share: width, letters, colours, the caption, and files without dates."""
 
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ..datasets import files
 
 WIDTH = 7.2  # inches: a page of text
 DPI = 300
@@ -52,6 +55,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
     with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters as letters
-        figure.savefig(paths[0], metadata={"Software": None})
-        figure.savefig(paths[1], metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        for path, nameless in zip(paths, (("Software",), ("CreationDate", "Creator", "Producer")), strict=True):
+            draw = partial(figure.savefig, format=path.suffix[1:], metadata=dict.fromkeys(nameless))
+            files.write(path, draw)
     return paths

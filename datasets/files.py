@@ -1,0 +1,19 @@
+"""Files that are whole or not there."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+
+def write(path: Path, make: Callable[[Path], object]) -> None:
+    """Has `make` write a file under a temporary name, then renames it; after an OSError nothing is left behind."""
+    temporary = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")  # no two machines have the same
+    try:
+        make(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a name must never be on the disk before what it stands for
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
