@@ -64,7 +64,7 @@ class Store:
         try:
             for name in ("fits", "scores", "claims"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            probe = self.root / "claims" / f"probe.{os.getpid()}"
+            probe = self.root / "claims" / f"probe.{os.getpid()}.tmp"
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
