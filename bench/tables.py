@@ -108,7 +108,14 @@ def build(store: Store, asked: Request, preset: bool, number: int | None = None)
     """The tables of a suite, or the one of a number; without a preset, of the suite's last run on this store."""
     plan = make(request_of(store, asked, preset))
     numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
-    return [table(plan, store, n) for n in numbers or [None]]
+    found = [table(plan, store, n) for n in numbers or [None]]
+    if not any(line.state == "done" and line.method not in BASELINES for one in found for line in one.lines):
+        labels = {
+            r.label["preset"] for r in store.find("") if r.label["suite"] == plan.suite.name and r.kind == "score"
+        }
+        for label in sorted(labels - {plan.request.label}):
+            found[0].notes.append(f"other records of this suite: [{label}]; the same options show them")
+    return found
 
 
 def request_of(store: Store, asked: Request, preset: bool) -> Request:

@@ -114,7 +114,8 @@ WITHOUT_LEVEL = ("none", "captured")
 NONE = Noise("none", 0.0, 0.0)  # the images are noisy as they are, and there are no clean ones
 CAPTURED = Noise("captured", 0.0, 0.0)  # the set has real captures, and an estimate of the clean image
 _NUMBER = r"(\d{1,6}(?:\.\d{1,6})?)"  # no more digits than a name keeps
-_NAME = re.compile(rf"(gauss|poisson|sensor){_NUMBER}(?:_{_NUMBER})?(?::(8bit|correlated))?", re.ASCII)
+CONDITIONS = ("8bit", "correlated")
+_NAME = re.compile(rf"(gauss|poisson|sensor){_NUMBER}(?:_{_NUMBER})?(?::({'|'.join(CONDITIONS)}))?", re.ASCII)
 _EXAMPLES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50", "sensor1_120", "captured", "none")
 
 
@@ -123,6 +124,9 @@ def parse(name: str) -> Noise:
     for noise in (NONE, CAPTURED):
         if name == noise.name:
             return noise
+    model, _, condition = name.partition(":")
+    if condition not in ("", *CONDITIONS) and _NAME.fullmatch(model):
+        raise unknown(f"condition of noise {model!r}", condition, CONDITIONS)
     match = _NAME.fullmatch(name)
     if match is None or float(match[2]) <= 0 or float(match[3] or match[2]) < float(match[2]):
         more = "Any level or rising range will do: gauss15, poisson10_20; also gauss25:8bit, gauss25:correlated."

@@ -126,3 +126,10 @@ def test_bsd400_holds_a_part_of_a_picture_of_set12() -> None:
     assert (found.first, found.second, found.box) == ("04", "test_020", (72, 0, 180, 106))
     assert found.share == pytest.approx(0.29, abs=0.005)
     assert found.score > 0.99
+
+
+def test_sets_of_floats_are_compared_too() -> None:
+    """Raw images are in 0..1: their details are as many gray levels as those of 8-bit ones."""
+    mosaics = catalogue.load("embedded_raw_test", None, 1)[:1]
+    (overlap,) = near_duplicates([("one", mosaics), ("other", mosaics)])
+    assert (overlap.first, overlap.second, overlap.share) == (mosaics[0].name, mosaics[0].name, 1.0)

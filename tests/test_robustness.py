@@ -8,6 +8,7 @@ from cli import Result, bench, line, lines, photos
 from numpy.typing import NDArray
 
 import bench as package
+from bench.datasets.errors import InputError
 from bench.datasets.noise import correlate, named, parse
 from bench.methods import registry
 from bench.plan import Request, make
@@ -157,3 +158,8 @@ def test_a_condition_that_means_nothing_is_refused(name: str, tmp_path: Path) ->
     result = bench("run", "--methods", "noisy", "--tested", name, "--dry-run", "--store", tmp_path)
     assert result.code == 2
     assert name in result.err
+
+
+def test_a_slip_in_a_condition_is_named() -> None:
+    with pytest.raises(InputError, match=r"condition of noise 'gauss25' 'corelated'. Did you mean 'correlated'"):
+        parse("gauss25:corelated")

@@ -320,6 +320,12 @@ def test_what_a_method_is_told_stands_beside_it_whatever_the_paper_tests(full: P
     assert "" not in set(told)
 
 
+def test_a_table_without_numbers_says_where_there_are_some(full: Path) -> None:
+    text = bench("tables", "--table", 1, "--preset", "reduced", "--steps", 7, "--store", full, "--format", "md").out
+    assert "other records of this suite: [mini, noise=gauss25]" in text
+    assert "other records" not in bench("tables", "--table", 1, "--noise", "gauss25", "--store", full).out
+
+
 def test_a_table_of_another_suite_is_refused(tmp_path: Path) -> None:
     assert "unknown table of suite gray '1'" in refused("tables", "--suite", "gray", "--table", 1, "--store", tmp_path)
     assert bench("tables", "--suite", "all", "--table", 2, "--store", tmp_path).code == 0

@@ -10,6 +10,7 @@ from sets import SMALL, small_set
 from bench.datasets import catalogue
 from bench.datasets.errors import InputError
 from bench.datasets.images import read
+from bench.datasets.pack import PIXELS, Writer
 from bench.datasets.verify import Finding, summary, verify
 
 
@@ -114,3 +115,24 @@ def test_packaged_sets_are_verified_where_they_lie(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("BENCH_DATA", raising=False)
     assert {finding.state for finding in verify("embedded_test", None)} == {"ok"}
     assert summary("embedded_test", None) == (3, 0)
+
+
+@pytest.mark.parametrize("name", ["sidd_medium", "ilsvrc2012_val"])
+def test_a_pack_is_verified_pixel_by_pixel(name: str, tmp_path: Path) -> None:
+    """A prepared set is there, and a changed byte in its pixels is found."""
+    scene = ["scene_s0/noisy010", "scene_s0/noisy011", "scene_s0/clean010", "scene_s0/clean011"]
+    raw = name == "sidd_medium"
+    folder = catalogue.place(name, tmp_path)
+    with Writer(folder, "<f4" if raw else "|u1") as writer:
+        for image in scene if raw else ["one"]:
+            writer.append(image, np.full((8, 8, 1) if raw else (300, 256, 3), 0.5 if raw else 7, writer.dtype))
+        writer.finish("a test")
+    assert summary(name, tmp_path).found == 1
+    (finding,) = verify(name, tmp_path)
+    assert (finding.state == "ok") == raw or "expected 44328" in finding.detail
+    pixels = bytearray((folder / PIXELS).read_bytes())
+    pixels[5] ^= 1
+    (folder / PIXELS).write_bytes(pixels)
+    (finding,) = verify(name, tmp_path)
+    assert finding.state == "unreadable"
+    assert "damaged" in finding.detail
