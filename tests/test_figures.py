@@ -18,13 +18,13 @@ from bench.datasets.errors import InputError
 from bench.evaluation import compare, window
 from bench.execution import Sets
 from bench.machine import Machine
-from bench.plan import Request, make
+from bench.plan import BASELINES, Request, make
 from bench.protocol import Scoring, suites
 from bench.protocol import load as load_suite
 from bench.report import entries
 from bench.report.entries import Box, Entry
 from bench.report.figures import Inputs, Made, Skipped, SkippedError, cost, crops, draw, progress
-from bench.report.images import images_of
+from bench.report.images import images_of, listed
 from bench.report.panels import Panel, cells, grid, shown
 from bench.report.style import DPI, WIDTH
 from bench.store import Store
@@ -383,3 +383,15 @@ def test_our_entries_belong_to_their_suites() -> None:
     for box in [one.boxes["embedded_test"] for one in entries.load() if "embedded_test" in one.boxes]:
         assert box.top + box.side <= pictures[box.image][0]
         assert box.left + box.side <= pictures[box.image][1]
+
+
+def test_ablations_of_all_tables_are_drawn_once() -> None:
+    """GM+V, lambda_f = 20 and eta = 1 are the network of L_A."""
+    request = Request(suite="ablations", noises=("gauss25",))
+    store = Store(Path(__file__).parent / "no store")
+    lines = listed(make(request_of(store, request, True)), store)
+    labels = [line.label for line in lines if line.test == "embedded_test" and line.method not in BASELINES]
+    assert labels == [
+        "L_A, Eq. 6", "L_B, Eq. 7", "RM", "GM", "RM+V", "lambda_f = 2", "lambda_f = 40", "lambda_f = 100",
+        "eta = 0", "eta = 2", "eta = 3",
+    ]  # fmt: skip

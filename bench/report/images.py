@@ -16,12 +16,14 @@ CLEAN = "Clean"  # label of the last image
 
 
 def listed(plan: Plan, store: Store) -> list[Line]:
-    """The lines of the suite's rows and of methods that it does not know; no ablations; the noisy input first."""
+    """The lines of all tables of the suite, each network's output once; the noisy input first."""
     rows = {row.method for row in plan.suite.rows}
-    number = next((int(number) for number in plan.suite.tables), None)
-    found = table(plan, store, number).lines
-    found = [line for line in found if line.method in rows or line.method not in plan.suite.configurations]
-    return sorted(found, key=lambda line: line.method != BASELINES[0])
+    found: dict[tuple[str, ...], Line] = {}
+    for number in map(int, plan.suite.tables) if plan.suite.tables else (None,):
+        for line in table(plan, store, number).lines:
+            found.setdefault((line.method, line.output, line.noise, line.tested, line.test), line)
+    lines = [line for line in found.values() if line.method in rows or line.method not in plan.suite.configurations]
+    return sorted(lines, key=lambda line: line.method != BASELINES[0])
 
 
 def scored(plan: Plan, store: Store, noise: str, test: str) -> list[tuple[Line, Score]]:
