@@ -18,12 +18,13 @@ from .datasets.errors import AbsentError, InputError, unknown
 from .datasets.sidd import About
 from .display import Display, Lines, clock
 from .execution import Sets
+from .lines import Table, plain
 from .methods import registry
 from .render import page, render
 from .runner import Outcome, Run
 from .store import Store, default
 from .submission import submit
-from .tables import Table, build, plain, request_of, suite_of, with_tables
+from .tables import build, request_of, suite_of, with_tables
 
 
 def run(options: argparse.Namespace) -> int:

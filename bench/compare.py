@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .datasets.errors import InputError
+from .lines import Line, Table, group
 from .significance import p_value
-from .tables import Line, Table, group
 
 Means = dict[str, float]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
+from .lines import Line, Table, caption, group
 from .report import html, latex
-from .tables import Line, Table, caption, group
 
 FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
 STYLES = {"terminal": "rounded_outline", "md": "github", "latex": "latex_booktabs"}

@@ -9,9 +9,9 @@ import pytest
 
 from bench.compare import compare, conventions
 from bench.datasets.errors import InputError
+from bench.lines import Line, Table
 from bench.plan import Request, make
 from bench.significance import p_value
-from bench.tables import Line, Table
 
 PLAN = make(Request())
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
 from ..execution import Sets
+from ..lines import Line
 from ..machine import Machine
 from ..plan import BASELINES, Plan, Score
 from ..protocol import training_sets
 from ..store import Store
-from ..tables import Line
 from . import curves, entries, panels
 from .curves import Curve, Point
 from .entries import Box, Entry

@@ -7,10 +7,11 @@ from ..datasets.images import Picture, unit
 from ..datasets.noise import Image
 from ..evaluation import Noisy, infinite, kept, noisy_images, restore, window
 from ..execution import Sets, load
+from ..lines import Line
 from ..machine import Machine
 from ..plan import BASELINES, Plan, Score
 from ..store import Store
-from ..tables import Line, table
+from ..tables import table
 
 CLEAN = "Clean"  # label of the last image
 
