@@ -126,7 +126,7 @@ def parse(name: str) -> Noise:
             return noise
     model, _, condition = name.partition(":")
     if condition not in ("", *CONDITIONS) and _NAME.fullmatch(model):
-        raise unknown(f"condition of noise {model!r}", condition, CONDITIONS)
+        raise unknown(f"condition in {name!r}:", condition, CONDITIONS)
     match = _NAME.fullmatch(name)
     if match is None or float(match[2]) <= 0 or float(match[3] or match[2]) < float(match[2]):
         more = "Any level or rising range will do: gauss15, poisson10_20; also gauss25:8bit, gauss25:correlated."

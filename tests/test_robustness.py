@@ -161,5 +161,5 @@ def test_a_condition_that_means_nothing_is_refused(name: str, tmp_path: Path) ->
 
 
 def test_a_slip_in_a_condition_is_named() -> None:
-    with pytest.raises(InputError, match=r"condition of noise 'gauss25' 'corelated'. Did you mean 'correlated'"):
+    with pytest.raises(InputError, match=r"condition in 'gauss25:corelated': 'corelated'. Did you mean 'correlated'"):
         parse("gauss25:corelated")

@@ -235,8 +235,8 @@ def place(tmp_path: Path) -> Place:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     seen, plain = Watch(), Trainer.update
 
-    def update(self: Trainer, batch: Batch, ctx: Context) -> Tensor:
-        loss = plain(self, batch, ctx)
+    def update(self: Trainer, batch: Batch, ctx: Context, stop: Callable[[], bool]) -> Tensor:
+        loss = plain(self, batch, ctx, stop)
         seen.append(self.work.seed)
         if len(seen) == seen.strike:
             os.kill(os.getpid(), signal.SIGINT)

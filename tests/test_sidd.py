@@ -74,7 +74,7 @@ def test_noisy_and_clean_blocks_of_other_shapes_are_refused(tmp_path: Path) -> N
 
 def test_a_renamed_file_is_told_what_is_in_it(tmp_path: Path) -> None:
     path = block_file(tmp_path, "ValidationNoisyBlocksRaw", 1, 1, 4, 4).rename(tmp_path / "ValidationNoisyBlocks.mat")
-    with pytest.raises(InputError, match="Did you mean 'ValidationNoisyBlocksRaw'"):
+    with pytest.raises(InputError, match="expected the variable ValidationNoisyBlocks, found ValidationNoisyBlocksRaw"):
         blocks(path, None)
 
 
