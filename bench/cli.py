@@ -94,6 +94,22 @@ def parser() -> Parser:
     _machine(again)
     again.set_defaults(do=commands.rescore)
 
+    other = command("score", "score weights from elsewhere as a method's, then print the table")
+    other.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE", help=".safetensors, or a saved state dict"
+    )
+    other.add_argument("--method", required=True, metavar="NAME", help="whose network it is: python -m bench methods")
+    other.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+    _tests(other)
+    _machine(other)
+    other.set_defaults(do=commands.score, train="", seeds=(), steps=0)
+
+    export = command("weights", "write the weights of a training as a file, with the authors' names for its layers")
+    export.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25 seed 0'")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors or .pth")
+    _store(export)
+    export.set_defaults(do=commands.export)
+
     guard = command("regress", "compare small subsets of the suites with committed references; exit 1 if one is off")
     guard.add_argument("cases", nargs="*", metavar="CASE", help="such as synthetic/b2u/gauss25/losses; default: all")
     guard.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
@@ -152,6 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _request(sub: argparse.ArgumentParser) -> None:
+    _tests(sub)
+    sub.add_argument("--train", type=_absolute, default="", metavar="SET", help="another training set, or folder:PATH")
+    sub.add_argument("--seeds", type=_integers, default=(), metavar="0,1,2")
+    sub.add_argument("--steps", type=_positive, default=0, metavar="N")
+
+
+def _tests(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--suite",
         default="",
@@ -160,10 +183,7 @@ def _request(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
     sub.add_argument("--noise", type=_names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
-    sub.add_argument("--train", type=_absolute, default="", metavar="SET", help="another training set, or folder:PATH")
     sub.add_argument("--test-sets", type=_names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
-    sub.add_argument("--seeds", type=_integers, default=(), metavar="0,1,2")
-    sub.add_argument("--steps", type=_positive, default=0, metavar="N")
     sub.add_argument("--repeats", type=_positive, default=0, metavar="N")
     sub.add_argument("--tested", type=_names, default=(), metavar="A,B", help="test with other noise, too: gauss50")
     _store(sub)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from msgspec import structs
 
-from . import __version__, cost, data, machine, plan, protocol
+from . import __version__, cost, data, machine, plan, protocol, weights
 from .compare import compare, conventions, unscored
 from .datasets.catalogue import catalogue, data_root
 from .datasets.errors import AbsentError, InputError, unknown
@@ -198,6 +198,30 @@ def rescore(options: argparse.Namespace) -> int:
     for line in unscored(tables_of):
         print(line, file=sys.stderr)
     return max((outcome.code for outcome in outcomes), default=0)
+
+
+def score(options: argparse.Namespace) -> int:
+    """Scores weights from elsewhere, then prints the tables."""
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    store = Store(options.store or default())
+    planned = weights.add(store, _asked(options, options.suite or "synthetic"), options.method, options.weights)
+    with Display() as display:
+        for note in notes:
+            display.note(note)
+        for one in planned.request.weights:
+            if one.file != options.weights.name:
+                display.note(f"{options.weights.name} holds the weights of {one.file}, whose row shows them")
+        outcome = Run(planned, store, chosen, Sets(options.data), display).carry_out()
+    _print_tables(build(store, planned.request, True), options)
+    print(_summary([outcome], store), file=sys.stderr)
+    return outcome.code
+
+
+def export(options: argparse.Namespace) -> int:
+    """Writes the weights of a training as a file."""
+    title = weights.export(Store(options.store or default()), options.cell, options.out)
+    print(f"{title}: {options.out}")
+    return 0
 
 
 def regression(options: argparse.Namespace) -> int:

@@ -21,6 +21,20 @@ BASELINES = ("noisy", "blur")  # in every table
 LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
 
 
+class Imported(Struct, frozen=True):
+    """Weights from elsewhere, scored as a method's for one noise."""
+
+    method: str  # or configuration
+    file: str  # its name, without the path
+    noise: str  # what the method is told, and what its test images have
+    digest: str  # SHA-256 of the tensors
+
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+        return f"{self.method} ({self.file})"
+
+
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a user asked for: a suite, a preset, and what overrides it."""
 
@@ -35,6 +49,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     repeats: int = 0
     tested: tuple[str, ...] = ()  # noises that a method was not trained for
     scoring: str = ""  # a convention of scorings.toml
+    weights: tuple[Imported, ...] = ()  # rows beside the methods'
 
     @property
     def label(self) -> str:
@@ -47,7 +62,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Fit(Struct, frozen=True, dict=True, kw_only=True):
-    """Train one method on one noise with one seed."""
+    """Train one method on one noise with one seed, or take its weights from elsewhere."""
 
     name: str  # of the method or configuration
     method: Method
@@ -62,6 +77,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     steps: int
     epochs: int
     recipe: Recipe
+    weights: str = ""  # digest of tensors from elsewhere: nothing is trained
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -77,6 +93,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             known["source"] = source  # a plug-in's author may forget to raise the revision
         if self.method.fits == "never":
             return known
+        if self.weights:
+            return known | {"weights": self.weights}
         known["seed"] = self.seed
         if self.method.fits == "dataset":
             known["train"] = set_digest(self.train, self.channels)
@@ -101,6 +119,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     @property
     def title(self) -> str:
         """How messages call it, such as `b2u gauss25 seed 0`."""
+        if self.weights:
+            return f"{self.name} {self.noise.name}"
         own = self.noise.family == "captured" and self.method.fits == "dataset"  # the noise is the training set's
         return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
 
@@ -171,7 +191,7 @@ class Cell(Struct, frozen=True):
     @property
     def fits(self) -> bool:
         """Whether there is something to train."""
-        return not self.reason and self.fit.method.fits == "dataset"
+        return not self.reason and self.fit.method.fits == "dataset" and not self.fit.weights
 
     def units(self) -> "list[Unit]":
         """The units of work, the fit first."""
@@ -192,7 +212,7 @@ def make(request: Request) -> Plan:
     """The plan of a request; InputError for any name or value that does not fit."""
     suite = protocol.load(request.suite)
     preset = _overridden(protocol.preset(suite, request.preset), request)
-    noises = list(dict.fromkeys(parse(name) for name in request.noises or preset.noises or suite.noises))
+    noises = noises_of(request, suite, preset)
     tested = list(dict.fromkeys(parse(name) for name in request.tested))
     names = list(dict.fromkeys((*BASELINES, *request.methods)))
     cells = [
@@ -202,7 +222,13 @@ def make(request: Request) -> Plan:
         for seed in (preset.seeds if _resolve(suite, name)[0].fits != "never" else (0,))
         for train in protocol.training_sets(preset)
     ]
+    cells += [_imported(suite, preset, one, tested) for one in request.weights if parse(one.noise) in noises]
     return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests))
+
+
+def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
+    """The noises asked for, else the preset's, else the suite's."""
+    return list(dict.fromkeys(parse(name) for name in request.noises or preset.noises or suite.noises))
 
 
 def registered_name(method: Method) -> str:
@@ -262,6 +288,26 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configurat
 def _cell(
     suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, tested: Sequence[Noise]
 ) -> Cell:
+    fit, window = _fit(suite, preset, name, noise, seed, train)
+    undefined = fit.method.applies(noise, fit.planes)
+    tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
+    reason = f"not defined: {undefined}" if undefined else _impossible(fit.method, noise, fit.view, train, tests)
+    scores = () if reason else _scores(fit, preset, window, tests, tested)
+    return Cell(name, noise, seed, tests, fit, scores, reason)
+
+
+def _imported(suite: Suite, preset: Preset, one: Imported, tested: Sequence[Noise]) -> Cell:
+    """The cell of weights from elsewhere; nothing is known of how and on what they were trained."""
+    fit, window = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="")
+    fit = msgspec.structs.replace(fit, name=one.name, weights=one.digest)
+    undefined = fit.method.applies(fit.noise, fit.planes)
+    reason = f"not defined: {undefined}" if undefined else _unaligned(fit.view, preset.tests)
+    scores = () if reason else _scores(fit, preset, window, preset.tests, tested)
+    return Cell(one.name, fit.noise, fit.seed, preset.tests, fit, scores, reason)
+
+
+def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str) -> tuple[Fit, int]:
+    """A fit, and the window of the test images that its budget leaves."""
     method_class, configuration = _resolve(suite, name)
     fields = protocol.fields(suite, preset, noise.name, configuration.method) | configuration.fields
     try:
@@ -285,11 +331,7 @@ def _cell(
         epochs=preset.epochs,
         recipe=suite.recipes[budget.recipe or configuration.recipe or preset.recipe],
     )
-    undefined = method.applies(noise, fit.planes)
-    tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
-    reason = f"not defined: {undefined}" if undefined else _impossible(method, noise, fit.view, train, tests)
-    scores = () if reason else _scores(fit, preset, budget.window, tests, tested)
-    return Cell(name, noise, seed, tests, fit, scores, reason)
+    return fit, budget.window
 
 
 def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Sequence[str]) -> str:

@@ -98,7 +98,7 @@ class Run:
             return False
         if isinstance(unit, Score):
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
-        if not self.training:
+        if not self.training or unit.weights:
             return False
         record = None if unit.key in self._forced else self.store.read(unit)
         if record is None or record.state == "failed":

@@ -16,7 +16,7 @@ from .datasets import files
 from .datasets.catalogue import folder_digests, remember_folders
 from .datasets.errors import InputError
 from .evaluation import Row
-from .plan import Fit, Plan, Request, Score, Unit
+from .plan import Fit, Imported, Plan, Request, Score, Unit
 
 SCHEMA = 1
 T = TypeVar("T")
@@ -35,6 +35,14 @@ class Record(Struct, kw_only=True):
     reason: str = ""
     environment: dict[str, Any] = {}
     schema: int = SCHEMA
+
+    @property
+    def imported(self) -> Imported | None:
+        """Where the weights came from; None for those trained here. InputError for a damaged record."""
+        try:
+            return msgspec.convert(self.result.get("imported"), Imported | None)
+        except msgspec.ValidationError as error:
+            raise InputError(f"record {self.key}: damaged ({error}); move it away") from None
 
 
 class Last(Struct, omit_defaults=True):
@@ -82,9 +90,10 @@ class Store:
         """The record of a unit; None if there is none, InputError if it is damaged."""
         return self._decode(self.path(unit)) if self.path(unit).is_file() else None
 
-    def weights(self, fit: Fit) -> Path | None:
+    def weights(self, fit: Fit | Record) -> Path | None:
         """The weights of a training that succeeded; None if they are missing or not those of its record."""
-        record, path = self.read(fit), self.path(fit, ".safetensors")
+        record = fit if isinstance(fit, Record) else self.read(fit)
+        path = self.root / "fits" / f"{fit.key}.safetensors"
         if record is None or record.state != "done" or not path.is_file():
             return None
         stat = path.stat()

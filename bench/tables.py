@@ -14,6 +14,7 @@ from .datasets.errors import InputError, unknown
 from .evaluation import infinite
 from .lines import Line, Place, Table, group, notes
 from .methods import registry
+from .methods.base import Method
 from .plan import BASELINES, Cell, Plan, Request, Score, make
 from .protocol import Row, load, suites
 from .significance import image_means, interval, marks, why_unmarked
@@ -71,12 +72,15 @@ def request_of(store: Store, asked: Request, preset: bool) -> Request:
     suite = load(asked.suite)
     if not wanted and set(asked.noises) <= set(suite.noises):
         asked = structs.replace(asked, noises=())
-    recorded = [record.label["method"] for record in store.find("") if record.label["suite"] == suite.name]
+    records = store.find("")
+    recorded = [record.label["method"] for record in records if record.label["suite"] == suite.name]
     known = {*registry.methods(), *suite.configurations}
     methods = dict.fromkeys(
         name for name in (*(row.method for row in suite.rows), *asked.methods, *recorded) if name in known
     )
-    return structs.replace(asked, methods=tuple(methods))
+    imported = dict.fromkeys(one for record in records if (one := record.imported) and one.name in recorded)
+    weights = tuple(one for one in imported if one.method in known)
+    return structs.replace(asked, methods=tuple(methods), weights=weights)
 
 
 def table(plan: Plan, store: Store, number: int | None) -> Table:
@@ -95,7 +99,7 @@ def table(plan: Plan, store: Store, number: int | None) -> Table:
         _judge(plan, lines)
         unmarked += _mark(lines, means)
         found += lines
-    return Table(number, plan, found, [*notes(found), *unmarked], means)
+    return Table(number, plan, found, [*notes(found), *unmarked, *_from_elsewhere(plan, found)], means)
 
 
 def _groups(plan: Plan, number: int | None) -> Iterator[tuple[str, str]]:
@@ -114,9 +118,10 @@ def _places(plan: Plan, store: Store, number: int | None) -> Iterator[tuple[Row,
     suite = plan.suite
     run = list(dict.fromkeys(cell.name for cell in plan.cells))
     listed = {row.method for row in suite.rows}
+    elsewhere = {one.name for one in plan.request.weights}
     rows = [row for row in suite.rows if _shows(row, number)]
+    rows += [Row(label=name, method=name, optional=name in elsewhere) for name in run if name not in listed]
     rows = [row for row in rows if not row.optional or _has_record(plan, store, row.method)]
-    rows += [Row(label=name, method=name) for name in run if name not in listed]
     tests = list(dict.fromkeys([*plan.preset.tests, *(key[3] for key in published(number))]))
     for row in rows:
         for test in tests:
@@ -158,7 +163,8 @@ def _line(
     cells = mine or cells
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
-    line.supervision, line.headline = method.supervision, output in _headlines(plan, number, row)
+    line.supervision = "" if cells[0].fit.weights else method.supervision  # not known of weights from elsewhere
+    line.headline = output in _headlines(plan, number, row, method)
     line.shortfall = "" if cells[0].reason else shortfall(plan, cells[0])
     if cells[0].reason:
         line.state = cells[0].reason
@@ -170,10 +176,9 @@ def _line(
     return line, _measure(store, line, [_score(cell, test, noises[1]) for cell in cells])
 
 
-def _headlines(plan: Plan, number: int | None, row: Row) -> set[str]:
+def _headlines(plan: Plan, number: int | None, row: Row, method: Method) -> set[str]:
     """The outputs that stand for a method in a table: its only one, else the printed ones, else its headline."""
-    method = plan.suite.configurations[row.method].method if row.method in plan.suite.configurations else row.method
-    headline = registry.find(method).headline().name
+    headline = method.headline().name
     rows = [one.output or headline for one in plan.suite.rows if one.method == row.method and _shows(one, number)]
     printed = {output or headline for _, name, output, _ in published(number) if name == row.method}
     return set(rows) if len(rows) == 1 else printed or {headline}
@@ -279,9 +284,9 @@ def shortfall(plan: Plan, cell: Cell) -> str:
     """What a cell does less than the preset's other rows or the published method, in the words of the table."""
     fit = cell.fit
     parts = [fit.method.shortfall(fit.steps)]
-    if fit.method.fits == "dataset" and fit.steps != plan.preset.steps:
+    if cell.fits and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
-    if fit.method.fits == "dataset" and any(overlap(fit.train, test) for test in cell.tests):
+    if cell.fits and any(overlap(fit.train, test) for test in cell.tests):
         parts.append("trained on the captures it is tested on")
     if cell.scores and cell.scores[0].window:
         parts.append(f"centre {cell.scores[0].window}x{cell.scores[0].window}")
@@ -297,3 +302,10 @@ def _best(store: Store, score: Score) -> str | None:
 
 def _has_record(plan: Plan, store: Store, name: str) -> bool:
     return any(store.path(unit).is_file() for cell in plan.cells if cell.name == name for unit in cell.units())
+
+
+def _from_elsewhere(plan: Plan, found: list[Line]) -> list[str]:
+    """What the caption cannot say of weights that were not trained here."""
+    shown = {line.label for line in found}
+    names = dict.fromkeys(one.name for one in plan.request.weights if one.name in shown)
+    return [f"{name}: weights from elsewhere; how and on what they were trained is not known" for name in names]

@@ -111,7 +111,7 @@ def test_a_name_given_to_a_configuration_is_no_identity(score: Score) -> None:
 FIT_CHANGES: dict[str, Any] = {
     "seed": 1, "steps": 3, "epochs": 3, "batch": 3, "crop": 64, "noise": parse("gauss26"), "train_noise": "fixed",
     "train": "embedded_train", "method": N2C(net=UNetConfig(width=5)), "channels": 1, "view": "bayer",
-    "recipe": Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=0.0),
+    "recipe": Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=0.0), "weights": "0" * 64,
 }  # fmt: skip
 
 
@@ -128,6 +128,15 @@ def test_whatever_changes_the_weights_changes_both_keys(field: str, score: Score
 def test_every_field_of_a_fit_but_its_name_has_been_changed() -> None:
     """A new field must be thought about here."""
     assert {*FIT_CHANGES, "name"} == set(Fit.__struct_fields__)
+
+
+@pytest.mark.parametrize("field", [*FIT_CHANGES])
+def test_weights_from_elsewhere_are_known_by_themselves_and_by_what_the_method_does_with_them(
+    field: str, score: Score
+) -> None:
+    fit = msgspec.structs.replace(score.fit, weights="1" * 64, train="")
+    other = msgspec.structs.replace(fit, **{field: FIT_CHANGES[field]})
+    assert (other.key != fit.key) == (field in ("weights", "method", "noise", "view"))
 
 
 @pytest.mark.parametrize("field", [*Recipe.__struct_fields__])

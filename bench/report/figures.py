@@ -152,7 +152,8 @@ def cost(inputs: Inputs, noise: str, test: str) -> Figure:
         for line, _ in rows
         if line.psnr is not None
     ]
-    fits = [record for _, score in rows if (record := store.read(score.fit)) is not None]
+    trained = [score.fit for line, score in rows if line.seconds is not None]  # not weights from elsewhere
+    fits = [record for fit in trained if (record := store.read(fit)) is not None]
     machines = {tuple(str(fit.environment.get(name)) for name in MACHINE) for fit in fits}
     timed = "as recorded, all on one machine with the same settings"
     if len(machines) > 1:
@@ -162,7 +163,7 @@ def cost(inputs: Inputs, noise: str, test: str) -> Figure:
         f"PSNR against cost: {_of(plan, noise, test)}. Mean PSNR of the test images in dB. "
         f"Left: network passes that one image needs. Right: seconds of training, {timed}."
         f"{_less([line for line, _ in rows])}"
-        + (f" No training of the whole set, so not at the right: {', '.join(untimed)}." if untimed else "")
+        + (f" No training of the whole set in the store, so not at the right: {', '.join(untimed)}." if untimed else "")
     )
     return curves.cost(points, caption)
 

@@ -9,29 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.methods.base import Context, Progress, Rng
+from bench.methods.official_names import parameters
 
 from .conftest import Array
-
-# Official layer name -> ours. Neighbor2Neighbor counts its decoders from the finest, we from the coarsest.
-B2U_LAYERS = (
-    {f"head.{i}.block.0": f"head.{i}" for i in range(2)}
-    | {f"down_path.{i}.block.0": f"down.{i}" for i in range(5)}
-    | {f"up_path.{i}.conv_{j}.block.0": f"up.{i}.conv{j}" for i in range(5) for j in (1, 2)}
-    | {f"last.{i}.block.0": f"tail.{i}" for i in range(2)}
-    | {"last.2": "last"}
-)
-NBR_LAYERS = (
-    {f"enc_conv{i}": f"head.{i}" for i in range(2)}
-    | {f"enc_conv{i + 2}": f"down.{i}" for i in range(5)}
-    | {f"up{5 - i}.deconv": f"up.{i}.deconv" for i in range(5)}
-    | {f"dec_conv{5 - i}{'ab'[j - 1]}": f"up.{i}.conv{j}" for i in range(5) for j in (1, 2)}
-    | {"nin_a": "tail.0", "nin_b": "tail.1", "nin_c": "last"}
-)
 
 
 def keys(layers: dict[str, str]) -> list[str]:
     """Our parameter names in the sorted order of the official ones."""
-    names = {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in layers.items() for kind in ("weight", "bias")}
+    names = parameters(layers)
     return [names[theirs] for theirs in sorted(names)]
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch
+from bench.methods.official_names import B2U_LAYERS
 
 from .conftest import cases, golden
-from .official import B2U_LAYERS, compare_gradients, context, fill, nearest
+from .official import compare_gradients, context, fill, nearest
 
 ARRAYS = golden("b2u_loss")
 CASES = cases("b2u_loss")

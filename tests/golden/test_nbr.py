@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from bench.methods.base import Batch
 from bench.methods.nbr2nbr import NBR2NBR, PAIRS, subsample
+from bench.methods.official_names import NBR_LAYERS
 from bench.protocol import load
 
 from .conftest import Array, cases, golden
-from .official import NBR_LAYERS, Given, compare_gradients, context, fill
+from .official import Given, compare_gradients, context, fill
 
 ARRAYS = golden("nbr")
 CASES = cases("nbr")

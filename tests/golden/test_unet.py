@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from bench.methods.nbr2nbr import NBR2NBR
+from bench.methods.official_names import B2U_LAYERS, NBR_LAYERS
 from bench.methods.unet import UNetConfig
 from bench.protocol import load
 
 from .conftest import golden, matching
-from .official import B2U_LAYERS, NBR_LAYERS, digest, fill
+from .official import digest, fill
 
 NBR = msgspec.convert(load("synthetic").configurations["nbr2nbr-official"].fields, NBR2NBR)
 NETS = {"b2u": (UNetConfig(), B2U_LAYERS), "nbr": (NBR.net, NBR_LAYERS)}
