@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat, whosmat
 
-from .errors import InputError, one_line
+from . import mat5
+from .errors import InputError, one_line, unknown
 
 Floats = NDArray[np.floating[Any]]
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -83,13 +83,11 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _headers5(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    found = whosmat(path, appendmat=False)
-    return {name: (tuple(map(int, shape)), FLOATS.get(kind, kind)) for name, shape, kind in found}
+    return {name: (variable.shape, variable.kind) for name, variable in mat5.variables(path).items()}
 
 
 def _values5(path: Path, variable: str) -> Floats:
-    values: Floats = loadmat(path, appendmat=False, variable_names=[variable])[variable]
-    return values
+    return mat5.values(path, mat5.variables(path)[variable])
 
 
 def _headers73(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from matlab import PREAMBLE, mosaic, save73
 from numpy.typing import NDArray
-from scipy.io import savemat
+from scipy.io import loadmat, matlab, savemat
 from scipy.sparse import csc_array
 
-from bench.datasets import mat
+from bench.datasets import mat, mat5
 from bench.datasets.errors import InputError
 from bench.datasets.mat import layout, read_mat
 
@@ -184,9 +184,8 @@ def test_a_size_that_does_not_fit_the_data_is_refused(tmp_path: Path) -> None:
     assert "damaged" in refused(tmp_path / "a.mat")
 
 
-@pytest.mark.parametrize("save", [save7, save73], ids=["v7", "v7.3"])
+@FORMATS
 def test_damaged_bytes_give_an_array_or_an_input_error(tmp_path: Path, save: Save) -> None:
-    """Not v5, which has no checksum: scipy 1.17 crashes the process where a type number in it is damaged."""
     save(path := tmp_path / "a.mat", x=mosaic(6, 8))
     content, draw = path.read_bytes(), random.Random(0)
     for _ in range(150):
@@ -209,3 +208,17 @@ def test_without_h5py_the_command_that_installs_it_is_named(tmp_path: Path, monk
 
 def test_the_limit_lets_sidds_largest_arrays_through() -> None:
     assert mat.LIMIT > 40 * 32 * 256 * 256
+
+
+MATLABS = Path(matlab.__file__).parent / "tests" / "data"
+
+
+@pytest.mark.skipif(not MATLABS.is_dir(), reason="scipy is installed without its tests' files")
+def test_files_that_matlab_wrote_are_read_as_scipy_reads_them() -> None:
+    found = 0
+    for path in sorted(MATLABS.glob("test*_[67].1_*.mat")):
+        for name, variable in mat5.variables(path).items():
+            if variable.kind in ("float32", "float64"):
+                np.testing.assert_array_equal(mat5.values(path, variable), loadmat(path)[name])
+                found += 1
+    assert found > 5
