@@ -6,18 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from joblib import Parallel, delayed
 from msgspec import Struct, structs
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .datasets import bayer
 from .datasets import noise as noise_models
-from .datasets.errors import InputError
+from .datasets.errors import DamagedError, InputError
 from .datasets.images import Picture, Stored, unit
 from .datasets.noise import Image, Noise
 from .datasets.patches import OneImage
@@ -186,7 +184,7 @@ def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], d
     path = folder / f"{noisy.file}.safetensors"
     try:
         return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
-    except (OSError, SafetensorError, KeyError, msgspec.DecodeError):  # not there, or damaged
+    except DamagedError:  # or not there
         images = compute()
     write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.images_key})
     return images

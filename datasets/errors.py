@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+LONGEST = 2000  # characters of a message; a foreign name in it may have any number of them
+
 
 class InputError(ValueError):
     """Wrong input: one clear line, exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_printable(message))
 
 
 class AbsentError(InputError):
@@ -33,4 +38,14 @@ def few(names: Sequence[str], separator: str = ", ") -> str:
 
 def one_line(error: BaseException) -> str:
     """An error's type and message, whatever it says, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    try:
+        said = str(error)
+    except Exception as worse:  # foreign code may fail even here
+        said = f"no message, as making it failed with {type(worse).__name__}"
+    return f"{type(error).__name__}: {' '.join(said.split())}"
+
+
+def _printable(message: str) -> str:
+    """The message with what a foreign name may hold, ends of lines and commands to a terminal, written out."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
