@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from .datasets.catalogue import catalogue
+from .datasets.documents import content, from_toml
 from .datasets.errors import InputError, unknown
 from .datasets.noise import parse
 from .methods import registry
@@ -151,7 +152,7 @@ def load(name: str) -> Suite:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"--suite {name}: no such file")
-        return decode(path.read_bytes(), name)
+        return decode(content(path), name)
     if name not in suites():
         raise unknown("suite", name, suites(), "A suite file of your own: --suite FILE.toml.")
     return decode((_folder() / f"{name}.toml").read_bytes(), f"{name}.toml")
@@ -160,10 +161,10 @@ def load(name: str) -> Suite:
 def decode(text: bytes, source: str) -> Suite:
     """Checks everything that can be checked without data."""
     try:
-        suite = msgspec.toml.decode(text, type=Suite)
+        suite = from_toml(text, Suite)
     except msgspec.ValidationError as error:
         raise InputError(f"{source}: {error}{nearest_key(str(error), _fields_at(str(error)))}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise InputError(f"{source}: not a TOML file: {error}") from None
     _check_names(suite, source)
     return suite

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from . import health, plan, training
 from . import machine as machines
 from .datasets import files
+from .datasets.documents import content, from_json, from_toml
 from .datasets.errors import AbsentError, InputError, one_line, unknown
 from .datasets.patches import OneImage, Source
 from .evaluation import evaluate, infinite, noisy_images, trimmed
@@ -90,7 +91,7 @@ class Finding(Struct, frozen=True):
 def cases(names: Sequence[str] = ()) -> list[Case]:
     """All cases, or those of these names; InputError for an unknown name or a file that is not one of cases."""
     try:
-        subsets = msgspec.toml.decode(CASES.read_bytes(), type=Subsets).subsets
+        subsets = from_toml(content(CASES), Subsets).subsets
     except msgspec.DecodeError as error:
         raise InputError(f"{CASES.name}: {error}{nearest_key(str(error), Subset.__struct_fields__)}") from None
     found = {case.name: case for s in subsets for m in s.methods for noise in s.noises for case in (Case(s, m, noise),)}
@@ -103,7 +104,7 @@ def cases(names: Sequence[str] = ()) -> list[Case]:
 def references() -> dict[str, Numbers]:
     """The committed numbers by case; InputError if the file is missing or damaged."""
     try:
-        return msgspec.json.decode(NUMBERS.read_bytes(), type=dict[str, Numbers])
+        return from_json(content(NUMBERS), dict[str, Numbers])
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             f"{NUMBERS}: no readable references ({error}); restore it, or write all with --update"

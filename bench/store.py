@@ -1,6 +1,5 @@
 """The store: one JSON record per unit of work, written whole or not at all; claims; weights and rows beside them."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from .datasets import files
-from .datasets.catalogue import folder_digests, remember_folders
+from .datasets.catalogue import file_digest, folder_digests, remember_folders
+from .datasets.documents import content, from_json
 from .datasets.errors import InputError
 from .evaluation import Row
 from .plan import Fit, Imported, Plan, Request, Score, Unit
@@ -108,8 +108,9 @@ class Store:
 
     def rows(self, unit: Score) -> list[Row]:
         """The per-image scores of a done unit."""
-        lines = self.path(unit, ".rows.jsonl").read_bytes().splitlines()
-        return [msgspec.json.decode(line, type=Row) for line in lines]
+        path = self.path(unit, ".rows.jsonl")
+        with _undamaged(path):
+            return [from_json(line, Row) for line in content(path).splitlines()]
 
     def seconds(self, fit: Fit, record: Record) -> float | None:
         """How long a training took; records of earlier versions hold it themselves."""
@@ -173,18 +174,24 @@ class Store:
 
     @staticmethod
     def _decode(path: Path, kind: type[T] = Record) -> T:  # type: ignore[assignment]
-        try:
-            found = msgspec.json.decode(path.read_bytes(), type=kind)
-        except (msgspec.DecodeError, OSError) as error:
-            raise InputError(f"{path}: damaged record ({error}); move it away and run the same command again") from None
+        with _undamaged(path):
+            found = from_json(content(path), kind)
         if isinstance(found, Record) and found.schema > SCHEMA:
             raise InputError(f"{path}: a record of schema {found.schema}; this version reads up to {SCHEMA}: update it")
         return found
 
 
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.DecodeError, OSError) as error:
+        raise InputError(f"{path}: damaged record ({error}); move it away and run the same command again") from None
+
+
 @cache
 def _sha256(path: Path, mtime: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_digest(path)
 
 
 def kind(unit: Unit) -> Literal["fit", "score"]:

@@ -1,5 +1,6 @@
 """Zip and tar files from elsewhere, unpacked without trusting them."""
 
+import errno
 import gzip
 import shutil
 import stat
@@ -97,8 +98,12 @@ def _members(archive: Path) -> Iterator[Member]:
     if _start(archive).startswith(b"PK"):
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
+                if info.header_offset < 0:  # seeking there would be an OSError
+                    raise zipfile.BadZipFile(f"{info.filename!r} begins before the file")
                 regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)  # 0: not made on Unix
-                yield Member(info.filename, info.file_size, info.is_dir(), regular, partial(packed.open, info))
+                yield Member(
+                    info.filename, info.file_size, info.filename.endswith("/"), regular, partial(packed.open, info)
+                )
     else:
         with _tar(archive) as tar:
             for entry in tar:
@@ -136,4 +141,8 @@ def _unpack(archive: Path, member: Member, folder: Path) -> Path:
             shutil.copyfileobj(source, file)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{archive}: expected each path once, {member.name!r} is there already") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # a full disk is not the archive's fault
+            raise
+        raise InputError(f"{archive}: expected names that a disk can hold, {member.name!r} is too long") from None
     return target

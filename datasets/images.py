@@ -1,6 +1,7 @@
 """Reading 8-bit images exactly as stored, or refusing them by name."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +20,10 @@ Pixels = NDArray[np.uint8]  # [H, W, C]
 Stored = NDArray[Any]  # uint8 or float32: [H, W, C] in 0..255 or in 0..1
 ALLOWED = "allowed: 8-bit gray or RGB (convert it, for instance to PNG, first)"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # whatever a file is called: Pillow would start Ghostscript for PostScript
+LARGEST = 2**28 // 3  # pixels, 256 MiB in RGB, where Pillow begins to warn; photographs have up to 60 million
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # a file is read or refused, which is all that there is to say
 
 
 def read(path: Path) -> Pixels:
@@ -48,7 +53,9 @@ def size(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
     try:
-        with Pillow.open(path) as image:
+        with Pillow.open(path, formats=FORMATS) as image:
+            if image.width * image.height > LARGEST:
+                raise InputError(f"{path}: {image.width}x{image.height}; allowed: up to {LARGEST} pixels (cut it)")
             yield image
     except InputError:
         raise

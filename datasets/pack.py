@@ -6,6 +6,7 @@ pixels.bin holds the images one after another, index.jsonl a line for each; pack
 import hashlib
 import math
 import os
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from . import files
+from .documents import content, from_json
 from .errors import InputError
 from .images import digest
 
@@ -72,10 +74,18 @@ class Pack:
 
     def _entries(self) -> list[Entry]:
         path = self.folder / INDEX
-        index = path.read_bytes() if path.is_file() else b""
+        index = content(path) if path.is_file() else b""
         if hashlib.sha256(index).hexdigest() != self.header.digest:
             raise InputError(f"{path}: damaged, not the index that {HEADER} was written for; prepare it again")
-        return [msgspec.json.decode(line, type=Entry) for line in index.splitlines()]
+        try:
+            entries = [from_json(line, Entry) for line in index.splitlines()]
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}: damaged ({error}); prepare it again") from None
+        ends = accumulate((_bytes(entry, self.header.dtype) for entry in entries), initial=0)
+        for entry, end in zip(entries, ends, strict=False):
+            if entry.offset != end or min(entry.shape) < 1:
+                raise InputError(f"{path}: damaged, {entry.name!r} does not begin at byte {end}; prepare it again")
+        return entries
 
 
 class Writer:
@@ -139,7 +149,7 @@ class Writer:
 def _header(folder: Path) -> Header:
     path = folder / HEADER
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Header)
+        return from_json(content(path), Header)
     except FileNotFoundError:
         begun = (folder / INDEX).is_file()
         what = "an unfinished pack; run the command that began it again" if begun else "no pack in this folder"
@@ -154,7 +164,7 @@ def _whole(index: bytes, size: int, dtype: DType) -> list[Entry]:
     end = 0
     for line in index.splitlines(keepends=True):
         try:
-            entry = msgspec.json.decode(line, type=Entry)
+            entry = from_json(line, Entry)
         except msgspec.DecodeError:
             break
         start, end = end, end + _bytes(entry, dtype)

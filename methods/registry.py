@@ -86,9 +86,9 @@ def load_plugin(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # a plug-in's code may raise anything
+    except BaseException as error:  # a plug-in's code may raise anything
         raise InputError(f"--plugin {path}: {one_line(error)}") from error
     if not any(method.__module__ == name for method in _methods.values()):
         raise InputError(f"--plugin {path}: registers no method; put @register above a subclass of bench.Method")
@@ -113,7 +113,7 @@ def load_entry_points() -> None:
     for point in entry_points(group=GROUP):
         try:
             _add(point.name, point.load())
-        except InputError:
+        except (InputError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:  # a plug-in's code may raise anything
+        except BaseException as error:  # a plug-in's code may raise anything
             raise InputError(f"plug-in {point.name} = {point.value}: {one_line(error)}") from error

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from ..datasets.documents import from_toml
 from ..datasets.errors import InputError
 from ..protocol import nearest_key
 
@@ -64,11 +65,11 @@ class _File(Struct, forbid_unknown_fields=True):
 def decode(text: bytes, source: str) -> tuple[Entry, ...]:
     """The entries of a TOML text; InputError that names the key and the source."""
     try:
-        return msgspec.toml.decode(text, type=_File).figures
+        return from_toml(text, _File).figures
     except msgspec.ValidationError as error:
         allowed = Box.__struct_fields__ if ".boxes" in str(error) else Entry.__struct_fields__
         raise InputError(f"{source}: {error}{nearest_key(str(error), allowed)}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise InputError(f"{source}: not a TOML file: {error}") from None
 
 
