@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .checkpoint import forget
 from .datasets import bayer
 from .datasets import noise as noise_models
 from .datasets.errors import DamagedError, InputError
@@ -25,7 +26,8 @@ from .methods.base import Context, Method, Progress, Rng
 from .metrics import luma, psnr, quantise, ssim
 from .plan import Score
 from .protocol import Scoring, View
-from .training import Report, Stopped, forget, read_tensors, train, write_tensors
+from .tensors import read_tensors, write_tensors
+from .training import Report, Stopped, train
 
 
 class Row(Struct, frozen=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from torch import nn
 
 from . import training
+from .checkpoint import forget
 from .datasets import catalogue
 from .datasets.errors import InputError
 from .datasets.images import Picture
@@ -19,6 +20,7 @@ from .health import DivergedError
 from .machine import Machine, environment
 from .plan import Fit, Score, Unit
 from .store import Record, Store, kind
+from .tensors import read_tensors, write_tensors
 
 
 class Watch(Struct):
@@ -98,8 +100,8 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
     pictures = sets(unit.train, unit.channels)
     trained = training.fit(unit, pictures, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
-    training.write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
-    training.forget(checkpoint)
+    write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
+    forget(checkpoint)
     result = {
         "parameters": parameters(trained.net),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
@@ -135,7 +137,7 @@ def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
     if weights is None:
         raise RuntimeError(f"the weights of {fit.title} are not those of its record; train it again with --force")
     net = training.build(fit.method, fit.planes, 1.0, 0)
-    net.load_state_dict(training.read_tensors(weights)[0])
+    net.load_state_dict(read_tensors(weights)[0])
     return machine.place(net, precision="float32").eval()
 
 

@@ -12,13 +12,14 @@ from typing import Any
 from msgspec import Struct
 
 from . import cost
+from .checkpoint import forget
 from .display import Display
 from .evaluation import check
 from .execution import Sets, Watch, describe, execute
 from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
 from .store import Store, stale
-from .training import Stopped, forget, source_of
+from .training import Stopped, source_of
 
 
 class Outcome(Struct):

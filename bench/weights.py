@@ -20,6 +20,7 @@ from .datasets.errors import InputError, few, one_line, unknown
 from .methods.official_names import OURS, official
 from .plan import Cell, Fit, Imported, Plan, Request
 from .store import Record, Store
+from .tensors import read_tensors, write_tensors
 
 LIMIT = 1 << 30  # bytes of a file and of the tensors that it announces; the networks here have up to 26 MB
 WRAPPERS = ("state_dict", "model", "net")  # keys under which checkpoints keep the state dict
@@ -164,7 +165,7 @@ def _put(store: Store, planned: Plan, cell: Cell, one: Imported, tensors: dict[s
     if record is not None and record.imported and store.weights(record):
         return record.imported
     path = store.path(fit, ".safetensors")
-    training.write_tensors(path, tensors, {"key": fit.key, "identity": fit.identity})
+    write_tensors(path, tensors, {"key": fit.key, "identity": fit.identity})
     label = {"suite": suite.name, "version": suite.version, "preset": planned.request.label, "method": fit.name}
     label |= {"noise": one.noise, "seed": fit.seed, "knowledge": fit.method.knowledge}
     result = {
@@ -194,7 +195,7 @@ def export(store: Store, words: str, out: Path) -> str:
     weights = store.weights(found[0])
     if weights is None:
         raise InputError(f"{found[0].title}: its weights are not in the store {store.root}")
-    tensors, _ = training.read_tensors(weights)
+    tensors, _ = read_tensors(weights)
     names = official(tensors)
     _write(out, {names[name]: value for name, value in tensors.items()})
     return found[0].title

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import mat5
-from .errors import InputError, one_line, unknown
+from .errors import InputError, one_line
 
 Floats = NDArray[np.floating[Any]]
 HDF5 = b"\x89HDF\r\n\x1a\n"

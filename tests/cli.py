@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 import bench as package
 from bench.cli import main
 from bench.datasets import catalogue
-from bench.training import read_tensors
+from bench.tensors import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -23,6 +23,7 @@ from PIL import Image as Pillow
 from scipy.io import savemat
 
 from bench import regress
+from bench.checkpoint import State
 from bench.datasets import images
 from bench.datasets.archives import extract
 from bench.datasets.errors import InputError
@@ -35,7 +36,6 @@ from bench.plan import Request
 from bench.protocol import load
 from bench.report import entries
 from bench.store import Last, Record, Store
-from bench.training import State
 
 
 class Reader(NamedTuple):
@@ -176,7 +176,7 @@ def state() -> State:
     adam = torch.optim.Adam(net.parameters())
     net(torch.ones(1, 3)).sum().backward()  # type: ignore[no-untyped-call]
     adam.step()
-    return State("key", Machine(), net, adam)
+    return State("key", Machine(), net, adam, 4)
 
 
 def checkpoint(path: Path) -> None:

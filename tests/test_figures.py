@@ -29,7 +29,7 @@ from bench.report.panels import Panel, cells, grid, shown
 from bench.report.style import DPI, WIDTH
 from bench.store import Store
 from bench.tables import request_of
-from bench.training import read_tensors
+from bench.tensors import read_tensors
 
 ROWS = ["Noisy input", "Gaussian blur, best width in hindsight", "Baseline, N2C", "CBM3D", "N2V*"]
 B2U = ["Blind2Unblind (visible)", "Blind2Unblind (blind)", "Blind2Unblind (weighted)"]

@@ -108,9 +108,9 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
         "mat": (
             f"data/sidd/{BLOCKS}.mat",
             ruined.crasher(BLOCKS, 1, 1, 6, 8),
-            ("data", "list", "--data", folder / "data"),
+            ("data", "show", "sidd_val", "--data", folder / "data"),
         ),
-        "pack": ("data/sidd_medium/pack.json", NESTED, ("data", "list", "--data", folder / "data")),
+        "pack": ("data/sidd_medium/pack.json", NESTED, ("data", "show", "sidd_medium", "--data", folder / "data")),
         "suite": ("mine.toml", b"a = " + b"[" * 10**5, ("tables", "--suite", folder / "mine.toml")),
         "suite, digits": ("mine.toml", b"version = " + b"9" * 5000, ("tables", "--suite", folder / "mine.toml")),
         "suite, terminal": ("mine.toml", b'"a\\u001b[2J\\nb" = 1', ("tables", "--suite", folder / "mine.toml")),

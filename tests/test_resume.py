@@ -14,12 +14,13 @@ from cli import Result, finish, photos, refused, start
 from crash import MOMENTS
 from torch import Tensor
 
-from bench import training
+from bench import checkpoint, training
+from bench.checkpoint import before
 from bench.datasets.images import Picture
 from bench.machine import Machine
 from bench.methods.unet import UNet
 from bench.plan import Fit
-from bench.training import Report, Stopped, before, fit
+from bench.training import Report, Stopped, fit
 
 Work = Callable[..., Fit]
 KILLS = int(os.environ.get("BENCH_KILLS", "20"))
@@ -177,7 +178,7 @@ def test_checkpoints_take_less_than_a_hundredth_of_the_time(
     """On a clock on which a save takes 2 s and a step 1 s, the next save waits for 200 s."""
     now, saves = [0.0], list[float]()
 
-    def save(self: training.State, path: Path) -> None:
+    def save(self: checkpoint.State, path: Path) -> None:
         saves.append(now[0])
         now[0] += 2.0
 
@@ -186,7 +187,7 @@ def test_checkpoints_take_less_than_a_hundredth_of_the_time(
         return torch.zeros(())
 
     monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(training.State, "save", save)
+    monkeypatch.setattr(checkpoint.State, "save", save)
     monkeypatch.setattr(training.Trainer, "update", update)
     fit(work("n2c", steps=500), pictures, machine, tmp_path / "c", every_seconds=30.0)
     assert saves == [31.0, 234.0, 437.0]

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from bench import evaluation
 from bench.methods.base import Batch, Context, Method, Progress, Rng
 from bench.methods.self2self import ENSEMBLE, STEPS, Network, PartialConv, Self2Self
-from bench.training import Trainer, build, read_tensors, write_tensors
+from bench.tensors import read_tensors, write_tensors
+from bench.training import Trainer, build
 
 SMALL = "[presets.mini.fields.self2self]\nensemble = 2\nwidth = 6"
 

@@ -9,7 +9,7 @@ import pytest
 from cli import Result, bench, finish, lines, photos, record, same, snapshot, start, weights
 
 from bench.methods import registry
-from bench.training import read_tensors
+from bench.tensors import read_tensors
 
 # Notes every training step; at one step it sends itself a signal, so that no test depends on timing.
 COUNTED = """
