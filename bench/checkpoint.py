@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 import torch
-from msgspec import Struct
+from msgspec import Struct, structs
 from torch import Tensor, nn
 
 from .datasets.errors import DamagedError, InputError
@@ -31,7 +31,8 @@ class State:
     """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
 
     def __init__(self, key: str, machine: Machine, net: nn.Module, adam: torch.optim.Adam, chunk: int) -> None:
-        self.about = {"key": key, "machine": msgspec.to_builtins(machine)}
+        kind = machine.device.partition(":")[0]  # any GPU of a machine goes on with it
+        self.about = {"key": key, "machine": msgspec.to_builtins(structs.replace(machine, device=kind))}
         self.net, self.adam, self.chunk = net, adam, chunk
         self.step, self.seconds = 0, 0.0
         self.history: list[tuple[int, float]] = []

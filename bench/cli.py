@@ -59,6 +59,12 @@ def parser() -> Parser:
     _machine(run)
     run.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
     run.add_argument("--force", action="store_true", help="compute again what is done")
+    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="units at a time (default 1)")
+    run.add_argument("--engine", choices=("loky", "dask", "slurm"), default="loky", help="default: this machine")
+    run.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, such as tcp://host:8786")
+    run.add_argument(
+        "--slurm", type=_setting, action="append", default=[], metavar="KEY=VALUE", help="such as slurm_partition=gpu"
+    )
     run.add_argument("--dry-run", action="store_true", help="print the plan with its estimated cost")
     run.set_defaults(do=commands.run)
 
@@ -219,6 +225,14 @@ def _integers(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of whole numbers")
     return tuple(int(part) for part in text.split(","))
+
+
+def _setting(text: str) -> tuple[str, int | str]:
+    """A parameter of submitit, whole numbers as such."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return name, int(value) if re.fullmatch(r"[0-9]+", value) else value
 
 
 def _positive(text: str) -> int:

@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from msgspec import structs
 
-from . import __version__, cost, data, machine, plan, protocol, weights
+from . import __version__, data, engines, launch, machine, plan, protocol, weights
 from .compare import compare, conventions, unscored
 from .datasets.catalogue import catalogue, data_root
-from .datasets.errors import AbsentError, InputError, unknown
+from .datasets.errors import InputError, unknown
 from .datasets.sidd import About
-from .display import Display, Lines, clock
+from .display import Display, Lines
 from .execution import Sets
 from .lines import Table, plain
 from .methods import registry
@@ -29,19 +29,23 @@ from .tables import build, request_of, suite_of, with_tables
 
 def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
-    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    threads = options.threads or (max(1, engines.cores() // options.jobs) if options.jobs > 1 else 0)
+    chosen, notes = machine.choose(options.device, options.precision, threads, options.compile)
     store = Store(options.store or default())
-    requests = [_asked(options, suite, methods) for suite, methods in _suites(options)]
+    requests = [_asked(options, suite, methods) for suite, methods in launch.suites(options)]
     planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
     outcomes, found = [], list[Table]()
     with Display() as display:
         for note in notes:
             display.note(note)
         sets = Sets(options.data)
-        works = [Run(one, store, chosen, sets, display, options.force) for one in planned]
+        works = launch.works(options, planned, store, chosen, sets, display)
         if options.dry_run:
-            return _dry_run(works, options.format)
-        for work in _able(works, display) if len(works) > 1 else works:
+            frame, said = launch.dry_run(works)
+            print(render(frame, options.format))
+            print(said, file=sys.stderr)
+            return 0
+        for work in launch.able(works, display) if len(works) > 1 else works:
             outcome = work.carry_out()
             for cell in work.plan.cells:
                 if cell.reason:
@@ -53,54 +57,6 @@ def run(options: argparse.Namespace) -> int:
     _print_tables(found, options)
     print(_summary(outcomes, store), file=sys.stderr)
     return max(outcome.code for outcome in outcomes)
-
-
-def _able(works: list[Run], display: Display) -> list[Run]:
-    """The suites whose images are on this machine, all looked at before the first is trained; AbsentError if none."""
-    able, absent = [], []
-    for work in works:
-        try:
-            work.check(work.pending())
-            able.append(work)
-        except AbsentError as error:
-            absent.append(error)
-            display.note(f"suite {work.plan.suite.name} is left out: {error}")
-    if not able:
-        raise absent[0]
-    return able
-
-
-def _suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
-    """The suites asked for, each with those of the methods that it can run."""
-    names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
-    known = {name: plan.methods_of(protocol.load(name)) for name in names}
-    unknown_ = [
-        method for method in options.methods if method != "all" and not any(method in k for k in known.values())
-    ]
-    if unknown_:
-        everywhere = dict.fromkeys(method for methods in known.values() for method in methods)
-        raise unknown("method", unknown_[0], ["all", *everywhere], plan.OWN)
-    found = []
-    for name in names:
-        rows = [row.method for row in protocol.load(name).rows if not row.optional]
-        chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
-        if chosen or len(names) == 1:  # of all suites, those that have something to do
-            found.append((name, tuple(dict.fromkeys(chosen))))
-    return found
-
-
-def _dry_run(works: list[Run], form: str) -> int:
-    """One list for all suites: a unit that several share is done once."""
-    pending = {unit.key: unit for work in works for _, unit in work.pending()}
-    total = len(set().union(*(work.keys() for work in works)))
-    estimates = [cost.seconds(unit, works[0].machine) for unit in pending.values()]
-    rows = [
-        {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
-        for unit, seconds in zip(pending.values(), estimates, strict=True)
-    ]
-    print(render(pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), form))
-    print(f"{total - len(rows)} of {total} units done; the others take about {clock(sum(estimates))}", file=sys.stderr)
-    return 0
 
 
 def tables(options: argparse.Namespace) -> int:

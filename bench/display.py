@@ -4,12 +4,19 @@ import sys
 import time
 from types import TracebackType
 
+from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from .training import Report
-
 LINE_SECONDS = 20.0
+
+
+class Running(Struct):
+    """A unit that is worked on."""
+
+    cost: float  # estimated seconds
+    bar: TaskID
+    fraction: float = 0.0
 
 
 class Display:
@@ -27,10 +34,9 @@ class Display:
         )
         self.bars = Progress(*columns, console=self.console, disable=not self.live)
         self.overall: TaskID | None = None
-        self.current: TaskID | None = None
-        self.spent = self.planned = self.unit_cost = 0.0
+        self.running: dict[str, Running] = {}
+        self.spent = self.planned = 0.0
         self.done = self.units = 0
-        self.title = ""
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -51,46 +57,43 @@ class Display:
 
     def begin(self, title: str, cost: float) -> None:
         """A unit starts."""
-        self.title, self.unit_cost = title, cost
-        self.current = self.bars.add_task(title, total=1.0, text="")
+        self.running[title] = Running(cost, self.bars.add_task(title, total=1.0, text=""))
         self._line(f"{title} ...", force=True)
 
-    def fit(self, report: Report) -> None:
-        """A training step is done."""
-        quality = f", {report.psnr:.2f} dB on one crop" if report.psnr is not None else ""
-        self._advance(report.step / report.steps, f"step {report.step}/{report.steps}, loss {report.loss:.4g}{quality}")
-        if report.message:
-            self.note(f"{self.title}: {report.message} (step {report.step})")
-
-    def score(self, done: float, total: int) -> None:
-        """An image is scored, or a part of it done."""
-        self._advance(done / total, f"image {done:.4g}/{total}")
-
-    def end(self, text: str) -> None:
-        """The unit is over."""
-        self.spent += self.unit_cost
-        self.done += 1
-        if self.current is not None:
-            self.bars.remove_task(self.current)
+    def advance(self, title: str, fraction: float, text: str) -> None:
+        """So much of a unit is done."""
+        unit = self.running.get(title)
+        if unit is None:  # it ended while this was on its way
+            return
+        unit.fraction = fraction
+        self.bars.update(unit.bar, completed=fraction, text=text)
         if self.overall is not None:
-            self.bars.update(self.overall, completed=self.done, text=self._eta(0.0))
-        self._line(f"[{self.done}/{self.units}] {self.title}: {text}", force=True)
+            self.bars.update(self.overall, text=self._eta())
+        self._line(f"[{self.done}/{self.units}] {title}: {text}{self._eta()}")
+
+    def leave(self, title: str) -> None:
+        """A unit is not worked on any more."""
+        unit = self.running.pop(title, None)
+        if unit is not None:
+            self.bars.remove_task(unit.bar)
+
+    def end(self, title: str, text: str, cost: float) -> None:
+        """A unit is over."""
+        self.leave(title)
+        self.spent += cost
+        self.done += 1
+        if self.overall is not None:
+            self.bars.update(self.overall, completed=self.done, text=self._eta())
+        self._line(f"[{self.done}/{self.units}] {title}: {text}", force=True)
 
     def note(self, text: str) -> None:
         """Something a user should know now."""
         if not self.quiet:
             self.console.print(text, style="yellow" if self.live else None, markup=False, highlight=False)
 
-    def _advance(self, fraction: float, text: str) -> None:
-        if self.current is not None:
-            self.bars.update(self.current, completed=fraction, text=text)
-        if self.overall is not None:
-            self.bars.update(self.overall, text=self._eta(fraction))
-        self._line(f"[{self.done}/{self.units}] {self.title}: {text}{self._eta(fraction)}")
-
-    def _eta(self, fraction: float) -> str:
+    def _eta(self) -> str:
         """Estimated time to go, corrected by how the estimates fared so far."""
-        counted = self.spent + fraction * self.unit_cost
+        counted = self.spent + sum(unit.fraction * unit.cost for unit in [*self.running.values()])
         elapsed = time.monotonic() - self._began
         pace = elapsed / counted if elapsed > 5.0 and counted > 0.0 else 1.0
         return f", {clock(pace * max(0.0, self.planned - counted))} to go"

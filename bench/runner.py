@@ -18,8 +18,9 @@ from .evaluation import check
 from .execution import Sets, Watch, describe, execute
 from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
+from .progress import Notes
 from .store import Store, stale
-from .training import Stopped, source_of
+from .training import Report, Stopped, source_of
 
 
 class Outcome(Struct):
@@ -54,7 +55,7 @@ class Run:
         self.sets = sets
         self.signal = 0
         self._forced = self.keys() if force else set()  # keys to compute again
-        self._tried: set[str] = set()  # keys that this run has executed
+        self.tried: set[str] = set()  # keys that this run has executed
 
     def carry_out(self) -> Outcome:
         """Executes what is to do; waits for units that another run has claimed."""
@@ -95,7 +96,7 @@ class Run:
                 source_of(unit, self.sets(unit.train, unit.channels))
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
-        if unit.key in self._tried or cell.fit.method.unavailable():
+        if unit.key in self.tried or cell.fit.method.unavailable():
             return False
         if isinstance(unit, Score):
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
@@ -127,7 +128,7 @@ class Run:
         """Executes every pending unit that is ready and not claimed; whether there was one."""
         progressed = False
         for cell, unit in pending:
-            if self.signal:
+            if self._stopping():
                 break
             if isinstance(unit, Score) and not self._ready(unit):
                 continue
@@ -144,15 +145,41 @@ class Run:
         if unit.key in self._forced and isinstance(unit, Score):
             shutil.rmtree(self.store.images(unit), ignore_errors=True)
         self.display.begin(unit.title, seconds)
-        watch = Watch(self.display.fit, self.display.score, lambda: self.signal != 0)
+        notes = Notes(self.store, unit.key, unit.title)
         try:
+            watch = self._watch(unit, notes)
             record = execute(unit, self._label(cell, unit), self.store, self.machine, self.sets, watch)
         except Stopped:
             self.display.note(f"stopped in {unit.title}; run the same command again to continue")
             return
+        finally:
+            notes.end()
+        self._finish(unit, describe(unit, record, self.store), seconds)
+
+    def _finish(self, unit: Unit, text: str, seconds: float) -> None:
         self._forced.discard(unit.key)
-        self._tried.add(unit.key)
-        self.display.end(describe(unit, record, self.store))
+        self.tried.add(unit.key)
+        self.display.end(unit.title, text, seconds)
+
+    def _watch(self, unit: Unit, notes: Notes) -> Watch:
+        """Shows the progress of a unit here, and to other processes."""
+
+        def advance(fraction: float, text: str) -> None:
+            self.display.advance(unit.title, fraction, text)
+            notes(fraction, text)
+
+        def fit(report: Report) -> None:
+            advance(report.step / report.steps, report.text)
+            if report.message:
+                self.display.note(f"{unit.title}: {report.message} (step {report.step})")
+
+        def score(done: float, total: int) -> None:
+            advance(done / total, f"image {done:.4g}/{total}")
+
+        return Watch(fit, score, self._stopping)
+
+    def _stopping(self) -> bool:
+        return self.signal != 0
 
     def _label(self, cell: Cell, unit: Unit) -> dict[str, Any]:
         suite, method = self.plan.suite, cell.fit.method

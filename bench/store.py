@@ -150,6 +150,22 @@ class Store:
             last = Last(last.folders, {last.request.suite: last.request})
         return last
 
+    def note(self, key: str) -> Path:
+        """Where the process that works on a unit notes its progress."""
+        return self.root / "claims" / f"{key}.note"
+
+    def claimed(self, key: str) -> bool:
+        """Whether a process works on a unit now."""
+        lock = FileLock(self.root / "claims" / f"{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:  # a store that can only be read
+            return False
+        lock.release()
+        return False
+
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[bool]:
         """Whether this process may work on the unit; the system releases the claim of a dead one."""

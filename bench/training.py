@@ -35,6 +35,12 @@ class Report(Struct):
     psnr: float | None  # of one fixed crop, for display only
     message: str = ""
 
+    @property
+    def text(self) -> str:
+        """Step, loss and quality in a few words."""
+        quality = f", {self.psnr:.2f} dB on one crop" if self.psnr is not None else ""
+        return f"step {self.step}/{self.steps}, loss {self.loss:.4g}{quality}"
+
 
 class Trained(Struct):
     """A trained network and how it came about."""

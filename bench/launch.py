@@ -1,0 +1,113 @@
+"""What `run` starts: a run per suite, carried out here or by other processes."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pandas as pd
+import torch
+from msgspec import structs
+
+from . import cost, engines, machine, plan, protocol
+from .datasets.errors import AbsentError, InputError, unknown
+from .display import Display, clock
+from .execution import Sets
+from .jobs import Order, Spread
+from .runner import Run
+from .store import Store
+from .tables import with_tables
+
+
+def works(
+    options: argparse.Namespace,
+    planned: list[plan.Plan],
+    store: Store,
+    chosen: machine.Machine,
+    sets: Sets,
+    display: Display,
+) -> list[Run]:
+    """A run per suite, whose units this process executes or others do."""
+    known = (store, chosen, sets, display, options.force)
+    if options.scheduler and options.engine != "dask":
+        raise InputError("--scheduler is for --engine dask")
+    if options.slurm and options.engine != "slurm":
+        raise InputError("--slurm is for --engine slurm")
+    if options.engine == "loky" and options.jobs == 1:
+        return [Run(one, *known) for one in planned]
+    order = Order(
+        request=plan.Request(),
+        store=str(store.root.resolve()),
+        data=str(options.data.resolve()) if options.data else None,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        compile=options.compile,
+        plugins=tuple(str(path.resolve()) for path in options.plugin),
+    )
+    if options.engine == "loky":
+        here = structs.replace(order, parent=os.getpid(), places=-(-options.jobs // max(1, torch.cuda.device_count())))
+        order = structs.replace(here, **structs.asdict(chosen))
+        engine = engines.loky(options.jobs, chosen.threads)
+    elif options.engine == "dask":
+        if not options.scheduler:
+            raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
+        engine = engines.dask(options.scheduler)
+    else:
+        engine = engines.slurm(options.jobs, dict(options.slurm), store.root / "slurm")
+    return [
+        Spread(one, *known, engine=engine, order=structs.replace(order, request=_anywhere(one)), jobs=options.jobs)
+        for one in planned
+    ]
+
+
+def _anywhere(planned: plan.Plan) -> plan.Request:
+    """The request, understood from every folder."""
+    suite = planned.request.suite
+    return structs.replace(planned.request, suite=str(Path(suite).resolve()) if suite.endswith(".toml") else suite)
+
+
+def able(works: list[Run], display: Display) -> list[Run]:
+    """The suites whose images are on this machine, all looked at before the first is trained; AbsentError if none."""
+    able, absent = [], []
+    for work in works:
+        try:
+            work.check(work.pending())
+            able.append(work)
+        except AbsentError as error:
+            absent.append(error)
+            display.note(f"suite {work.plan.suite.name} is left out: {error}")
+    if not able:
+        raise absent[0]
+    return able
+
+
+def suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
+    """The suites asked for, each with those of the methods that it can run."""
+    names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
+    known = {name: plan.methods_of(protocol.load(name)) for name in names}
+    unknown_ = [
+        method for method in options.methods if method != "all" and not any(method in k for k in known.values())
+    ]
+    if unknown_:
+        everywhere = dict.fromkeys(method for methods in known.values() for method in methods)
+        raise unknown("method", unknown_[0], ["all", *everywhere], plan.OWN)
+    found = []
+    for name in names:
+        rows = [row.method for row in protocol.load(name).rows if not row.optional]
+        chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
+        if chosen or len(names) == 1:  # of all suites, those that have something to do
+            found.append((name, tuple(dict.fromkeys(chosen))))
+    return found
+
+
+def dry_run(works: list[Run]) -> tuple[pd.DataFrame, str]:
+    """What is to do, and how long it takes: one list for all suites, as a unit that several share is done once."""
+    pending = {unit.key: unit for work in works for _, unit in work.pending()}
+    total = len(set().union(*(work.keys() for work in works)))
+    estimates = [cost.seconds(unit, works[0].machine) for unit in pending.values()]
+    rows = [
+        {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
+        for unit, seconds in zip(pending.values(), estimates, strict=True)
+    ]
+    said = f"{total - len(rows)} of {total} units done; the others take about {clock(sum(estimates))}"
+    return pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), said
