@@ -71,7 +71,14 @@ def tables(options: argparse.Namespace) -> int:
         print(render(compare(found, _shown(other, options), names), options.format))
         return 0
     _print_tables(found, options)
+    _complain(store)
     return 0
+
+
+def _complain(store: Store) -> None:
+    """Names the records that could not be read."""
+    for error in store.look()[1]:
+        print(f"not read: {error}", file=sys.stderr)
 
 
 def _store(options: argparse.Namespace) -> Store:
@@ -290,6 +297,10 @@ def show(options: argparse.Namespace) -> int:
     """Prints one record."""
     store = _store(options)
     records = store.find(options.cell)
+    for error in store.look()[1]:
+        if error.path.stem.startswith(options.cell):
+            raise error
+    _complain(store)
     if not records:
         raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")
     shortest = min(records, key=lambda record: len(record.title))

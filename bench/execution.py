@@ -19,7 +19,8 @@ from .evaluation import Row, evaluate, infinite
 from .health import DivergedError
 from .machine import Machine, environment
 from .plan import Fit, Score, Unit
-from .store import Record, Store, kind
+from .record import Record, summary
+from .store import Store, kind
 from .tensors import read_tensors, write_tensors
 
 
@@ -139,17 +140,3 @@ def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
     net = training.build(fit.method, fit.planes, 1.0, 0)
     net.load_state_dict(read_tensors(weights)[0])
     return machine.place(net, precision="float32").eval()
-
-
-def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
-    """Means of the per-image scores of each output (not the PSNR of a mean error)."""
-    result: dict[str, dict[str, float | None]] = {}
-    for output in dict.fromkeys(row.output for row in rows):
-        mine = [row for row in rows if row.output == output]
-        decibels = sum(infinite(row.psnr) for row in mine) / len(mine)
-        result[output] = {
-            "psnr": None if decibels == math.inf else decibels,
-            "ssim": sum(row.ssim for row in mine) / len(mine),
-            "images": len(mine),
-        }
-    return result

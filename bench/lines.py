@@ -8,6 +8,9 @@ from msgspec import Struct
 from .plan import Plan
 from .protocol import training_sets
 
+REASONS = tuple(
+    f"{state}:" for state in ("not defined", "not possible", "skipped", "failed", "diverged", "damaged", "foreign")
+)
 Place = tuple[str, str, str, str]  # noise, tested, label, test set
 
 
@@ -24,7 +27,7 @@ class Line(Struct, kw_only=True):
     method: str
     output: str
     test: str
-    state: str  # done, trained, not run, or failed, diverged, skipped, not defined, not possible: reason
+    state: str  # done, trained, not run, or failed, diverged, stale, skipped, damaged, foreign, not ...: reason
     psnr: float | None = None
     psnr_std: float | None = None
     ssim: float | None = None
@@ -76,7 +79,7 @@ def notes(found: list[Line]) -> list[str]:
     reasons = {
         f"{group(line)}, {line.label}{where(line, found)}: {line.state}": None
         for line in found
-        if line.state.startswith(("not defined:", "not possible:", "skipped:", "failed:", "diverged:"))
+        if line.state.startswith(REASONS)
     }
     chosen: dict[str, list[str]] = {}
     for line in found:

@@ -16,9 +16,10 @@ from .datasets.documents import content, from_json, from_toml
 from .datasets.errors import AbsentError, InputError, one_line, unknown
 from .datasets.patches import OneImage, Source
 from .evaluation import evaluate, infinite, noisy_images, trimmed
-from .execution import Sets, summary
+from .execution import Sets
 from .plan import Cell, Score
 from .protocol import nearest_key
+from .record import summary
 
 FOLDER = Path(__file__).parent / "references"
 CASES, NUMBERS = FOLDER / "cases.toml", FOLDER / "references.json"

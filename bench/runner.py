@@ -102,15 +102,15 @@ class Run:
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
         if not self.training or unit.weights:
             return False
-        record = None if unit.key in self._forced else self.store.read(unit)
+        record = None if unit.key in self._forced else self.store.whole(unit)
         if record is None or record.state == "failed":
             return True
         gone = record.state == "done" and self.store.weights(unit) is None
         return gone and not all(self._finished(score) for score in cell.scores)
 
     def _finished(self, score: Score) -> bool:
-        record = None if score.key in self._forced else self.store.read(score)
-        return record is not None and record.state != "failed" and not stale(record, self.store.read(score.fit))
+        record = None if score.key in self._forced else self.store.whole(score)
+        return record is not None and record.state != "failed" and not stale(record, self.store.whole(score.fit))
 
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
@@ -144,6 +144,8 @@ class Run:
             self.store.path(unit, ".safetensors").unlink(missing_ok=True)
         if unit.key in self._forced and isinstance(unit, Score):
             shutil.rmtree(self.store.images(unit), ignore_errors=True)
+        if note := self.store.set_aside(unit):
+            self.display.note(note)
         self.display.begin(unit.title, seconds)
         notes = Notes(self.store, unit.key, unit.title)
         try:
@@ -193,7 +195,7 @@ class Run:
             if cell.reason:
                 states[cell.reason.split(":")[0]] += 1
                 continue
-            found = {record.state if record else "missing" for record in map(self.store.read, cell.units())}
+            found = {record.state if record else "missing" for record in map(self.store.whole, cell.units())}
             order = ("failed", "diverged", "missing", "done")
             state = next(state for state in order if state in found)
             states["skipped" if state == "missing" and cell.fit.method.unavailable() else state] += 1

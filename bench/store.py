@@ -1,48 +1,27 @@
 """The store: one JSON record per unit of work, written whole or not at all; claims; weights and rows beside them."""
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 from filelock import FileLock, Timeout
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .datasets import files
 from .datasets.catalogue import file_digest, folder_digests, remember_folders
 from .datasets.documents import content, from_json
 from .datasets.errors import InputError
 from .evaluation import Row
-from .plan import Fit, Imported, Plan, Request, Score, Unit
+from .plan import Fit, Plan, Request, Score, Unit
+from .record import Record, UnreadableError, read_record, read_rows
 
-SCHEMA = 1
-T = TypeVar("T")
-
-
-class Record(Struct, kw_only=True):
-    """What is known of one unit of work."""
-
-    key: str
-    kind: Literal["fit", "score"]
-    state: Literal["done", "failed", "diverged"]
-    title: str
-    label: dict[str, Any]  # how it was asked for: suite, preset, method, noise, seed, test set
-    identity: dict[str, Any]  # what determines its numbers
-    result: dict[str, Any] = {}
-    reason: str = ""
-    environment: dict[str, Any] = {}
-    schema: int = SCHEMA
-
-    @property
-    def imported(self) -> Imported | None:
-        """Where the weights came from; None for those trained here. InputError for a damaged record."""
-        try:
-            return msgspec.convert(self.result.get("imported"), Imported | None)
-        except msgspec.ValidationError as error:
-            raise InputError(f"record {self.key}: damaged ({error}); move it away") from None
+ASIDE = ".aside"  # ends the names of files that could not be read
 
 
 class Last(Struct, omit_defaults=True):
@@ -66,6 +45,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._read: set[str] = set()  # scores whose rows were found to be whole
 
     def open(self) -> None:
         """Makes the folders; InputError if nothing can be written there."""
@@ -87,65 +67,124 @@ class Store:
         return self.root / "images" / unit.images_key
 
     def read(self, unit: Unit) -> Record | None:
-        """The record of a unit; None if there is none, InputError if it is damaged."""
-        return self._decode(self.path(unit)) if self.path(unit).is_file() else None
+        """The record of a unit; None if there is none, UnreadableError if it is damaged or of a later version."""
+        try:
+            return read_record(self.path(unit))
+        except FileNotFoundError:
+            return None
+
+    def whole(self, unit: Unit) -> Record | None:
+        """The record of a unit; None also if it, or the rows that it vouches for, cannot be read."""
+        try:
+            return self._examine(unit)
+        except UnreadableError:
+            return None
+
+    def set_aside(self, unit: Unit) -> str:
+        """Renames the files of a unit whose record or rows cannot be read; which, and why, or empty."""
+        try:
+            self._examine(unit)
+            return ""
+        except UnreadableError as error:
+            wrong = error
+        try:
+            for suffix in (".json", ".rows.jsonl", ".seconds", ".safetensors"):
+                path = self.path(unit, suffix)
+                if path.exists():
+                    path.rename(_free(path))
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+        return f"{unit.title}: {wrong.state}; set aside as *{ASIDE}"
+
+    def _examine(self, unit: Unit) -> Record | None:
+        record = self.read(unit)
+        if isinstance(unit, Score) and record is not None and record.state == "done" and unit.key not in self._read:
+            read_rows(self.path(unit, ".rows.jsonl"), record)
+            self._read.add(unit.key)  # a run asks for the same records again and again
+        return record
 
     def weights(self, fit: Fit | Record) -> Path | None:
         """The weights of a training that succeeded; None if they are missing or not those of its record."""
-        record = fit if isinstance(fit, Record) else self.read(fit)
+        record = fit if isinstance(fit, Record) else self.whole(fit)
         path = self.root / "fits" / f"{fit.key}.safetensors"
         if record is None or record.state != "done" or not path.is_file():
             return None
         stat = path.stat()
         return path if _sha256(path, stat.st_mtime_ns, stat.st_size) == record.result["weights"] else None
 
+    def look(self) -> tuple[list[Record], list[UnreadableError]]:
+        """All records, fits first, and what cannot be read."""
+        records, wrong = [], []
+        for path in sorted([*self.root.glob("fits/*.json"), *self.root.glob("scores/*.json")]):
+            try:
+                records.append(read_record(path))
+            except UnreadableError as error:
+                wrong.append(error)
+            except FileNotFoundError:
+                continue  # a run has just set it aside
+        return records, wrong
+
     def find(self, words: str) -> list[Record]:
-        """All records whose key starts with `words` or whose title has them all; fits first."""
-        paths = sorted([*self.root.glob("fits/*.json"), *self.root.glob("scores/*.json")])
-        records: list[Record] = [self._decode(path) for path in paths]
+        """All records that can be read whose key starts with `words` or whose title has them all; fits first."""
         asked = set(words.split())
-        return [r for r in records if r.key.startswith(words) or asked <= set(r.title.split())]
+        return [r for r in self.look()[0] if r.key.startswith(words) or asked <= set(r.title.split())]
 
     def rows(self, unit: Score) -> list[Row]:
-        """The per-image scores of a done unit."""
-        path = self.path(unit, ".rows.jsonl")
-        with _undamaged(path):
-            return [from_json(line, Row) for line in content(path).splitlines()]
+        """The per-image scores of a done unit; UnreadableError if they are not those of its record."""
+        record = self.read(unit)
+        return read_rows(self.path(unit, ".rows.jsonl"), record) if record else []
 
     def seconds(self, fit: Fit, record: Record) -> float | None:
         """How long a training took; records of earlier versions hold it themselves."""
         path = self.path(fit, ".seconds")
-        return float(path.read_text()) if path.is_file() else record.result.get("seconds")
+        try:
+            return float(path.read_text())
+        except (OSError, ValueError):  # not there, or damaged: it is shown beside the numbers, no more
+            return record.result.get("seconds")
 
     def write(self, unit: Unit, record: Record, rows: Sequence[Row] = (), seconds: float | None = None) -> None:
         """Time and rows first, then the record that vouches for them; a record is the same in every run."""
         if seconds is not None:
             self._write(self.path(unit, ".seconds"), f"{seconds:.1f}\n".encode())
         if rows:
-            self._write(self.path(unit, ".rows.jsonl"), b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
+            text = b"\n".join(map(msgspec.json.encode, rows)) + b"\n"
+            self._write(self.path(unit, ".rows.jsonl"), text)
+            record = structs.replace(record, result=record.result | {"rows": hashlib.sha256(text).hexdigest()})
         self._write(self.path(unit), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
     def remember(self, plan: Plan) -> None:
         """What was asked for last, so that `tables` shows it when nothing else is asked, from the records alone."""
-        with FileLock(self.root / "claims" / "last.lock"):  # other runs remember theirs
-            last = self._last()
-            last.requests[plan.request.suite] = plan.request
-            last.folders |= folder_digests()
-            self._write(self.root / "last.json", msgspec.json.encode(last) + b"\n")
+        known = folder_digests()
+        self._note(lambda last: Last(last.folders | known, last.requests | {plan.request.suite: plan.request}))
+
+    def adopt(self, other: Last) -> None:
+        """What another store was asked for, where this one was not."""
+        self._note(lambda last: Last(other.folders | last.folders, other.requests | last.requests))
+
+    def _note(self, change: Callable[[Last], Last]) -> None:
+        try:
+            with FileLock(self.root / "claims" / "last.lock"):  # other runs note theirs
+                self._write(self.root / "last.json", msgspec.json.encode(change(self.last())) + b"\n")
+        except OSError as error:
+            raise unwritable(self.root, error) from None
 
     def last_request(self, suite: str) -> Request | None:
         """The request of the last run of a suite here."""
-        last = self._last()
+        last = self.last()
         remember_folders(last.folders)
         return last.requests.get(suite)
 
     def asked(self) -> set[str]:
         """The suites that were run here, if only on what others had computed."""
-        return set(self._last().requests)
+        return set(self.last().requests)
 
-    def _last(self) -> Last:
+    def last(self) -> Last:
+        """What was asked for last, by suite; InputError if its file is damaged."""
         path = self.root / "last.json"
-        last = self._decode(path, Last) if path.is_file() else Last()
+        try:
+            last = from_json(content(path), Last) if path.is_file() else Last()
+        except (msgspec.DecodeError, OSError) as error:
+            raise InputError(f"{path}: damaged ({error}); move it away and run the same command again") from None
         if last.request is not None:
             last = Last(last.folders, {last.request.suite: last.request})
         return last
@@ -167,9 +206,10 @@ class Store:
         return False
 
     @contextmanager
-    def claim(self, unit: Unit) -> Iterator[bool]:
-        """Whether this process may work on the unit; the system releases the claim of a dead one."""
-        lock = FileLock(self.root / "claims" / f"{unit.key}.lock")
+    def claim(self, unit: Unit | str) -> Iterator[bool]:
+        """Whether this process may work on the unit (or its key); the system releases the claim of a dead one."""
+        key = unit if isinstance(unit, str) else unit.key
+        lock = FileLock(self.root / "claims" / f"{key}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -188,26 +228,16 @@ class Store:
         except OSError as error:
             raise unwritable(self.root, error) from None
 
-    @staticmethod
-    def _decode(path: Path, kind: type[T] = Record) -> T:  # type: ignore[assignment]
-        with _undamaged(path):
-            found = from_json(content(path), kind)
-        if isinstance(found, Record) and found.schema > SCHEMA:
-            raise InputError(f"{path}: a record of schema {found.schema}; this version reads up to {SCHEMA}: update it")
-        return found
-
-
-@contextmanager
-def _undamaged(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (msgspec.DecodeError, OSError) as error:
-        raise InputError(f"{path}: damaged record ({error}); move it away and run the same command again") from None
-
 
 @cache
 def _sha256(path: Path, mtime: int, size: int) -> str:
     return file_digest(path)
+
+
+def _free(path: Path) -> Path:
+    """A name to set a file aside under, that no file has."""
+    names = (f"{path.name}.{number}{ASIDE}" if number else f"{path.name}{ASIDE}" for number in count())
+    return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
 def kind(unit: Unit) -> Literal["fit", "score"]:

@@ -17,6 +17,7 @@ from .methods import registry
 from .methods.base import Method
 from .plan import BASELINES, Cell, Plan, Request, Score, make
 from .protocol import Row, load, suites
+from .record import UnreadableError
 from .significance import image_means, interval, marks, why_unmarked
 from .store import Store, stale
 
@@ -169,11 +170,14 @@ def _line(
     if cells[0].reason:
         line.state = cells[0].reason
         return line, {}
-    if not cells[0].scores:  # no clean images to score against
-        fits = [store.read(cell.fit) for cell in cells]
+    try:
+        if cells[0].scores:
+            return line, _measure(store, line, [_score(cell, test, noises[1]) for cell in cells])
+        fits = [store.read(cell.fit) for cell in cells]  # no clean images to score against
         line.state = "trained" if all(fit is not None and fit.state == "done" for fit in fits) else "not run"
-        return line, {}
-    return line, _measure(store, line, [_score(cell, test, noises[1]) for cell in cells])
+    except UnreadableError as error:
+        line.state = error.state
+    return line, {}
 
 
 def _headlines(plan: Plan, number: int | None, row: Row, method: Method) -> set[str]:

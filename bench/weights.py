@@ -19,7 +19,8 @@ from .datasets import files
 from .datasets.errors import InputError, few, one_line, unknown
 from .methods.official_names import OURS, official
 from .plan import Cell, Fit, Imported, Plan, Request
-from .store import Record, Store
+from .record import Record
+from .store import Store
 from .tensors import read_tensors, write_tensors
 
 LIMIT = 1 << 30  # bytes of a file and of the tensors that it announces; the networks here have up to 26 MB

@@ -10,7 +10,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,10 +31,11 @@ from bench.datasets.pack import Pack, Writer
 from bench.evaluation import Row
 from bench.machine import Machine
 from bench.methods import registry
-from bench.plan import Request
+from bench.plan import Request, digest
 from bench.protocol import load
+from bench.record import Record, read_record, read_rows, summary
 from bench.report import entries
-from bench.store import Last, Record, Store
+from bench.store import Last, Store
 
 
 class Reader(NamedTuple):
@@ -130,15 +130,22 @@ def see_index(path: Path) -> None:
         assert image.nbytes
 
 
+ROWS = [Row(name, 0, 25.0, "mean", 30.0, 0.9) for name in "abc"]
+IDENTITY = {"steps": 6}
+
+
 def pieces(path: Path) -> None:
     """The scores of three images."""
-    lines = [msgspec.json.encode(Row(name, 0, 25.0, "mean", 30.0, 0.9)) for name in "abc"]
-    path.write_bytes(b"\n".join(lines) + b"\n")
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, ROWS)) + b"\n")
+
+
+def made(**known: Any) -> Record:
+    label = {"suite": "synthetic", "preset": "mini", "method": "n2c"}
+    return Record(key=digest(IDENTITY), state="done", title="n2c", label=label, identity=IDENTITY, **known)
 
 
 def record(path: Path) -> None:
-    known: dict[str, Any] = {"label": {"noise": "gauss25"}, "identity": {"steps": 6}, "result": {"weights": "ab"}}
-    found = Record(key="k", kind="fit", state="done", title="n2c gauss25", environment={"torch": "2"}, **known)
+    found = made(kind="fit", result={"weights": "ab", "quality": [[1, 20.5]]}, environment={"torch": "2"})
     path.write_bytes(msgspec.json.encode(found))
 
 
@@ -165,8 +172,7 @@ def see_cases(path: Path) -> None:
 
 
 def see_rows(path: Path) -> None:
-    score: Any = SimpleNamespace(key="a")  # where a store keeps its rows is all that is asked of it
-    for row in Store(path.parent.parent).rows(score):
+    for row in read_rows(path, made(kind="score", result={"outputs": summary(ROWS)})):
         assert math.isfinite(row.ssim)
 
 
@@ -218,7 +224,7 @@ READERS = {
         "a.toml", lambda path: path.write_text(suite_text(), "utf-8"), lambda p: load(str(p)), ruined.nested_toml
     ),
     "figures": Reader("a.toml", lambda path: shutil.copy(FIGURES, path), see_figures, ruined.nested_toml),
-    "record": Reader("fits/a.json", record, lambda path: Store(path.parent.parent).find("n2c"), ruined.nested),
+    "record": Reader(f"fits/{digest(IDENTITY)}.json", record, read_record, ruined.nested),
     "rows": Reader("scores/a.rows.jsonl", pieces, see_rows, ruined.nested),
     "last run": Reader("last.json", last, lambda path: Store(path.parent).last_request("synthetic"), ruined.nested),
     "references": Reader("references.json", references, see_references, ruined.nested),

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.evaluation import Row
-from bench.execution import summary
 from bench.plan import Cell, Request, Score, make
-from bench.store import Record, Store
+from bench.record import Record, summary
+from bench.store import Store
 
 
 def plant(folder: Path, psnrs: Mapping[str, Mapping[str, float]], images: int = 3, **request: Any) -> Store:

@@ -1,7 +1,6 @@
 """Wrong input: one clear line on standard error, exit code 2, nothing of the store touched."""
 
 import errno
-import json
 import os
 import shutil
 import struct
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import SHARED, altered_suite, bench, needs_shared_data, photo, photos, record, refused, snapshot
+from cli import SHARED, altered_suite, bench, needs_shared_data, photo, photos, refused, snapshot
 from PIL import Image as Pillow
 
 
@@ -466,40 +465,10 @@ def test_a_full_disk_loses_nothing(filled: Path, tests: Path, tmp_path: Path, mo
     assert {name: content for name, (_, content) in snapshot(store).items()} == {n: c for n, (_, c) in before.items()}
 
 
-@pytest.mark.parametrize("command", ["run", "tables", "show"])
-@pytest.mark.parametrize("kind", ["fit", "score"])
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b'{"key": 1}', b"\xff\xfe", None])
-def test_a_damaged_record_is_refused_by_name(
-    content: bytes | None, kind: str, command: str, filled: Path, tests: Path, tmp_path: Path
-) -> None:
-    store = shutil.copytree(filled, tmp_path / "store")
-    path = store / f"{kind}s" / f"{record(store, kind, 'n2c')['key']}.json"
-    path.write_bytes(path.read_bytes()[:100] if content is None else content)
-    damaged = snapshot(store)
-    asked = {
-        "run": ("run", "--methods", "n2c", "--precision", "float32"),
-        "tables": ("tables",),
-        "show": ("show", "n2c"),
-    }
-    request = ("--noise", "gauss25", "--steps", "1", "--test-sets", f"folder:{tests}") if command != "show" else ()
-    message = refused(*asked[command], *request, "--store", store)
-    assert str(path) in message
-    assert "damaged" in message
-    assert snapshot(store) == damaged
-
-
 def test_a_damaged_request_is_refused_by_name(filled: Path, tmp_path: Path) -> None:
     store = shutil.copytree(filled, tmp_path / "store")
     (store / "last.json").write_bytes(b"{")
     assert "last.json" in refused("tables", "--store", store)
-
-
-def test_a_record_of_a_later_schema_is_refused(filled: Path, tests: Path, tmp_path: Path) -> None:
-    store = shutil.copytree(filled, tmp_path / "store")
-    path = store / "scores" / f"{record(store, 'score', 'n2c')['key']}.json"
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema": 999}), encoding="utf-8")
-    argv = ("--noise", "gauss25", "--steps", "1", "--test-sets", f"folder:{tests}", "--store", store)
-    assert "schema" in refused("tables", *argv)
 
 
 def test_records_of_no_store_are_not_found(tmp_path: Path) -> None:

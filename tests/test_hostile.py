@@ -11,7 +11,7 @@ from pathlib import Path
 import hostile
 import pytest
 import ruined
-from cli import bench, finish, photos, record, refused, snapshot, start
+from cli import bench, finish, photos, refused, snapshot, start
 from hostile import READERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -101,7 +101,6 @@ NESTED = b'{"a":' * 10**5
 def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
     """Puts a malformed file of a kind into a folder with a filled store; the command that meets it."""
     store = ("--store", folder / "store")
-    key = {one: record(folder / "store", one, "n2c")["key"] for one in ("fit", "score")}
     places: dict[str, tuple[str, bytes, tuple[object, ...]]] = {
         "image": ("bad/a.png", b"\x89PNG\r\n\x1a\n", ("run", "--test-sets", f"folder:{folder / 'bad'}")),
         "bomb": ("bad/a.png", ruined.bomb(10_000, 10_000), ("run", "--test-sets", f"folder:{folder / 'bad'}")),
@@ -114,9 +113,6 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
         "suite": ("mine.toml", b"a = " + b"[" * 10**5, ("tables", "--suite", folder / "mine.toml")),
         "suite, digits": ("mine.toml", b"version = " + b"9" * 5000, ("tables", "--suite", folder / "mine.toml")),
         "suite, terminal": ("mine.toml", b'"a\\u001b[2J\\nb" = 1', ("tables", "--suite", folder / "mine.toml")),
-        "fit": (f"store/fits/{key['fit']}.json", b'{"label": ' + NESTED, ("tables",)),
-        "score": (f"store/scores/{key['score']}.json", b'{"zz": "\xff"}', ("show", "n2c")),
-        "rows": (f"store/scores/{key['score']}.rows.jsonl", b'{"image": "a', ("tables",)),
         "last run": ("store/last.json", NESTED, ("tables",)),
         "references": ("references.json", NESTED, ("regress",)),
         "plug-in": ("mine.py", b"raise BaseException('a\\nb')", ("methods", "--plugin", folder / "mine.py")),
@@ -134,8 +130,8 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
 
 
 KINDS = (
-    "image", "bomb", "mat", "pack", "suite", "suite, digits", "suite, terminal", "fit", "score", "rows", "last run",
-    "references", "plug-in", "plug-in, mute",
+    "image", "bomb", "mat", "pack", "suite", "suite, digits", "suite, terminal", "last run", "references",
+    "plug-in", "plug-in, mute",
 )  # fmt: skip
 
 

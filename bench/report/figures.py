@@ -120,7 +120,7 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     cells = {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}  # the first
     found, missing = [], []
     for cell in [cells[name] for name in dict.fromkeys(line.method for line in lines) if name in cells]:
-        record = store.read(cell.fit)
+        record = store.whole(cell.fit)
         if record is None or record.state != "done":
             continue
         mine = {line.output: line.label for line in lines if line.method == cell.name}
