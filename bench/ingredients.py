@@ -30,13 +30,13 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Every plain value as JSON, under a name that says where it stands."""
     if isinstance(value, list):
         parts = PARTS.get(name, ())
-        value = {parts[i] if i < len(parts) else f"{i + 1}": inner for i, inner in enumerate(value)}
+        value = {(parts[i] if i < len(parts) else f"{i + 1}"): inner for i, inner in enumerate(value)}
     if not isinstance(value, dict):
         yield name, msgspec.json.encode(value).decode()
         return
     for key, inner in value.items():
         space = " " if name in PARTS else "."
-        yield from _flat(inner, f"{name}{space}{key}" if name else WORDS.get(key, key))
+        yield from _flat(inner, f"{name}{space}{key}" if name else str(WORDS.get(key, key)))
 
 
 def _short(value: str | None) -> str:
