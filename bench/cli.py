@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, commands
+from . import __version__, clean, commands, records
 from .datasets.errors import InputError
 from .methods import registry
 from .render import FORMATS
@@ -115,6 +115,31 @@ def parser() -> Parser:
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors or .pth")
     _store(export)
     export.set_defaults(do=commands.export)
+
+    give = command("export", "write records with their rows, and weights if asked, as one zip file for other groups")
+    give.add_argument("file", type=Path, metavar="FILE.zip")
+    give.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
+    give.add_argument("--weights", action="store_true", help="with the weights of trainings")
+    _store(give)
+    give.set_defaults(do=records.export)
+
+    take = command("merge", "take what another store has: refuses other data, protocols and numbers; exit 1 if any")
+    take.add_argument("source", type=Path, metavar="FILE.zip", help="of bench export, or the folder of a store")
+    _store(take)
+    take.set_defaults(do=records.merge)
+
+    again = command("verify", "score stored weights and images again, and report drift; exit 1 if there is any")
+    again.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
+    again.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+    _store(again)
+    _machine(again)
+    again.set_defaults(do=records.verify)
+
+    tidy = command("clean", "list what a store can do without; remove the kinds that are named")
+    tidy.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(clean.KINDS)}; none: only list all")
+    tidy.add_argument("--yes", action="store_true", help="do not ask")
+    _store(tidy)
+    tidy.set_defaults(do=records.clean)
 
     guard = command("regress", "compare small subsets of the suites with committed references; exit 1 if one is off")
     guard.add_argument("cases", nargs="*", metavar="CASE", help="such as synthetic/b2u/gauss25/losses; default: all")

@@ -22,7 +22,7 @@ from .lines import Table, plain
 from .methods import registry
 from .render import page, render
 from .runner import Outcome, Run
-from .store import Store, default
+from .store import Store, default, existing
 from .submission import submit
 from .tables import build, request_of, suite_of, with_tables
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 def tables(options: argparse.Namespace) -> int:
     """Prints tables from the records alone."""
-    store = _store(options)
+    store = existing(options.store)
     found = _shown(store, options)
     if options.compare:
         other = Store(options.compare)
@@ -79,13 +79,6 @@ def _complain(store: Store) -> None:
     """Names the records that could not be read."""
     for error in store.look()[1]:
         print(f"not read: {error}", file=sys.stderr)
-
-
-def _store(options: argparse.Namespace) -> Store:
-    """The store to read; InputError if a folder was named that is not there."""
-    if options.store and not options.store.is_dir():
-        raise InputError(f"--store {options.store}: no such folder")
-    return Store(options.store or default())
 
 
 def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
@@ -120,7 +113,7 @@ def figures(options: argparse.Namespace) -> int:
     """Draws what the store has."""
     from .report.figures import Inputs, Made, draw  # imported here: matplotlib is slow to load
 
-    store, (chosen, _) = _store(options), machine.choose()
+    store, (chosen, _) = existing(options.store), machine.choose()
     images, drawn, refused = Sets(options.data), 0, []
     for asked in _requests(store, options):
         planned = plan.make(request_of(store, asked, bool(options.preset)))
@@ -143,7 +136,7 @@ def rescore(options: argparse.Namespace) -> int:
     for name in names:
         protocol.rescored(protocol.Scoring(), name)
     chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
-    store, sets, tables_of = _store(options), Sets(options.data), {}
+    store, sets, tables_of = existing(options.store), Sets(options.data), {}
     outcomes: list[Outcome] = []
     with Display() as display:
         for note in notes:
@@ -295,7 +288,7 @@ def methods(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Prints one record."""
-    store = _store(options)
+    store = existing(options.store)
     records = store.find(options.cell)
     for error in store.look()[1]:
         if error.path.stem.startswith(options.cell):

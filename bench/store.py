@@ -40,6 +40,13 @@ def default() -> Path:
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "results" / "runs"
 
 
+def existing(root: Path | None) -> "Store":
+    """The store to read: a folder, or the default; InputError if one was named that is not there."""
+    if root and not root.is_dir():
+        raise InputError(f"--store {root}: no such folder")
+    return Store(root or default())
+
+
 class Store:
     """Records under one folder; several runs may share it."""
 
@@ -58,7 +65,7 @@ class Store:
         except OSError as error:
             raise unwritable(self.root, error) from None
 
-    def path(self, unit: Unit, suffix: str = ".json") -> Path:
+    def path(self, unit: Unit | Record, suffix: str = ".json") -> Path:
         """Where a unit keeps its record, `.safetensors`, `.checkpoint`, `.seconds` or `.rows.jsonl`."""
         return self.root / f"{kind(unit)}s" / f"{unit.key}{suffix}"
 
@@ -66,24 +73,24 @@ class Store:
         """The folder of the denoised images of a method that keeps them."""
         return self.root / "images" / unit.images_key
 
-    def read(self, unit: Unit) -> Record | None:
+    def read(self, unit: Unit | Record) -> Record | None:
         """The record of a unit; None if there is none, UnreadableError if it is damaged or of a later version."""
         try:
             return read_record(self.path(unit))
         except FileNotFoundError:
             return None
 
-    def whole(self, unit: Unit) -> Record | None:
+    def whole(self, unit: Unit | Record) -> Record | None:
         """The record of a unit; None also if it, or the rows that it vouches for, cannot be read."""
         try:
-            return self._examine(unit)
+            return self.examine(unit)
         except UnreadableError:
             return None
 
     def set_aside(self, unit: Unit) -> str:
         """Renames the files of a unit whose record or rows cannot be read; which, and why, or empty."""
         try:
-            self._examine(unit)
+            self.examine(unit)
             return ""
         except UnreadableError as error:
             wrong = error
@@ -96,9 +103,10 @@ class Store:
             raise unwritable(self.root, error) from None
         return f"{unit.title}: {wrong.state}; set aside as *{ASIDE}"
 
-    def _examine(self, unit: Unit) -> Record | None:
+    def examine(self, unit: Unit | Record) -> Record | None:
+        """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be read."""
         record = self.read(unit)
-        if isinstance(unit, Score) and record is not None and record.state == "done" and unit.key not in self._read:
+        if record and (record.kind, record.state) == ("score", "done") and unit.key not in self._read:
             read_rows(self.path(unit, ".rows.jsonl"), record)
             self._read.add(unit.key)  # a run asks for the same records again and again
         return record
@@ -129,17 +137,17 @@ class Store:
         asked = set(words.split())
         return [r for r in self.look()[0] if r.key.startswith(words) or asked <= set(r.title.split())]
 
-    def rows(self, unit: Score) -> list[Row]:
+    def rows(self, unit: Score | Record) -> list[Row]:
         """The per-image scores of a done unit; UnreadableError if they are not those of its record."""
         record = self.read(unit)
         return read_rows(self.path(unit, ".rows.jsonl"), record) if record else []
 
-    def seconds(self, fit: Fit, record: Record) -> float | None:
+    def seconds(self, fit: Fit | Record, record: Record) -> float | None:
         """How long a training took; records of earlier versions hold it themselves."""
         path = self.path(fit, ".seconds")
         try:
             return float(path.read_text())
-        except (OSError, ValueError):  # not there, or damaged: it is shown beside the numbers, no more
+        except (OSError, ValueError):  # not there, or damaged: it stands beside the numbers, no more
             return record.result.get("seconds")
 
     def write(self, unit: Unit, record: Record, rows: Sequence[Row] = (), seconds: float | None = None) -> None:
@@ -240,8 +248,10 @@ def _free(path: Path) -> Path:
     return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
-def kind(unit: Unit) -> Literal["fit", "score"]:
-    """The kind of a unit."""
+def kind(unit: Unit | Record) -> Literal["fit", "score"]:
+    """The kind of a unit or record."""
+    if isinstance(unit, Record):
+        return unit.kind
     return "fit" if isinstance(unit, Fit) else "score"
 
 

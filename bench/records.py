@@ -1,0 +1,99 @@
+"""The commands that exchange, verify and clean records."""
+
+import argparse
+import sys
+
+import pandas as pd
+
+from . import clean as cleaning
+from . import drift, exchange, machine
+from .datasets.errors import InputError, unknown
+from .display import Display
+from .execution import Sets
+from .render import render
+from .store import Store, default, existing
+
+
+def export(options: argparse.Namespace) -> int:
+    """Writes records as one file; 1 if some could not be read."""
+    store = existing(options.store)
+    count, left = exchange.export(store, options.file, " ".join(options.words), options.weights)
+    print(f"{count} records, {_size(options.file.stat().st_size)}: {options.file}")
+    for line in left:
+        print(f"not exported: {line}", file=sys.stderr)
+    return 1 if left else 0
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Takes the records of others; 1 if some were refused."""
+    merged = exchange.merge(options.source, Store(options.store or default()))
+    for line in merged.refused:
+        print(f"refused: {line}", file=sys.stderr)
+    print(f"{merged.taken} records taken, {merged.same} were here, {len(merged.refused)} refused")
+    return 1 if merged.refused else 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Scores again what is stored; 1 if a record is not what its weights give."""
+    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    store, found = existing(options.store), []
+    with Display() as display:
+        for note in notes:
+            display.note(note)
+        for one in drift.verify(store, " ".join(options.words), chosen, Sets(options.data)):
+            display.note(f"{one.title}: {one.state}")
+            found.append(one)
+    if not found:
+        titles = [record.title for record in store.find("") if record.kind == "score"]
+        raise unknown("score", " ".join(options.words), titles, f"Store: {store.root}.")
+    print(render(pd.DataFrame(map(_row, found)), options.format))
+    return 1 if any(one.wrong for one in found) else 0
+
+
+def _row(one: drift.Drift) -> dict[str, str]:
+    if not one.compared:
+        return {"score": one.title, "recorded": "", "now": "", "drift": "", "SSIM drift": "", "result": one.state}
+    numbers = {"recorded": f"{one.recorded:.2f}", "now": f"{one.now:.2f}", "drift": f"{one.psnr:.2f}"}
+    return {"score": one.title, **numbers, "SSIM drift": f"{one.ssim:.4f}", "result": one.state}
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Lists what can go, and removes the kinds named."""
+    store = existing(options.store)
+    for kind in options.kinds:
+        if kind not in cleaning.KINDS:
+            raise unknown("kind of file", kind, cleaning.KINDS)
+    kinds = [kind for kind in cleaning.KINDS if kind in options.kinds or not options.kinds]
+    listed = [(kind, one) for kind in kinds for one in cleaning.find(store, kind)]
+    rows = [
+        {"kind": kind, "file": str(one.path.relative_to(store.root)), "size": _size(one.size)} for kind, one in listed
+    ]
+    print(render(pd.DataFrame(rows, columns=["kind", "file", "size"]), options.format))
+    found = list({one.path: one for _, one in listed}.values())
+    total = f"{len(found)} files, {_size(sum(one.size for one in found))}"
+    if not options.kinds or not found:
+        print(total, file=sys.stderr)
+        return 0
+    if not options.yes and not _agreed(f"Remove {total}? [y/N] "):
+        return 0
+    stayed = cleaning.remove(store, found)
+    for path in stayed:
+        print(f"stays, as it changed or its unit is being worked on: {path}", file=sys.stderr)
+    print(f"{len(found) - len(stayed)} of {total} removed", file=sys.stderr)
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """What a person at the terminal answers; InputError where there is none."""
+    if not sys.stdin.isatty():
+        raise InputError("clean: no terminal to ask on; say --yes to remove what is listed")
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _size(count: int) -> str:
+    """Bytes as 34.0 MB."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
