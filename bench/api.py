@@ -34,12 +34,13 @@ def run(
     precision: str = "auto",
     threads: int = 0,
     compile: bool | None = None,
+    deterministic: bool = False,
     force: bool = False,
     quiet: bool = False,
 ) -> Outcome:
     """Trains and scores what is missing in the store; InputError for wrong input."""
     registry.load_entry_points()
-    machine, notes = machines.choose(device, precision, threads, compile)
+    machine, notes = machines.choose(device, precision, threads, compile, deterministic)
     request = Request(
         suite=suite,
         preset=preset,

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from torch import Tensor, nn
 
 from .datasets.errors import DamagedError, InputError
+from .distributed import Team
 from .machine import Machine
 from .tensors import read_tensors, write_tensors
 
@@ -45,14 +46,16 @@ class State:
 
     def save(self, path: Path) -> None:
         """The last two are kept: a file may be lost to the disk."""
-        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        for name, parameter in self.net.named_parameters():
-            for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
-                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
-        rest = {name: getattr(self, name) for name in ("step", "seconds", "history", "quality", "warnings", "chunk")}
+        tensors, rest = self._tensors(), msgspec.to_builtins(self._past())
         if path.is_file():
             path.replace(before(path))
         write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
+
+    def share(self, team: Team) -> None:
+        """All processes of a training go on where the first one does, which alone has a checkpoint."""
+        if team.size > 1 and team.told(self.step):
+            tensors = {name: tensor.cpu() for name, tensor in self._tensors().items()}
+            self._take(*team.told((tensors, self._past())))
 
     def load(self, path: Path | None) -> str:
         """Continues at the newer whole checkpoint of the same work and machine; a sentence if one does not fit."""
@@ -68,9 +71,25 @@ class State:
     def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
         past = msgspec.convert(about, Past)
         if {name: about.get(name) for name in self.about} != self.about:
-            return "the checkpoint was made with another device, precision or number of threads; starting again"
+            return (
+                "the checkpoint was made with another device, precision, number of threads or processes; starting again"
+            )
         if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or not self._fits(tensors):
             raise DamagedError("other tensors than were saved")
+        self._take(tensors, past)
+        return ""
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
+                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
+        return tensors
+
+    def _past(self) -> Past:
+        return Past(self.step, self.seconds, self.history, self.quality, self.warnings, self.chunk)
+
+    def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
         self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
         for name, parameter in self.net.named_parameters():
             if f"{MOMENTS[0]}.{name}" in tensors:
@@ -79,7 +98,6 @@ class State:
                 }
         self.step, self.seconds, self.warnings = past.step, past.seconds, past.warnings
         self.history, self.quality, self.chunk = past.history, past.quality, past.chunk
-        return ""
 
     def _fits(self, tensors: dict[str, Tensor]) -> bool:
         """Whether the tensors are this network's: loading others fails half-way."""

@@ -231,6 +231,7 @@ def _machine(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--precision", default="auto", help="of training: auto, bf16, float32")
     sub.add_argument("--threads", type=_positive, default=0, metavar="N")
     sub.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="default: when it pays")
+    sub.add_argument("--deterministic", action="store_true", help="the same bytes on CUDA, too; slower")
 
 
 def _names(text: str) -> tuple[str, ...]:

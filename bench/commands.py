@@ -17,6 +17,7 @@ from .datasets.catalogue import catalogue, data_root
 from .datasets.errors import InputError, unknown
 from .datasets.sidd import About
 from .display import Display, Lines
+from .distributed import connected, team
 from .execution import Sets
 from .lines import Table, plain
 from .methods import registry
@@ -29,17 +30,18 @@ from .tables import build, request_of, suite_of, with_tables
 
 def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
-    threads = options.threads or (max(1, engines.cores() // options.jobs) if options.jobs > 1 else 0)
-    chosen, notes = machine.choose(options.device, options.precision, threads, options.compile)
+    chosen, notes = _machine(options, options.jobs)
     store = Store(options.store or default())
     requests = [_asked(options, suite, methods) for suite, methods in launch.suites(options)]
     planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
     outcomes, found = [], list[Table]()
-    with Display() as display:
+    with connected(chosen) as mine, Display(quiet=team(mine).rank > 0) as display:
         for note in notes:
             display.note(note)
         sets = Sets(options.data)
-        works = launch.works(options, planned, store, chosen, sets, display)
+        works = launch.works(options, planned, store, mine, sets, display)
+        if team(mine).rank > 0:
+            return works[0].follow({cell.fit.key: cell.fit for one in planned for cell in one.cells})
         if options.dry_run:
             frame, said = launch.dry_run(works)
             print(render(frame, options.format))
@@ -57,6 +59,12 @@ def run(options: argparse.Namespace) -> int:
     _print_tables(found, options)
     print(_summary(outcomes, store), file=sys.stderr)
     return max(outcome.code for outcome in outcomes)
+
+
+def _machine(options: argparse.Namespace, jobs: int = 1) -> tuple[machine.Machine, list[str]]:
+    """The machine of this process, or of each of several."""
+    threads = options.threads or (max(1, engines.cores() // jobs) if jobs > 1 else 0)
+    return machine.choose(options.device, options.precision, threads, options.compile, options.deterministic)
 
 
 def tables(options: argparse.Namespace) -> int:
@@ -135,7 +143,7 @@ def rescore(options: argparse.Namespace) -> int:
     names = tuple(protocol.scorings()) if options.scoring == ("all",) else options.scoring
     for name in names:
         protocol.rescored(protocol.Scoring(), name)
-    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    chosen, notes = _machine(options)
     store, sets, tables_of = existing(options.store), Sets(options.data), {}
     outcomes: list[Outcome] = []
     with Display() as display:
@@ -158,7 +166,7 @@ def rescore(options: argparse.Namespace) -> int:
 
 def score(options: argparse.Namespace) -> int:
     """Scores weights from elsewhere, then prints the tables."""
-    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    chosen, notes = _machine(options)
     store = Store(options.store or default())
     planned = weights.add(store, _asked(options, options.suite or "synthetic"), options.method, options.weights)
     with Display() as display:
@@ -201,7 +209,7 @@ def regression(options: argparse.Namespace) -> int:
 
 def submission(options: argparse.Namespace) -> int:
     """Writes a submission to the SIDD server."""
-    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    chosen, notes = _machine(options)
     for note in notes:
         print(note, file=sys.stderr)
     planned = plan.make(_asked(options, options.suite or "raw", options.methods))
@@ -327,7 +335,7 @@ def speed(options: argparse.Namespace) -> int:
     """Prints times of steps and scoring."""
     from .speed import measure  # imported here: nothing else needs it
 
-    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    chosen, notes = _machine(options)
     for note in notes:
         print(note, file=sys.stderr)
     found = [table for table in measure(options.methods, chosen, options.rounds) if len(table)]

@@ -22,9 +22,8 @@ def seconds(unit: Unit, machine: Machine) -> float:
     """What a fit or a score will take, roughly; 0 where the method's code raises (its cell will say so)."""
     try:
         if isinstance(unit, Fit):
-            return unit.steps * _step(
-                unit.method, unit.noise, unit.planes, unit.crop // side(unit), unit.batch, machine
-            )
+            share = -(-unit.batch // machine.processes)
+            return unit.steps * _step(unit.method, unit.noise, unit.planes, unit.crop // side(unit), share, machine)
         return _score(unit, machine)
     except Exception:  # an estimate must not stop a run
         return 0.0

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from .datasets.errors import InputError
-from .jobs import Engine, Lost, work
+from .jobs import Engine, DeadError, work
 
 
 def loky(jobs: int, threads: int) -> Engine:
@@ -24,7 +24,7 @@ def loky(jobs: int, threads: int) -> Engine:
             try:
                 yield from pool(delayed(work)(order) for order in orders)
             except BrokenProcessPool:
-                raise Lost("a worker process was killed") from None
+                raise DeadError("a worker process was killed") from None
 
     return carry_out
 
@@ -54,7 +54,7 @@ def dask(address: str) -> Engine:
                     if future.status == "finished":
                         yield future.result()
                     else:
-                        raise Lost(f"a worker of {address} died with a unit ({future.status})")
+                        raise DeadError(f"a worker of {address} died with a unit ({future.status})")
             client.cancel(list(waiting))  # those that run stop by themselves
 
     return carry_out
@@ -85,7 +85,7 @@ def slurm(jobs: int, options: dict[str, Any], folder: Path) -> Engine:
         try:
             answer: bytes = job.result()
         except Exception as error:  # submitit has several kinds
-            raise Lost(f"job {job.job_id} ended without a result ({type(error).__name__}; see {folder})") from None
+            raise DeadError(f"job {job.job_id} ended without a result ({type(error).__name__}; see {folder})") from None
         return answer
 
     return carry_out

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .datasets import catalogue
 from .datasets.errors import InputError
 from .datasets.images import Picture
 from .display import clock
+from .distributed import team
 from .evaluation import Row, evaluate, infinite
 from .health import DivergedError
 from .machine import Machine, environment
@@ -51,6 +53,7 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
 
     InputError: wrong input or an unwritable store. training.Stopped: `watch` said so; nothing is written.
     """
+    machine = machine if isinstance(unit, Fit) else machine.alone()
     record = Record(
         key=unit.key,
         kind=kind(unit),
@@ -80,6 +83,13 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
     return record
 
 
+def assist(unit: Fit, machine: Machine, sets: Sets, stop: Callable[[], bool]) -> None:
+    """Another process's part of a training that `execute` leads; it alone writes, and says what went wrong."""
+    pictures = sets(unit.train, unit.channels)
+    with suppress(Exception, training.Stopped):
+        training.fit(unit, pictures, machine, stop=stop)
+
+
 def _made_with(fit: Fit, store: Store) -> dict[str, Any]:
     """The weights that are scored: a fit may be trained again, and its scores must be of one network."""
     record = store.read(fit) if fit.method.fits == "dataset" else None
@@ -99,6 +109,7 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
     checkpoint = store.path(unit, ".checkpoint")
     pictures = sets(unit.train, unit.channels)
+    team(machine).told(unit.key)
     trained = training.fit(unit, pictures, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
     write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})

@@ -31,7 +31,7 @@ PATIENCE = 3  # deaths of worker processes in a row, without a unit done between
 GRACE = 60.0  # seconds that processes elsewhere have to reach their next safe point
 
 
-class Lost(Exception):
+class DeadError(Exception):
     """A worker process died."""
 
 
@@ -47,6 +47,7 @@ class Order(Struct, frozen=True, kw_only=True):
     precision: str
     threads: int  # 0: as many as the process finds
     compile: bool | None
+    deterministic: bool
     places: int = 1  # orders that share a GPU
     plugins: tuple[str, ...] = ()
     stop: str = ""  # a file; where it is, all stop
@@ -102,7 +103,9 @@ def work(order: bytes) -> bytes:
     try:
         _load(asked.plugins)
         with place(Path(asked.store), asked.device, asked.places) as device:
-            chosen, notes = machine.choose(device, asked.precision, asked.threads, asked.compile)
+            chosen, notes = machine.choose(
+                device, asked.precision, asked.threads, asked.compile, asked.deterministic
+            )
             told.notes += notes
             worker = Worker(asked, _plan(msgspec.json.encode(asked.request)), chosen, told)
             reply.ended = worker.ended
@@ -208,7 +211,7 @@ class Spread(Run):
                     if reply.error and not error:  # such as a full disk: the others end as they would
                         error = reply.error
                         self._stop.touch()
-            except Lost as lost:
+            except DeadError as lost:
                 if not self.signal:
                     self._died(lost, done)
         if error:
@@ -216,7 +219,7 @@ class Spread(Run):
             raise InputError(error)
         return done > 0
 
-    def _died(self, lost: Lost, done: int) -> None:
+    def _died(self, lost: DeadError, done: int) -> None:
         self._deaths = 0 if done else self._deaths + 1
         if self._deaths == PATIENCE:
             raise InputError(f"{lost}, {PATIENCE} times in a row (out of memory? fewer --jobs); nothing is lost")

@@ -11,6 +11,7 @@ from msgspec import structs
 from . import cost, engines, machine, plan, protocol
 from .datasets.errors import AbsentError, InputError, unknown
 from .display import Display, clock
+from .distributed import launched
 from .execution import Sets
 from .jobs import Order, Spread
 from .runner import Run
@@ -32,7 +33,10 @@ def works(
         raise InputError("--scheduler is for --engine dask")
     if options.slurm and options.engine != "slurm":
         raise InputError("--slurm is for --engine slurm")
-    if options.engine == "loky" and options.jobs == 1:
+    alone = options.engine == "loky" and options.jobs == 1
+    if launched() > 1 and not alone:
+        raise InputError("torchrun's processes share each training; --jobs and --engine are for runs without it")
+    if alone:
         return [Run(one, *known) for one in planned]
     order = Order(
         request=plan.Request(),
@@ -42,11 +46,18 @@ def works(
         precision=options.precision,
         threads=options.threads,
         compile=options.compile,
+        deterministic=options.deterministic,
         plugins=tuple(str(path.resolve()) for path in options.plugin),
     )
     if options.engine == "loky":
         here = structs.replace(order, parent=os.getpid(), places=-(-options.jobs // max(1, torch.cuda.device_count())))
-        order = structs.replace(here, **structs.asdict(chosen))
+        order = structs.replace(
+            here,
+            device=chosen.device,
+            precision=chosen.precision,
+            threads=chosen.threads,
+            compile=chosen.compile,
+        )
         engine = engines.loky(options.jobs, chosen.threads)
     elif options.engine == "dask":
         if not options.scheduler:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from msgspec import Struct
+from msgspec import Struct, structs
 from torch import Tensor, nn
 
 from .datasets.errors import InputError
@@ -30,6 +30,12 @@ class Machine(Struct, frozen=True):
     precision: Literal["bf16", "float32"] = "float32"
     threads: int = 1
     compile: bool | None = None  # None: when it pays
+    deterministic: bool = False  # on CUDA no sums in an order that differs from run to run; CPUs have none
+    processes: int = 1  # that share a training, each with a machine like this one
+
+    def alone(self) -> "Machine":
+        """For what one process does by itself."""
+        return structs.replace(self, processes=1)
 
     def chunk(self, height: int, width: int) -> int:
         """Images of this size per network call."""
@@ -73,10 +79,15 @@ def _graph() -> Callable[[nn.Module, Tensor], Tensor]:
 
 
 def choose(
-    device: str = "auto", precision: str = "auto", threads: int = 0, compile: bool | None = None
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    compile: bool | None = None,
+    deterministic: bool = False,
 ) -> tuple[Machine, list[str]]:
     """The machine for these options, and a line for each thing it cannot do; InputError for what is not there."""
     notes: list[str] = []
+    _algorithms(deterministic)
     cuda = torch.cuda.is_available()
     device = ("cuda" if cuda else "cpu") if device == "auto" else device
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
@@ -97,7 +108,17 @@ def choose(
     if compile and shutil.which("cc") is None:
         compile = False
         notes.append("no C compiler (cc) on this machine: training without torch.compile")
-    return Machine(device, precision, torch.get_num_threads(), compile), notes  # type: ignore[arg-type]
+    return Machine(device, precision, torch.get_num_threads(), compile, deterministic), notes  # type: ignore[arg-type]
+
+
+def _algorithms(deterministic: bool) -> None:
+    """Those whose sums run in one order, or those that are fast."""
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when CUDA starts
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports for a second
+        torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False
 
 
 def has_bf16(device: str) -> bool:
@@ -126,6 +147,8 @@ def environment(machine: Machine | None = None) -> dict[str, Any]:
             "precision": machine.precision,
             "threads": machine.threads,
         }
+        facts |= {"deterministic": True} if machine.deterministic else {}
+        facts |= {"processes": machine.processes} if machine.processes > 1 else {}
     return facts
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import cost
+from . import cost, distributed
 from .checkpoint import forget
 from .display import Display
 from .evaluation import check
-from .execution import Sets, Watch, describe, execute
+from .execution import Sets, Watch, assist, describe, execute
 from .machine import Machine
 from .plan import Cell, Fit, Plan, Score, Unit
 from .progress import Notes
@@ -93,6 +93,7 @@ class Run:
                 for name in (unit.test, *(name for name, _ in unit.before)):
                     check(self.sets(name, unit.fit.channels), unit.fit.view, captures)
             else:
+                distributed.check(unit, self.machine)
                 source_of(unit, self.sets(unit.train, unit.channels))
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
@@ -152,6 +153,7 @@ class Run:
             watch = self._watch(unit, notes)
             record = execute(unit, self._label(cell, unit), self.store, self.machine, self.sets, watch)
         except Stopped:
+            self.signal = self.signal or signal.SIGTERM  # another process of the training had it
             self.display.note(f"stopped in {unit.title}; run the same command again to continue")
             return
         finally:
@@ -200,6 +202,13 @@ class Run:
             state = next(state for state in order if state in found)
             states["skipped" if state == "missing" and cell.fit.method.unavailable() else state] += 1
         return states
+
+    def follow(self, fits: dict[str, Fit]) -> int:
+        """Takes part in the trainings that the first of several processes names, until there are no more."""
+        with self._signals():
+            while key := distributed.team(self.machine).told(""):
+                assist(fits[key], self.machine, self.sets, lambda: self.signal != 0)
+        return 0
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from .checkpoint import State
 from .datasets.images import Picture
 from .datasets.patches import Packed, Patches, Source, Views
 from .datasets.seeds import seed
+from .distributed import LostError, Vote, team
 from .machine import Machine
 from .methods.base import Batch, Context, Method, Progress, Rng
 from .metrics import psnr
@@ -95,10 +96,13 @@ def collate(views: list[Views], method: Method, device: str) -> Batch:
     return Batch(noisy, target, level)
 
 
-def parts(net: nn.Module, method: Method, batch: Batch, context: Context) -> Iterator[Tensor]:
-    """The loss of a batch in parts that add up to it: micro-batches of `chunk` samples, and the method's own parts."""
-    rng, size = context.rng, len(batch.noisy)
-    for start in range(0, size, context.chunk):
+def parts(net: nn.Module, method: Method, batch: Batch, context: Context, size: int = 0) -> Iterator[Tensor]:
+    """The loss of a batch in parts that add up to it: micro-batches of `chunk` samples, and the method's own parts.
+
+    `size`: samples of the whole batch, if this is a share of one.
+    """
+    rng, size = context.rng, size or len(batch.noisy)
+    for start in range(0, len(batch.noisy), context.chunk):
         micro = slice(start, start + context.chunk)
         noisy, target, level = (None if field is None else field[micro] for field in batch)
         assert noisy is not None
@@ -121,6 +125,7 @@ class Trainer:
         betas = (recipe.beta1, recipe.beta2)
         self.adam = torch.optim.Adam(self.net.parameters(), recipe.lr, betas, weight_decay=recipe.weight_decay)
         self.chunk = machine.chunk(work.crop, work.crop)  # images per network call; less once memory was short
+        self.team = team(machine)
 
     def context(self, step: int, samples: tuple[int, ...]) -> Context:
         """What the method is told in this step."""
@@ -132,8 +137,8 @@ class Trainer:
         )
 
     def batch(self, step: int, check: bool = False) -> tuple[Batch, Context]:
-        """The samples of a step; WrongNoiseError if `check` finds other noise than the one asked for."""
-        numbers = tuple(range(step * self.work.batch, (step + 1) * self.work.batch))
+        """The samples of a step in this process; WrongNoiseError if `check` finds other noise than was asked for."""
+        numbers = tuple(step * self.work.batch + slot for slot in self.team.share(self.work.batch))
         views = [self.source.sample(number, CAPTURES[self.method.supervision]) for number in numbers]
         if check:
             for view in views:
@@ -153,20 +158,24 @@ class Trainer:
     def _gradients(self, batch: Batch, context: Context, stop: Callable[[], bool]) -> Tensor | None:
         """The loss and its gradients; None if memory is too short for them in this many images at a time."""
         self.adam.zero_grad(set_to_none=True)
-        loss = None
+        loss, vote = None, Vote.DONE
         try:
-            for part in parts(self.net, self.method, batch, context):
+            for part in parts(self.net, self.method, batch, context, self.work.batch):
                 if loss is not None and stop():
-                    raise Stopped
+                    vote = Vote.STOP
+                    break
                 part.backward()  # type: ignore[no-untyped-call]
                 loss = part.detach() if loss is None else loss + part.detach()
         except (RuntimeError, MemoryError) as error:
             if context.chunk == 1 or not out_of_memory(error):
                 raise
-            return None
-        if loss is None:
+            vote = Vote.SHORT
+        if loss is None and vote == Vote.DONE:
             raise ValueError("losses yielded nothing")
-        return loss
+        vote = self.team.vote(vote)
+        if vote == Vote.STOP:
+            raise Stopped
+        return None if loss is None or vote == Vote.SHORT else self.team.sum(self.net, loss)
 
     def probe(self, step: int) -> tuple[float | None, str | None]:
         """PSNR of sample 0 (display only), and a warning if its output is no image."""
@@ -196,7 +205,8 @@ def fit(
     every_seconds: float = 30.0,
 ) -> Trained:
     """Trains on crops of a set, see `train`."""
-    return train(work, source_of(work, pictures), machine, checkpoint, report, stop, every_seconds)
+    with team(machine).together():
+        return train(work, source_of(work, pictures), machine, checkpoint, report, stop, every_seconds)
 
 
 def source_of(work: Fit, pictures: Sequence[Picture]) -> Source:
@@ -224,6 +234,7 @@ def train(
     state = State(work.key, machine, trainer.net, trainer.adam, trainer.chunk)
     if note := state.load(checkpoint):
         report(Report(0, work.steps, math.nan, None, note))
+    state.share(trainer.team)
     trainer.chunk = state.chunk
     began = saved = time.monotonic()
     quality, pause = None, every_seconds
@@ -242,37 +253,36 @@ def train(
     # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
     dear, own = max(work.method.passes().values()) > interval, work.method.fits == "image"
     stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
-    for step in range(state.step, work.steps):
-        probing = (step + 1) % interval == 0 or step + 1 == work.steps
-        chunk = trainer.chunk
-        try:
+    try:
+        for step in range(state.step, work.steps):
+            probing = (step + 1) % interval == 0 or step + 1 == work.steps
+            chunk = trainer.chunk
             loss = trainer.update(*trainer.batch(step, check=probing or step == 0), stop)
-        except Stopped:
-            keep()
-            raise
-        state.step, message = step + 1, ""
-        if trainer.chunk < chunk:
-            message = f"out of memory with {chunk} images at a time: {trainer.chunk} from here on"
-            state.warnings.append(f"step {step + 1}: {message}")
-        if probing or step % stride == 0:
-            health.check_loss(float(loss), step)
-        if probing:
-            state.history.append((step + 1, float(loss)))
-            quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else trainer.probe(step)
-            if quality is not None and math.isfinite(quality):
-                state.quality.append((step + 1, round(quality, 3)))
-            if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
-                state.warnings.append(f"step {step + 1}: {warning}")
-                message = warning
-        if probing or message or step % stride == 0:
-            report(Report(step + 1, work.steps, float(loss), quality, message))
-        if step + 1 == work.steps:
-            break  # trained: a late signal must not throw it away
-        stopping = stop()
-        if stopping or not every_seconds or time.monotonic() - saved > pause:
-            keep()
-        if stopping:
-            raise Stopped
+            state.step, message = step + 1, ""
+            if trainer.chunk < chunk:
+                message = f"out of memory with {chunk} images at a time: {trainer.chunk} from here on"
+                state.warnings.append(f"step {step + 1}: {message}")
+            if probing or step % stride == 0:
+                health.check_loss(float(loss), step)
+            if probing:
+                state.history.append((step + 1, float(loss)))
+                quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else trainer.probe(step)
+                if quality is not None and math.isfinite(quality):
+                    state.quality.append((step + 1, round(quality, 3)))
+                if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
+                    state.warnings.append(f"step {step + 1}: {warning}")
+                    message = warning
+            if probing or message or step % stride == 0:
+                report(Report(step + 1, work.steps, float(loss), quality, message))
+            if step + 1 == work.steps:
+                break  # trained: a late signal must not throw it away
+            if trainer.team.vote(Vote.STOP if stop() else Vote.DONE) == Vote.STOP:
+                raise Stopped
+            if not every_seconds or time.monotonic() - saved > pause:
+                keep()
+    except (Stopped, LostError):  # between two updates: the state is whole
+        keep()
+        raise
     seconds = state.seconds + time.monotonic() - began
     parameters = sum(parameter.numel() for parameter in trainer.net.parameters())
     return Trained(trainer.net, parameters, seconds, state.history, state.quality, state.warnings)

@@ -1,5 +1,6 @@
 """Device, precision, threads, compiler: what is not there is said, what is there changes no numbers."""
 
+import os
 import shutil
 from collections.abc import Callable
 
@@ -48,6 +49,16 @@ def test_without_a_compiler_the_plain_path_runs_and_says_so(monkeypatch: pytest.
     machine, notes = choose("cpu", "float32", compile=True)
     assert not machine.compiles(10**6)
     assert notes == ["no C compiler (cc) on this machine: training without torch.compile"]
+
+
+def test_deterministic_algorithms_are_those_of_the_last_choice() -> None:
+    assert choose("cpu", "float32", deterministic=True)[0].deterministic
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.deterministic
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not choose("cpu", "float32")[0].deterministic
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.deterministic
 
 
 def test_a_short_run_or_a_processor_compiles_nothing_by_itself() -> None:

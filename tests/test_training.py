@@ -127,13 +127,14 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
     assert_identical(found, expected)
 
 
-@pytest.mark.parametrize("other", ["key", "threads", "precision"])
+@pytest.mark.parametrize("other", ["key", "threads", "precision", "deterministic"])
 def test_a_checkpoint_of_other_work_or_another_machine_is_left_alone(
     other: str, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
 ) -> None:
     interrupted(work(), pictures, machine, tmp_path / "c", 2)
     unit = work(seed=1) if other == "key" else work()
     machines = {"key": machine, "threads": Machine("cpu", "float32", 2), "precision": Machine("cpu", "bf16", 1)}
+    machines["deterministic"] = Machine("cpu", "float32", 1, deterministic=True)
     assert continued(unit, pictures, machines[other], tmp_path / "c")[1][0] == 1
 
 
