@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from msgspec import structs
 
-from . import __version__, data, engines, launch, machine, plan, protocol, weights
+from . import __version__, data, launch, machine, plan, protocol, weights
 from .compare import compare, conventions, unscored
 from .datasets.catalogue import catalogue, data_root
 from .datasets.errors import InputError, unknown
@@ -30,7 +30,7 @@ from .tables import build, request_of, suite_of, with_tables
 
 def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
-    chosen, notes = _machine(options, options.jobs)
+    chosen, notes = launch.chosen(options, options.jobs)
     store = Store(options.store or default())
     requests = [_asked(options, suite, methods) for suite, methods in launch.suites(options)]
     planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
@@ -59,12 +59,6 @@ def run(options: argparse.Namespace) -> int:
     _print_tables(found, options)
     print(_summary(outcomes, store), file=sys.stderr)
     return max(outcome.code for outcome in outcomes)
-
-
-def _machine(options: argparse.Namespace, jobs: int = 1) -> tuple[machine.Machine, list[str]]:
-    """The machine of this process, or of each of several."""
-    threads = options.threads or (max(1, engines.cores() // jobs) if jobs > 1 else 0)
-    return machine.choose(options.device, options.precision, threads, options.compile, options.deterministic)
 
 
 def tables(options: argparse.Namespace) -> int:
@@ -143,7 +137,7 @@ def rescore(options: argparse.Namespace) -> int:
     names = tuple(protocol.scorings()) if options.scoring == ("all",) else options.scoring
     for name in names:
         protocol.rescored(protocol.Scoring(), name)
-    chosen, notes = _machine(options)
+    chosen, notes = launch.chosen(options)
     store, sets, tables_of = existing(options.store), Sets(options.data), {}
     outcomes: list[Outcome] = []
     with Display() as display:
@@ -166,7 +160,7 @@ def rescore(options: argparse.Namespace) -> int:
 
 def score(options: argparse.Namespace) -> int:
     """Scores weights from elsewhere, then prints the tables."""
-    chosen, notes = _machine(options)
+    chosen, notes = launch.chosen(options)
     store = Store(options.store or default())
     planned = weights.add(store, _asked(options, options.suite or "synthetic"), options.method, options.weights)
     with Display() as display:
@@ -209,7 +203,7 @@ def regression(options: argparse.Namespace) -> int:
 
 def submission(options: argparse.Namespace) -> int:
     """Writes a submission to the SIDD server."""
-    chosen, notes = _machine(options)
+    chosen, notes = launch.chosen(options)
     for note in notes:
         print(note, file=sys.stderr)
     planned = plan.make(_asked(options, options.suite or "raw", options.methods))
@@ -335,7 +329,7 @@ def speed(options: argparse.Namespace) -> int:
     """Prints times of steps and scoring."""
     from .speed import measure  # imported here: nothing else needs it
 
-    chosen, notes = _machine(options)
+    chosen, notes = launch.chosen(options)
     for note in notes:
         print(note, file=sys.stderr)
     found = [table for table in measure(options.methods, chosen, options.rounds) if len(table)]

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from .datasets.errors import InputError
-from .jobs import Engine, DeadError, work
+from .jobs import DeadError, Engine, work
 
 
 def loky(jobs: int, threads: int) -> Engine:

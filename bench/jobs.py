@@ -103,9 +103,7 @@ def work(order: bytes) -> bytes:
     try:
         _load(asked.plugins)
         with place(Path(asked.store), asked.device, asked.places) as device:
-            chosen, notes = machine.choose(
-                device, asked.precision, asked.threads, asked.compile, asked.deterministic
-            )
+            chosen, notes = machine.choose(device, asked.precision, asked.threads, asked.compile, asked.deterministic)
             told.notes += notes
             worker = Worker(asked, _plan(msgspec.json.encode(asked.request)), chosen, told)
             reply.ended = worker.ended

@@ -13,31 +13,59 @@ from .datasets.errors import AbsentError, InputError, unknown
 from .display import Display, clock
 from .distributed import launched
 from .execution import Sets
-from .jobs import Order, Spread
+from .jobs import Engine, Order, Spread
 from .runner import Run
 from .store import Store
 from .tables import with_tables
+
+
+def chosen(options: argparse.Namespace, jobs: int = 1) -> tuple[machine.Machine, list[str]]:
+    """The machine of this process, or of each of several."""
+    threads = options.threads or (max(1, engines.cores() // jobs) if jobs > 1 else 0)
+    return machine.choose(options.device, options.precision, threads, options.compile, options.deterministic)
 
 
 def works(
     options: argparse.Namespace,
     planned: list[plan.Plan],
     store: Store,
-    chosen: machine.Machine,
+    here: machine.Machine,
     sets: Sets,
     display: Display,
 ) -> list[Run]:
     """A run per suite, whose units this process executes or others do."""
-    known = (store, chosen, sets, display, options.force)
+    engine = _engine(options, here, store)
+    known = (store, here, sets, display, options.force)
+    if engine is None:
+        return [Run(one, *known) for one in planned]
+    order = _order(options, here, store)
+    return [
+        Spread(one, *known, engine=engine, order=structs.replace(order, request=_anywhere(one)), jobs=options.jobs)
+        for one in planned
+    ]
+
+
+def _engine(options: argparse.Namespace, here: machine.Machine, store: Store) -> Engine | None:
+    """What carries orders to other processes; None if this one does the work."""
     if options.scheduler and options.engine != "dask":
         raise InputError("--scheduler is for --engine dask")
     if options.slurm and options.engine != "slurm":
         raise InputError("--slurm is for --engine slurm")
-    alone = options.engine == "loky" and options.jobs == 1
-    if launched() > 1 and not alone:
+    if options.engine == "loky" and options.jobs == 1:
+        return None
+    if launched() > 1:
         raise InputError("torchrun's processes share each training; --jobs and --engine are for runs without it")
-    if alone:
-        return [Run(one, *known) for one in planned]
+    if options.engine == "loky":
+        return engines.loky(options.jobs, here.threads)
+    if options.engine == "slurm":
+        return engines.slurm(options.jobs, dict(options.slurm), store.root / "slurm")
+    if not options.scheduler:
+        raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
+    return engines.dask(options.scheduler)
+
+
+def _order(options: argparse.Namespace, here: machine.Machine, store: Store) -> Order:
+    """What all orders have in common; processes elsewhere choose their own device and threads."""
     order = Order(
         request=plan.Request(),
         store=str(store.root.resolve()),
@@ -49,26 +77,11 @@ def works(
         deterministic=options.deterministic,
         plugins=tuple(str(path.resolve()) for path in options.plugin),
     )
-    if options.engine == "loky":
-        here = structs.replace(order, parent=os.getpid(), places=-(-options.jobs // max(1, torch.cuda.device_count())))
-        order = structs.replace(
-            here,
-            device=chosen.device,
-            precision=chosen.precision,
-            threads=chosen.threads,
-            compile=chosen.compile,
-        )
-        engine = engines.loky(options.jobs, chosen.threads)
-    elif options.engine == "dask":
-        if not options.scheduler:
-            raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
-        engine = engines.dask(options.scheduler)
-    else:
-        engine = engines.slurm(options.jobs, dict(options.slurm), store.root / "slurm")
-    return [
-        Spread(one, *known, engine=engine, order=structs.replace(order, request=_anywhere(one)), jobs=options.jobs)
-        for one in planned
-    ]
+    if options.engine != "loky":
+        return order
+    places = -(-options.jobs // max(1, torch.cuda.device_count()))
+    order = structs.replace(order, parent=os.getpid(), places=places)
+    return structs.replace(order, device=here.device, precision=here.precision, threads=here.threads)
 
 
 def _anywhere(planned: plan.Plan) -> plan.Request:

@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 
 from . import clean as cleaning
-from . import drift, exchange, machine
+from . import drift, exchange, launch
 from .datasets.errors import InputError, unknown
 from .display import Display
 from .execution import Sets
@@ -35,7 +35,7 @@ def merge(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Scores again what is stored; 1 if a record is not what its weights give."""
-    chosen, notes = machine.choose(options.device, options.precision, options.threads, options.compile)
+    chosen, notes = launch.chosen(options)
     store, found = existing(options.store), []
     with Display() as display:
         for note in notes:
