@@ -116,6 +116,12 @@ def parser() -> Parser:
     _store(export)
     export.set_defaults(do=commands.export)
 
+    where = command("status", "tell what is done, running, failed, stale or missing, and the time to go")
+    where.add_argument("--methods", type=_names, default=(), metavar="A,B", help="default: what was run last")
+    where.add_argument("--long", action="store_true", help="what is done, too")
+    _request(where)
+    where.set_defaults(do=records.status)
+
     give = command("export", "write records with their rows, and weights if asked, as one zip file for other groups")
     give.add_argument("file", type=Path, metavar="FILE.zip")
     give.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")

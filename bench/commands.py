@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
     chosen, notes = launch.chosen(options, options.jobs)
     store = Store(options.store or default())
-    requests = [_asked(options, suite, methods) for suite, methods in launch.suites(options)]
+    requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites(options)]
     planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
     outcomes, found = [], list[Table]()
     with connected(chosen) as mine, Display(quiet=team(mine).rank > 0) as display:
@@ -100,7 +100,7 @@ def _requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
     else:
         recorded = {record.label["suite"] for record in store.find("")} | store.asked()
         suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
-    return [_asked(options, suite) for suite in suites]
+    return [launch.asked(options, suite) for suite in suites]
 
 
 def _print_tables(found: list[Table], options: argparse.Namespace) -> None:
@@ -162,7 +162,7 @@ def score(options: argparse.Namespace) -> int:
     """Scores weights from elsewhere, then prints the tables."""
     chosen, notes = launch.chosen(options)
     store = Store(options.store or default())
-    planned = weights.add(store, _asked(options, options.suite or "synthetic"), options.method, options.weights)
+    planned = weights.add(store, launch.asked(options, options.suite or "synthetic"), options.method, options.weights)
     with Display() as display:
         for note in notes:
             display.note(note)
@@ -206,7 +206,7 @@ def submission(options: argparse.Namespace) -> int:
     chosen, notes = launch.chosen(options)
     for note in notes:
         print(note, file=sys.stderr)
-    planned = plan.make(_asked(options, options.suite or "raw", options.methods))
+    planned = plan.make(launch.asked(options, options.suite or "raw", options.methods))
     about = About(",".join(options.methods), options.authors, options.title, options.venue)
     store = Store(options.store or default())
     submit(planned, store, chosen, options.blocks, options.out, options.output, about, Lines())
@@ -356,18 +356,3 @@ def _summary(outcomes: list[Outcome], store: Store) -> str:
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     how = "; run the same command again to continue" if outcomes[-1].interrupted else ""
     return f"cells: {counted}{how}. Records: {store.root}"
-
-
-def _asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
-    return plan.Request(
-        suite=suite,
-        preset=options.preset or "mini",
-        methods=methods,
-        noises=options.noise,
-        train=options.train,
-        tests=options.test_sets,
-        seeds=options.seeds,
-        steps=options.steps,
-        repeats=options.repeats,
-        tested=options.tested,
-    )

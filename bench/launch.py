@@ -105,6 +105,22 @@ def able(works: list[Run], display: Display) -> list[Run]:
     return able
 
 
+def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
+    """What the options ask of a suite."""
+    return plan.Request(
+        suite=suite,
+        preset=options.preset or "mini",
+        methods=methods,
+        noises=options.noise,
+        train=options.train,
+        tests=options.test_sets,
+        seeds=options.seeds,
+        steps=options.steps,
+        repeats=options.repeats,
+        tested=options.tested,
+    )
+
+
 def suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
     """The suites asked for, each with those of the methods that it can run."""
     names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]

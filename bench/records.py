@@ -1,17 +1,51 @@
-"""The commands that exchange, verify and clean records."""
+"""The commands that look after records: status, export, merge, verify, clean."""
 
 import argparse
 import sys
 
 import pandas as pd
+from msgspec import structs
 
 from . import clean as cleaning
-from . import drift, exchange, launch
+from . import drift, exchange, launch, machine, plan
 from .datasets.errors import InputError, unknown
-from .display import Display
+from .display import Display, clock
 from .execution import Sets
 from .render import render
+from .status import counted, standing
 from .store import Store, default, existing
+
+
+def status(options: argparse.Namespace) -> int:
+    """Tells how far the last runs of a store are, or what would be run."""
+    store, (here, _) = existing(options.store), machine.choose()
+    if options.methods:
+        requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites(options)]
+    else:
+        requests = _last_requests(store, options)
+    found = [one for request in requests for one in standing(plan.make(request), store, here)]
+    rows = [
+        {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": clock(one.seconds)}
+        for one in found
+        if options.long or one.state != "done"
+    ]
+    if rows:
+        print(render(pd.DataFrame(rows), options.format))
+    print(f"{counted(found)}; about {clock(sum(one.seconds for one in found))} to go", file=sys.stderr)
+    return 0
+
+
+def _last_requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
+    """What was run last of the suites asked for, with what is asked for otherwise now."""
+    suites = [options.suite] if options.suite not in ("", "all") else sorted(store.asked())
+    last = [request for suite in suites if (request := store.last_request(suite)) is not None]
+    if not last:
+        of = f" of {options.suite}" if options.suite else ""
+        raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")
+    asked, plain = launch.asked(options, ""), plan.Request()
+    given = {name: getattr(asked, name) for name in asked.__struct_fields__ if name not in ("suite", "preset")}
+    given = {name: value for name, value in given.items() if value != getattr(plain, name)}
+    return [structs.replace(one, **given | ({"preset": options.preset} if options.preset else {})) for one in last]
 
 
 def export(options: argparse.Namespace) -> int:

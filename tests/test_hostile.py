@@ -107,7 +107,7 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
         "mat": (
             f"data/sidd/{BLOCKS}.mat",
             ruined.crasher(BLOCKS, 1, 1, 6, 8),
-            ("data", "show", "sidd_val", "--data", folder / "data"),
+            ("run", "--suite", "raw", "--preset", "paper", "--data", folder / "data", "--test-sets", "sidd_val"),
         ),
         "pack": ("data/sidd_medium/pack.json", NESTED, ("data", "show", "sidd_medium", "--data", folder / "data")),
         "suite": ("mine.toml", b"a = " + b"[" * 10**5, ("tables", "--suite", folder / "mine.toml")),
@@ -124,7 +124,8 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
     path.write_bytes(content)
     if kind == "mat":
         shutil.copy(path, path.with_name("ValidationGtBlocksRaw.mat"))
-    if command == "run":
+        argv += ["--methods", "noisy"]
+    elif command == "run":
         argv += ["--methods", "n2c", "--noise", "gauss25", "--steps", "1", "--train", f"folder:{folder / 'train'}"]
     return (command, *argv, *(store if command in ("run", "tables", "show") else ()))
 
