@@ -71,8 +71,9 @@ def tables(options: argparse.Namespace) -> int:
             raise InputError(f"--compare {other.root}: no such folder")
         names = (str(store.root), str(other.root))
         print(render(compare(found, _shown(other, options), names), options.format))
-        return 0
-    _print_tables(found, options)
+        _complain(other)
+    else:
+        _print_tables(found, options)
     _complain(store)
     return 0
 
@@ -127,6 +128,7 @@ def figures(options: argparse.Namespace) -> int:
         for one in found:
             drawn += isinstance(one, Made)
             print(one.path if isinstance(one, Made) else f"{one.name}: skipped: {one.reason}")
+    _complain(store)
     if not drawn and refused:
         raise refused[0]
     return 0
@@ -162,10 +164,11 @@ def score(options: argparse.Namespace) -> int:
     """Scores weights from elsewhere, then prints the tables."""
     chosen, notes = launch.chosen(options)
     store = Store(options.store or default())
-    planned = weights.add(store, launch.asked(options, options.suite or "synthetic"), options.method, options.weights)
+    asked = launch.asked(options, options.suite or "synthetic")
     with Display() as display:
         for note in notes:
             display.note(note)
+        planned = weights.add(store, asked, options.method, options.weights, display.note)
         for one in planned.request.weights:
             if one.file != options.weights.name:
                 display.note(f"{options.weights.name} holds the weights of {one.file}, whose row shows them")

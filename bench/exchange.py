@@ -37,6 +37,10 @@ class Manifest(Struct):
     version: str = __version__
 
 
+class RefusedError(Exception):
+    """A record that is not taken; the message says why."""
+
+
 class Merged(Struct):
     """What became of the records of another store."""
 
@@ -137,7 +141,7 @@ def _merge(theirs: Store, ours: Store) -> Merged:
             merged.taken, merged.same = merged.taken + found, merged.same + (not found)
         except UnreadableError as error:
             merged.refused.append(error.state)
-        except InputError as error:
+        except (RefusedError, DamagedError) as error:
             merged.refused.append(f"{record.title}: {error}")
     ours.adopt(Last(last.folders, {name: one for name, one in last.requests.items() if _plannable(name, one)}))
     return merged
@@ -152,21 +156,21 @@ def _plannable(suite: str, request: plan.Request) -> bool:
 
 
 def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retrained: set[str]) -> bool:
-    """Takes one record, unless ours is the same; InputError says why not."""
+    """Takes one record, unless ours is the same; RefusedError says why not."""
     if isinstance(unit, str):
-        raise InputError(unit)
+        raise RefusedError(unit)
     theirs.examine(record)
     with ours.claim(unit) as mine:
         if not mine:
-            raise InputError("a run works on it now; merge again later")
+            raise RefusedError("a run works on it now; merge again later")
         known = ours.whole(unit)
         new = known is None or known.state == "failed"
         if known is not None and not new and _numbers(known) != _numbers(record):
             retrained.add(record.key)
             told = few(differences(_numbers(record), _numbers(known)))
-            raise InputError(f"other numbers than the record here, which stays: {told}")
+            raise RefusedError(f"other numbers than the record here, which stays: {told}")
         if isinstance(unit, Score) and (unit.fit.key in retrained or stale(record, ours.whole(unit.fit))):
-            raise InputError("scored with other weights than its fit has here")
+            raise RefusedError("scored with other weights than its fit has here")
         if new:
             _copy_weights(record, theirs, ours)
             rows = theirs.rows(record) if record.kind == "score" and record.state == "done" else []
@@ -183,12 +187,12 @@ def _numbers(record: Record) -> dict[str, object]:
 
 
 def _copy_weights(record: Record, theirs: Store, ours: Store) -> None:
-    """Copies the weights of a fit, if they came with it; InputError if they are not those of its record."""
+    """Copies the weights of a fit, if they came with it; RefusedError if they are not those of its record."""
     source, target = (store.path(record, ".safetensors") for store in (theirs, ours))
     if record.kind != "fit" or not source.is_file():
         return
     if theirs.weights(record) is None or read_tensors(source)[1].get("key") != record.key:
-        raise InputError("its weights are not those of its record")
+        raise RefusedError("its weights are not those of its record")
     try:
         files.write(target, lambda temporary: shutil.copyfile(source, temporary))
     except OSError as error:

@@ -59,12 +59,20 @@ class _Scored(Struct):
     outputs: dict[str, _Mean]
     weights: str = ""
     rows: str = ""
+    parameters: int | None = None
 
 
 class _Trained(Struct):
     weights: str
+    parameters: int | None = None
+    seconds: float | None = None
     quality: list[tuple[int, float]] = []
     imported: Imported | None = None
+
+
+class _Environment(Struct):
+    device: str = ""
+    precision: str = ""
 
 
 def read_record(path: Path) -> Record:
@@ -76,6 +84,7 @@ def read_record(path: Path) -> Record:
             raise UnreadableError(path, "foreign", f"schema {schema}, this version reads up to {SCHEMA}")
         record = msgspec.convert(found, Record)
         msgspec.convert(record.label, _Label)
+        msgspec.convert(record.environment, _Environment)
         if record.state == "done":
             msgspec.convert(record.result, _Trained if record.kind == "fit" else _Scored)
         key = digest(record.identity)

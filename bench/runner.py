@@ -1,6 +1,5 @@
 """Carries out a plan: claims each unit, has it executed, goes on after a failed one."""
 
-import shutil
 import signal
 import time
 from collections import Counter
@@ -12,7 +11,6 @@ from typing import Any
 from msgspec import Struct
 
 from . import cost, distributed
-from .checkpoint import forget
 from .display import Display
 from .evaluation import check
 from .execution import Sets, Watch, assist, describe, execute
@@ -140,11 +138,8 @@ class Run:
         return progressed
 
     def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
-        if unit.key in self._forced and isinstance(unit, Fit):
-            forget(self.store.path(unit, ".checkpoint"))
-            self.store.path(unit, ".safetensors").unlink(missing_ok=True)
-        if unit.key in self._forced and isinstance(unit, Score):
-            shutil.rmtree(self.store.images(unit), ignore_errors=True)
+        if unit.key in self._forced:
+            self.store.discard(unit)
         if note := self.store.set_aside(unit):
             self.display.note(note)
         self.display.begin(unit.title, seconds)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +14,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct, structs
 
+from .checkpoint import forget
 from .datasets import files
 from .datasets.catalogue import file_digest, folder_digests, remember_folders
 from .datasets.documents import content, from_json
@@ -102,6 +104,17 @@ class Store:
         except OSError as error:
             raise unwritable(self.root, error) from None
         return f"{unit.title}: {wrong.state}; set aside as *{ASIDE}"
+
+    def discard(self, unit: Unit) -> None:
+        """Deletes what a unit must not begin with that is done again from its start; the record stays until then."""
+        try:
+            if isinstance(unit, Score):
+                shutil.rmtree(self.images(unit), ignore_errors=True)
+            else:
+                forget(self.path(unit, ".checkpoint"))
+                self.path(unit, ".safetensors").unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self.root, error) from None
 
     def examine(self, unit: Unit | Record) -> Record | None:
         """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be read."""

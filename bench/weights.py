@@ -3,6 +3,7 @@
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -112,7 +113,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def add(store: Store, request: Request, method: str, path: Path) -> Plan:
+def add(store: Store, request: Request, method: str, path: Path, note: Callable[[str], None]) -> Plan:
     """The plan that scores a file's weights as a method's; puts them into the store as a fit that is done.
 
     InputError: a bad file, another network's weights, another file of this name before, nothing to score.
@@ -135,6 +136,9 @@ def add(store: Store, request: Request, method: str, path: Path) -> Plan:
         if mine is not None and other.name == mine.name and other.digest != mine.digest:
             raise InputError(f"--weights {path}: {store.root} has other weights of this name for {mine.noise}; rename")
     store.open()
+    for cell in cells:
+        if wrong := store.set_aside(cell.fit):
+            note(wrong)
     weights = [_put(store, planned, cell, asked[cell.noise.name], tensors) for cell in cells if cell.scores]
     return plan.make(structs.replace(request, weights=tuple(weights)))
 

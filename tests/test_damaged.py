@@ -71,6 +71,7 @@ BOTH: dict[str, tuple[Spoil, str]] = {
     "of another identity": (other_identity, "damaged"),
     "without a label": (changed(label={}), "damaged"),
     "without a result": (changed(result={}), "damaged"),
+    "of another device": (changed(environment={"device": 1}), "damaged"),
     "of a later schema": (changed(schema=2), "foreign"),
     "of a later schema, otherwise built": (lambda path: path.write_bytes(b'{"schema": 7, "units": []}'), "foreign"),
 }  # fmt: skip
@@ -143,6 +144,22 @@ def test_other_cells_keep_their_numbers(place: Tiny) -> None:
     after = {one["label"]: one for one in lines(*asked)}
     assert [label for label in before if before[label] != after[label]] == ["N2C"]
     assert len(after) > 1
+
+
+def test_weights_from_elsewhere_are_given_again(place: Tiny, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    assert bench("weights", "n2c gauss25 seed 0", "--out", file, "--store", place.store).code == 0
+    command = ("score", "--weights", file, "--method", "n2c", "--suite", place.suite, "--store", place.store)
+    assert bench(*command).code == 0
+    whole = contents(place.store)
+    path = place.store / "fits" / f"{record(place.store, 'fit', 'n2c (mine')['key']}.json"
+    path.write_bytes(b"{")
+    result = place.tables()
+    assert result.code == 0
+    assert f"not read: {path}: damaged record: " in result.err
+    result = bench(*command)
+    assert (result.code, result.err.count("set aside")) == (0, 1)
+    assert {name: text for name, text in contents(place.store).items() if not name.endswith(".aside")} == whole
 
 
 def test_damaged_times_are_no_times(place: Tiny) -> None:

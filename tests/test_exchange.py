@@ -17,7 +17,9 @@ from bench.match import request_of_label
 from bench.methods import registry
 from bench.plan import Request, digest
 from bench.protocol import load
+from bench.store import Store
 
+MEASURED = Path(__file__).resolve().parents[1] / "results" / "measured" / "recipes"
 Members = dict[str, bytes]
 
 
@@ -299,6 +301,23 @@ def test_weights_of_another_record_are_refused(filled: Tiny, tmp_path: Path) -> 
     assert result.code == 1
     assert "n2c gauss25 seed 1: its weights are not those of its record" in result.err
     assert len(list((tmp_path / "new").glob("fits/*.safetensors"))) == 1
+
+
+def test_what_a_run_works_on_is_left_to_it(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    key = record(filled.store, "fit", "n2c gauss25 seed 0")["key"]
+    store = Store(tmp_path / "new")
+    store.open()
+    with store.claim(key) as mine:
+        assert mine
+        result = merge(archive, store.root)
+    assert (result.code, result.err) == (1, "refused: n2c gauss25 seed 0: a run works on it now; merge again later\n")
+    assert merge(archive, store.root).out == "1 records taken, 5 were here, 0 refused\n"
+
+
+def test_a_store_that_cannot_be_written_is_no_refusal(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"precious")
+    assert "cannot write to the store" in refused("merge", archive, "--store", tmp_path / "file")
+    assert "cannot write" in refused("export", tmp_path / "file" / "x.zip", "--store", MEASURED)
 
 
 # ---- files that nobody should trust

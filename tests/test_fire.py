@@ -166,6 +166,22 @@ def test_a_full_disk_stops_the_run_wherever_it_is(
     assert set(failed) == {"checkpoint", "safetensors", "record"}
 
 
+def test_a_merge_on_a_full_disk_can_be_done_again(
+    place: Tiny, whole: dict[str, bytes], disk: Path, tmp_path: Path
+) -> None:
+    archive, store = tmp_path / "all.zip", disk / "store"
+    assert bench("export", archive, "--weights", "--store", place.store).code == 0
+    for free in range(0, 2**21, 2**15):
+        fill(disk, free)
+        result = bench("merge", archive, "--store", store)
+        (disk / "filler").unlink()
+        if result.code == 0:
+            break
+        assert "No space left" in check_stopped(result, store, whole)
+    assert free > 2**17
+    assert contents(store) == whole
+
+
 # ---- read-only
 
 
