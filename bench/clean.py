@@ -80,9 +80,10 @@ def _is_temporary(store: Store, path: Path) -> bool:
 
 
 def _temporary(store: Store) -> Iterator[Path]:
-    """What processes wrote that were killed."""
+    """What processes left that were killed."""
     for path in store.root.rglob("*"):
-        if _is_temporary(store, path) and (found := _look(path)) and time.time() - found.changed / 1e9 > OLD:
+        left = _is_temporary(store, path) or path.suffix in (".note", ".stop")
+        if left and (found := _look(path)) and time.time() - found.changed / 1e9 > OLD:
             yield path
 
 

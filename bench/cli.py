@@ -176,9 +176,10 @@ def parser() -> Parser:
     kit.add_argument("method", help="a registered name, FILE.py, or package:Class")
     kit.set_defaults(do=commands.check)
 
-    speed = command("speed", "measure training steps against plain ones, scoring with several workers")
+    speed = command("speed", "measure training steps against plain ones, scoring with several workers, several jobs")
     speed.add_argument("--methods", type=_names, default=(), metavar="A,B")
     speed.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved repetitions (default 5)")
+    speed.add_argument("--jobs", type=_positive, default=1, metavar="N", help="measure runs with 1 and N jobs instead")
     _machine(speed)
     speed.set_defaults(do=commands.speed)
 

@@ -330,11 +330,15 @@ def check(options: argparse.Namespace) -> int:
 
 def speed(options: argparse.Namespace) -> int:
     """Prints times of steps and scoring."""
-    from .speed import measure  # imported here: nothing else needs it
+    from . import scaling  # imported here: nothing else needs them
+    from .speed import measure
 
-    chosen, notes = launch.chosen(options)
+    chosen, notes = launch.chosen(options, options.jobs)
     for note in notes:
         print(note, file=sys.stderr)
+    if options.jobs > 1:
+        print(render(scaling.measure(options.jobs, chosen, options.rounds), options.format))
+        return 0
     found = [table for table in measure(options.methods, chosen, options.rounds) if len(table)]
     if options.format in ("json", "csv"):  # one document
         found = [pd.concat(found).fillna("")]

@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 from . import machine, memory
 from .datasets.errors import InputError
 from .display import Display
-from .execution import Sets
+from .execution import Sets, describe
 from .methods import registry
 from .plan import Cell, Fit, Plan, Request, Unit, make
 from .progress import running
@@ -171,13 +171,12 @@ class Spread(Run):
         self._deaths = 0
 
     def carry_out(self) -> Outcome:
-        """Has its units executed; they are at rest when it ends."""
-        try:
-            return super().carry_out()
-        finally:
-            if self.signal:
-                self._wait()
-                self._stop.unlink(missing_ok=True)
+        """Has its units executed; they are at rest when it ends, unless a second Ctrl-C ends it at once."""
+        outcome = super().carry_out()
+        if self.signal:
+            self._wait()
+            self._stop.unlink(missing_ok=True)
+        return outcome
 
     def check(self, pending: list[tuple[Cell, Unit]]) -> None:
         """As every run, and the memory that this machine's processes will take; InputError."""
@@ -210,6 +209,10 @@ class Spread(Run):
                         error = reply.error
                         self._stop.touch()
             except DeadError as lost:
+                for cell, unit in pending:  # what the dead one had done could not be told
+                    record = None if self._todo(cell, unit) else self.store.whole(unit)
+                    if record is not None and unit.key not in self.tried:
+                        self._finish(unit, describe(unit, record, self.store), costs.get(unit.key, 0.0))
                 if not self.signal:
                     self._died(lost, done)
         if error:
