@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +20,7 @@ from bench import regress
 from bench.datasets import documents
 from bench.datasets.errors import LONGEST, InputError
 
-DRAWN = 30  # damaged files of each kind, besides those ruined by hand
+DRAWN = int(os.environ.get("BENCH_DRAWN", "30"))  # damaged files of each kind, besides those ruined by hand
 SECONDS = 30.0  # that no refusal needs, even on a very busy machine
 MEMORY = 2**30  # bytes for all of them, libraries included
 PIECES = [
@@ -56,7 +56,9 @@ def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_malformed_file_is_read_or_refused_in_one_line(name: str, child: ProcessPoolExecutor, tmp_path: Path) -> None:
+def test_a_malformed_file_is_read_or_refused_in_one_line(
+    name: str, child: ProcessPoolExecutor, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     whole = child.submit(hostile.whole, name, tmp_path).result(SECONDS)
     tally: Counter[str] = Counter()
 
@@ -72,6 +74,7 @@ def test_a_malformed_file_is_read_or_refused_in_one_line(name: str, child: Proce
         max_examples=DRAWN, derandomize=True, database=None, deadline=None, suppress_health_check=HealthCheck
     )
     calm(given(damaged(whole))(attempt))()
+    record_property("files", dict(tally))
     assert tally.total() > DRAWN
     assert tally["refused"] > DRAWN / 5
 

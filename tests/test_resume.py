@@ -130,7 +130,9 @@ def test_a_kill_at_every_named_moment_loses_nothing(
         check_same(contents(Path(store)), whole, point)
 
 
-def test_kills_at_random_moments_lose_nothing(command: list[str], whole: dict[str, bytes], tmp_path: Path) -> None:
+def test_kills_at_random_moments_lose_nothing(
+    command: list[str], whole: dict[str, bytes], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Each store is killed again and again until a run ends by itself; at least KILLS kills in all."""
     chance, killed, stores = random.Random(0), 0, 0
     while killed < KILLS:
@@ -142,6 +144,7 @@ def test_kills_at_random_moments_lose_nothing(command: list[str], whole: dict[st
         assert last == 0
         killed += statuses.count(-9)
         check_same(contents(store), whole, statuses)
+    record_property("kills", f"{killed} in {stores} stores")
 
 
 # ---- checkpoints
