@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from .datasets import files
+from .datasets.documents import content, from_json
+from .datasets.errors import InputError
 from .store import Store
 
 SECONDS = 2.0  # between two notes
@@ -66,8 +68,8 @@ def running(store: Store) -> list[Progress]:
     """The units that are worked on now, here or on another machine."""
     found = []
     for path in sorted(store.root.glob("claims/*.note")):
-        with suppress(OSError, msgspec.DecodeError):  # it ended meanwhile; or something else's file
-            note = msgspec.json.decode(path.read_bytes(), type=Progress)
-            if store.claimed(note.key):  # else its process died
+        with suppress(OSError, msgspec.DecodeError, InputError):  # it ended meanwhile; or something else's file
+            note = from_json(content(path), Progress)
+            if note.key == path.stem and store.claimed(note.key):  # else its process died
                 found.append(note)
     return found
