@@ -14,7 +14,7 @@ from msgspec import structs
 from . import __version__, data, launch, machine, plan, protocol, weights
 from .compare import compare, conventions, unscored
 from .datasets.catalogue import catalogue, data_root
-from .datasets.errors import InputError, unknown
+from .datasets.errors import InputError, printable, unknown
 from .datasets.sidd import About
 from .display import Display, Lines
 from .distributed import connected, team
@@ -308,7 +308,8 @@ def show(options: argparse.Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(records if options.format == "json" else records[0])).decode())
         return 0
     rows = [
-        {"key": r.key, "kind": r.kind, "state": r.state, "cell": r.title, "preset": r.label["preset"]} for r in records
+        {"key": r.key, "kind": r.kind, "state": r.state, "cell": printable(r.title), "preset": r.label["preset"]}
+        for r in records
     ]
     print(render(pd.DataFrame(rows), options.format))
     return 0

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct
 
 from .datasets.catalogue import remember_folders
-from .datasets.errors import DamagedError, InputError, one_line
+from .datasets.errors import DamagedError, InputError, one_line, printable
 from .datasets.images import Picture
 from .evaluation import Row, evaluate, infinite
 from .execution import Sets, load
@@ -56,30 +56,32 @@ def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[D
         if isinstance(unit, Score):
             yield _drift(store, record, unit, machine, sets)
         else:
-            yield Drift(title=record.title, state=f"left out: {unit}")
+            yield Drift(title=printable(record.title), state=f"left out: {unit}")
 
 
 def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Sets) -> Drift:
     try:
         if obstacle := _obstacle(store, record, unit):
-            return Drift(title=record.title, state=obstacle)
+            return Drift(title=printable(record.title), state=obstacle)
         recorded = store.rows(unit)
     except (UnreadableError, DamagedError) as error:
-        return Drift(title=record.title, state=f"wrong: {error}")
+        return Drift(title=printable(record.title), state=f"wrong: {error}")
     try:
         pictures, *before = (sets(name, unit.fit.channels) for name in (unit.test, *(name for name, _ in unit.before)))
     except InputError as error:
-        return Drift(title=record.title, state=f"left out: {error}")
+        return Drift(title=printable(record.title), state=f"left out: {error}")
     try:
         rows, again = _rows(store, unit, machine, pictures, before)
     except Exception as error:  # weights of another network, a method's code
-        return Drift(title=record.title, state=f"wrong: {one_line(error)}")
-    return _compared(record.title, unit.fit.method.headline().name, recorded, rows, again)
+        return Drift(title=printable(record.title), state=f"wrong: {one_line(error)}")
+    return _compared(unit.title, unit.fit.method.headline().name, recorded, rows, again)
 
 
 def _obstacle(store: Store, record: Record, unit: Score) -> str:
     """Why there is nothing to score again; DamagedError for a stored image that cannot be read."""
     fit, images = unit.fit, sorted(store.images(unit).glob("*.safetensors"))
+    if lacking := fit.method.unavailable():
+        return f"left out: {lacking}"
     for path in images:
         read_tensors(path)
     if fit.method.fits == "image" and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):

@@ -16,7 +16,7 @@ from .datasets import files
 from .datasets.archives import Limits, extract
 from .datasets.catalogue import file_digest, remember_folders
 from .datasets.documents import content, from_json
-from .datasets.errors import DamagedError, InputError, few, unknown
+from .datasets.errors import DamagedError, InputError, few, printable, unknown
 from .ingredients import differences
 from .match import match
 from .plan import Score, Unit
@@ -135,24 +135,29 @@ def _merge(theirs: Store, ours: Store) -> Merged:
     remember_folders(last.folders | own.folders)
     units = match(records, [*own.requests.values(), *last.requests.values()])
     retrained: set[str] = set()  # fits that are others than ours
+    suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
         try:
-            found = _take(record, units[record.key], theirs, ours, retrained)
-            merged.taken, merged.same = merged.taken + found, merged.same + (not found)
+            new = _take(record, units[record.key], theirs, ours, retrained)
         except UnreadableError as error:
             merged.refused.append(error.state)
         except (RefusedError, DamagedError) as error:
-            merged.refused.append(f"{record.title}: {error}")
-    ours.adopt(Last(last.folders, {name: one for name, one in last.requests.items() if _plannable(name, one)}))
+            merged.refused.append(printable(f"{record.title}: {error}"))
+        else:
+            merged.taken, merged.same = merged.taken + new, merged.same + (not new)
+            suites.add(record.label["suite"])
+    if suites:
+        asked = {name: one for name, one in last.requests.items() if name == one.suite and _suite(one) in suites}
+        ours.adopt(Last(last.folders, asked))
     return merged
 
 
-def _plannable(suite: str, request: plan.Request) -> bool:
-    """Whether tables can be made of a request that came with a file."""
+def _suite(request: plan.Request) -> str:
+    """The name of the suite of a request that came with a file; empty if no table can be made of it."""
     try:
-        return bool(plan.make(request).cells) and request.suite == suite
+        return plan.make(request).suite.name
     except InputError:
-        return False
+        return ""
 
 
 def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retrained: set[str]) -> bool:

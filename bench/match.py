@@ -12,29 +12,29 @@ from .plan import Imported, Request, Unit
 from .record import Record
 from .store import kind
 
+LONGEST = 10_000  # letters of a label
 LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "tested"}  # in labels: in requests
 
 
 def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, Unit | str]:
     """For each key the unit of this version, or in words why it is none; `requests` know suites that are files."""
-    paths = {name: name for name in protocol.suites()}
+    suites = {name: {name: None} for name in protocol.suites()}  # files by the name in them; some are called like ours
     for request in requests:
-        if name := _name(request.suite):
-            paths.setdefault(name, request.suite)
+        suites.setdefault(_name(request.suite), {})[request.suite] = None
     elsewhere = list(dict.fromkeys(filter(None, (record.imported for record in records))))
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.label["suite"], record.label["preset"]), []).append(record)
     found: dict[str, Unit | str] = {}
-    for (suite, preset), mine in groups.items():
-        try:
-            if suite not in paths:
-                raise InputError(f"no suite {suite!r} here")
-            units = _units(request_of_label(paths[suite], preset), mine, elsewhere)
-        except InputError as error:
-            found |= dict.fromkeys((record.key for record in mine), f"foreign: {error}")
-            continue
-        found |= {record.key: _unit(record, units) for record in mine}
+    for (name, preset), mine in groups.items():
+        found |= dict.fromkeys((record.key for record in mine), f"foreign: no suite {name!r} here")
+        for suite in reversed(suites.get(name, {})):
+            try:
+                units = _units(request_of_label(suite, preset), mine, elsewhere)
+            except InputError as error:
+                found |= {record.key: f"foreign: {error}" for record in mine if isinstance(found[record.key], str)}
+                continue
+            found |= {record.key: _unit(record, units) for record in mine if isinstance(found[record.key], str)}
     return found
 
 
@@ -48,6 +48,8 @@ def _name(suite: str) -> str:
 
 def request_of_label(suite: str, label: str) -> Request:
     """The request that has a label such as `mini, steps=20`; InputError if none has."""
+    if len(label) > LONGEST:
+        raise InputError(f"a label of {len(label)} letters; expected at most {LONGEST}")
     preset, *changes = label.split(", ")
     given: dict[str, Any] = {}
     for name, equals, value in (change.partition("=") for change in changes):
@@ -66,7 +68,7 @@ def request_of_label(suite: str, label: str) -> Request:
 
 
 def _units(request: Request, records: Sequence[Record], elsewhere: Sequence[Imported]) -> list[Unit]:
-    """All units of a request with the methods of these records, as far as their images are known here."""
+    """All units of a request with the methods of these records."""
     known = plan.methods_of(protocol.load(request.suite))
     names = dict.fromkeys(record.label["method"] for record in records)
     methods = tuple(name for name in names if name in known)
@@ -74,8 +76,20 @@ def _units(request: Request, records: Sequence[Record], elsewhere: Sequence[Impo
     planned = plan.make(structs.replace(request, methods=methods, weights=weights))
     cells = [cell for cell in planned.cells if not cell.reason]
     units: list[Unit] = [cell.fit for cell in cells]
-    units += [score for cell in cells for score in cell.scores]
-    return [unit for unit in units if _has_images(unit)]
+    return units + [score for cell in cells for score in cell.scores]
+
+
+def _unit(record: Record, units: Sequence[Unit]) -> Unit | str:
+    named = [unit for unit in units if (kind(unit), unit.title) == (record.kind, record.title)]
+    known = [unit for unit in named or units if _has_images(unit)]
+    same = next((unit for unit in known if unit.key == record.key), None)
+    if same is not None:
+        return same
+    if not named:  # perhaps called otherwise then
+        return f"foreign: not in suite {record.label['suite']} [{record.label['preset']}] of this version"
+    if not known:
+        return "foreign: its folder of images is not here"
+    return "not ours: " + few(min((differences(record.identity, unit.identity) for unit in known), key=len))
 
 
 def _has_images(unit: Unit) -> bool:
@@ -83,13 +97,3 @@ def _has_images(unit: Unit) -> bool:
         return bool(unit.key)
     except InputError:  # a folder that is not here, and of which nothing is known
         return False
-
-
-def _unit(record: Record, units: Sequence[Unit]) -> Unit | str:
-    same = next((unit for unit in units if unit.key == record.key), None)
-    if same is not None:
-        return same
-    named = [unit for unit in units if (kind(unit), unit.title) == (record.kind, record.title)]
-    if not named:
-        return f"foreign: not in suite {record.label['suite']} [{record.label['preset']}] of this version"
-    return "not ours: " + few(min((differences(record.identity, unit.identity) for unit in named), key=len))

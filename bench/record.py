@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from .datasets.documents import content, from_json
-from .datasets.errors import InputError
+from .datasets.errors import InputError, printable
 from .evaluation import Row, infinite
 from .plan import Imported, digest
 
@@ -40,7 +40,7 @@ class UnreadableError(InputError):
 
     def __init__(self, path: Path, state: Literal["damaged", "foreign"], why: str) -> None:
         super().__init__(f"{path}: {state} record: {why}; python -m bench run sets it aside and does its work again")
-        self.path, self.state = path, f"{state}: {path.parent.name}/{path.name}: {why}"
+        self.path, self.state = path, printable(f"{state}: {path.parent.name}/{path.name}: {why}")
 
 
 class _Label(Struct):

@@ -63,7 +63,7 @@ class Store:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self.root / "claims" / f"probe.{os.getpid()}.tmp"
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another machine may have a process of this number
         except OSError as error:
             raise unwritable(self.root, error) from None
 

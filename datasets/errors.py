@@ -10,7 +10,7 @@ class InputError(ValueError):
     """Wrong input: one clear line, exit code 2."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(_printable(message))
+        super().__init__(printable(message))
 
 
 class AbsentError(InputError):
@@ -45,7 +45,7 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(said.split())}"
 
 
-def _printable(message: str) -> str:
+def printable(message: str) -> str:
     """The message with what a foreign name may hold, ends of lines and commands to a terminal, written out."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."

@@ -388,6 +388,40 @@ def test_digests_of_folders_that_are_here_are_not_believed(filled: Tiny, archive
     assert catalogue.set_digest(f"folder:{filled.folder / 'test'}", 3) != "0" * 64
 
 
+def test_what_a_file_says_is_printed_in_one_line(archive: Path, tmp_path: Path) -> None:
+    whole = members(archive)
+    for name in [name for name in whole if name.startswith("fits/") and name.endswith(".json")]:
+        whole[name] = json.dumps(json.loads(whole[name]) | {"title": "a\n\x1b[2J" + "b" * 9999}).encode()
+    result = merge(packed(tmp_path / "bad.zip", whole), tmp_path / "new")
+    assert result.code == 0  # the key says what it is, whatever it is called
+    for name in [name for name in whole if name.startswith("fits/") and name.endswith(".json")]:
+        whole[name] = json.dumps(
+            json.loads(whole[name]) | {"label": {"suite": "x\n", "preset": "", "method": ""}}
+        ).encode()
+    result = merge(packed(tmp_path / "bad.zip", whole), tmp_path / "new")
+    assert (result.code, len(result.err.splitlines())) == (1, 2)
+    assert all(row.isprintable() and len(row) < 2100 for row in result.err.splitlines())
+    assert "\x1b" not in bench("show", "", "--store", tmp_path / "new").out
+
+
+def test_a_folder_that_is_not_here_is_named(filled: Tiny, tmp_path: Path) -> None:
+    """Without the digests that the other store remembers, nobody can tell."""
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    last = json.loads((store / "last.json").read_bytes())
+    away = filled.folder.rename(filled.folder.with_name("away"))
+    try:
+        suite = tmp_path / "tiny.toml"
+        suite.write_bytes((away / "tiny.toml").read_bytes())
+        request = next(iter(last["requests"].values())) | {"suite": str(suite)}
+        for folders, code in (({}, 1), (last["folders"], 0)):
+            catalogue._remembered.clear()
+            (store / "last.json").write_text(json.dumps({"folders": folders, "requests": {str(suite): request}}))
+            result = merge(store, tmp_path / f"new{code}")
+            assert (result.code, result.err.count("its folder of images is not here")) == (code, 6 * code)
+    finally:
+        away.rename(filled.folder)
+
+
 def test_a_record_with_a_digest_of_its_own_is_another_question(filled: Tiny, archive: Path, tmp_path: Path) -> None:
     """A forger can give a wrong identity its right key; then it answers what nobody here asks."""
     whole = members(archive)
