@@ -47,6 +47,7 @@ class Merged(Struct):
     taken: int = 0
     same: int = 0
     refused: list[str] = []
+    notes: list[str] = []
 
 
 def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, list[str]]:
@@ -137,8 +138,10 @@ def _merge(theirs: Store, ours: Store) -> Merged:
     retrained: set[str] = set()  # fits that are others than ours
     suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
+        if record.state == "failed":
+            continue  # a run here tries again
         try:
-            new = _take(record, units[record.key], theirs, ours, retrained)
+            new = _take(record, units[record.key], theirs, ours, retrained, merged.notes)
         except UnreadableError as error:
             merged.refused.append(error.state)
         except (RefusedError, DamagedError) as error:
@@ -160,7 +163,7 @@ def _suite(request: plan.Request) -> str:
         return ""
 
 
-def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retrained: set[str]) -> bool:
+def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retrained: set[str], notes: list[str]) -> bool:
     """Takes one record, unless ours is the same; RefusedError says why not."""
     if isinstance(unit, str):
         raise RefusedError(unit)
@@ -177,6 +180,7 @@ def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retraine
         if isinstance(unit, Score) and (unit.fit.key in retrained or stale(record, ours.whole(unit.fit))):
             raise RefusedError("scored with other weights than its fit has here")
         if new:
+            notes += filter(None, [ours.set_aside(unit)])
             _copy_weights(record, theirs, ours)
             rows = theirs.rows(record) if record.kind == "score" and record.state == "done" else []
             ours.write(unit, record, rows, theirs.seconds(record, record))

@@ -12,7 +12,7 @@ from .plan import Imported, Request, Unit
 from .record import Record
 from .store import kind
 
-LONGEST = 10_000  # letters of a label
+LONGEST = 4000  # letters of a label
 LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "tested"}  # in labels: in requests
 
 

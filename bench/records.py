@@ -61,8 +61,8 @@ def export(options: argparse.Namespace) -> int:
 def merge(options: argparse.Namespace) -> int:
     """Takes the records of others; 1 if some were refused."""
     merged = exchange.merge(options.source, Store(options.store or default()))
-    for line in merged.refused:
-        print(f"refused: {line}", file=sys.stderr)
+    for line in [*merged.notes, *(f"refused: {line}" for line in merged.refused)]:
+        print(line, file=sys.stderr)
     print(f"{merged.taken} records taken, {merged.same} were here, {len(merged.refused)} refused")
     return 1 if merged.refused else 0
 
