@@ -48,6 +48,7 @@ class Merged(Struct):
     same: int = 0
     refused: list[str] = []
     notes: list[str] = []
+    retrained: set[str] = set()  # keys of fits that are others here
 
 
 def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, list[str]]:
@@ -135,19 +136,17 @@ def _merge(theirs: Store, ours: Store) -> Merged:
     last, own = theirs.last(), ours.last()
     remember_folders(last.folders | own.folders)
     units = match(records, [*own.requests.values(), *last.requests.values()])
-    retrained: set[str] = set()  # fits that are others than ours
     suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
         if record.state == "failed":
             continue  # a run here tries again
         try:
-            new = _take(record, units[record.key], theirs, ours, retrained, merged.notes)
+            _take(record, units[record.key], theirs, ours, merged)
         except UnreadableError as error:
             merged.refused.append(error.state)
         except (RefusedError, DamagedError) as error:
             merged.refused.append(printable(f"{record.title}: {error}"))
         else:
-            merged.taken, merged.same = merged.taken + new, merged.same + (not new)
             suites.add(record.label["suite"])
     if suites:
         asked = {name: one for name, one in last.requests.items() if name == one.suite and _suite(one) in suites}
@@ -163,7 +162,7 @@ def _suite(request: plan.Request) -> str:
         return ""
 
 
-def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retrained: set[str], notes: list[str]) -> bool:
+def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, merged: Merged) -> None:
     """Takes one record, unless ours is the same; RefusedError says why not."""
     if isinstance(unit, str):
         raise RefusedError(unit)
@@ -174,19 +173,19 @@ def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, retraine
         known = ours.whole(unit)
         new = known is None or known.state == "failed"
         if known is not None and not new and _numbers(known) != _numbers(record):
-            retrained.add(record.key)
+            merged.retrained.add(record.key)
             told = few(differences(_numbers(record), _numbers(known)))
             raise RefusedError(f"other numbers than the record here, which stays: {told}")
-        if isinstance(unit, Score) and (unit.fit.key in retrained or stale(record, ours.whole(unit.fit))):
+        if isinstance(unit, Score) and (unit.fit.key in merged.retrained or stale(record, ours.whole(unit.fit))):
             raise RefusedError("scored with other weights than its fit has here")
         if new:
-            notes += filter(None, [ours.set_aside(unit)])
+            merged.notes += filter(None, [ours.set_aside(unit)])
             _copy_weights(record, theirs, ours)
             rows = theirs.rows(record) if record.kind == "score" and record.state == "done" else []
             ours.write(unit, record, rows, theirs.seconds(record, record))
         elif ours.weights(record) is None:
             _copy_weights(record, theirs, ours)
-    return new
+    merged.taken, merged.same = merged.taken + new, merged.same + (not new)
 
 
 def _numbers(record: Record) -> dict[str, object]:
