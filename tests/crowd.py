@@ -1,6 +1,6 @@
 """Runs commands at the same time, each in a child of its own that logs to a file and may be killed at a moment.
 
-`python crowd.py JOBS`: a JSON list of {"argv": [...], "log": path, "at": [moment, pattern, number]}; prints the list of
+`python crowd.py JOBS`: a JSON list of {"argv": [...], "log": path, "at": [moment, pattern, number], "later": seconds}; prints the list of
 exit statuses (negative: the signal). The children are forks, so that torch is imported once.
 """
 
@@ -18,7 +18,7 @@ from bench.cli import main
 
 
 def begin(job: dict[str, Any], start: float) -> int:
-    """The process of a job, which begins its command at the same instant as the others."""
+    """The process of a job, which begins its command at the same instant as the others, or later."""
     pid = os.fork()
     if pid:
         return pid
@@ -28,7 +28,7 @@ def begin(job: dict[str, Any], start: float) -> int:
     if "at" in job:
         plant(*job["at"])
     cost.seconds = lambda unit, machine: 0.0  # type: ignore[assignment]  # no estimates
-    time.sleep(max(0.0, start - time.monotonic()))
+    time.sleep(max(0.0, start + job.get("later", 0.0) - time.monotonic()))
     code = main(job["argv"])
     sys.stdout.flush()
     sys.stderr.flush()

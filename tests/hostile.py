@@ -259,5 +259,8 @@ def outcome(name: str, folder: Path, content: bytes) -> str:
 
 
 def peak() -> int:
-    """The memory that this process ever occupied [bytes]."""
+    """The memory that this process ever occupied [bytes]; getrusage's also knows that of the process it came from."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line[:6] == "VmHWM:") * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -54,7 +54,8 @@ def crowd(place: Tiny, store: Path, folder: Path, killed: int = 0) -> tuple[list
     for number, seeds in enumerate(SEEDS):
         argv = place.command("--seeds", seeds, "--steps", 3, methods=METHODS[number % 3], store=store)
         job = {"argv": [str(one) for one in argv], "log": str(folder / f"{number}.log")}
-        jobs.append(job | ({"at": ["claimed", "-", 2]} if number < killed else {}))
+        late = {"later": 0.3} if killed else {}  # else they may leave nothing to claim
+        jobs.append(job | ({"at": ["claimed", "-", 2]} if number < killed else late))
     result = finish(start(json.dumps(jobs), program=(str(Path(__file__).with_name("crowd.py")),)))
     assert result.code == 0, result.err
     logs = [(folder / f"{number}.log").read_text(encoding="utf-8") for number in range(len(jobs))]

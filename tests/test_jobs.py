@@ -79,7 +79,7 @@ def whole(command: list[object], tmp_path_factory: pytest.TempPathFactory) -> di
 
 def settled(store: Path) -> dict[str, bytes]:
     """The files that stay; what a killed process noted of its progress does not count."""
-    return {name: content for name, content in contents(store).items() if not name.startswith(("claims", "slurm"))}
+    return {name: content for name, content in contents(store).items() if not name.startswith("slurm")}
 
 
 def executed(result: Result) -> list[str]:

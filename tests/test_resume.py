@@ -24,7 +24,7 @@ from bench.training import Report, Stopped, fit
 
 Work = Callable[..., Fit]
 KILLS = int(os.environ.get("BENCH_KILLS", "20"))
-VOLATILE = {".seconds", ".lock", ".tmp"}  # times differ, locks are empty, a killed process leaves what it wrote
+VOLATILE = {".seconds", ".lock", ".tmp", ".note"}  # times differ, locks are empty, a killed process leaves the rest
 WRITTEN = {  # what a run writes: pattern of its path, how often
     "checkpoint": ("*.checkpoint", 3), "weights": ("fits/*.safetensors", 1), "time": ("*.seconds", 1),
     "fit": ("fits/*.json", 1), "rows": ("*.rows.jsonl", 2), "scores": ("scores/*.json", 3),
