@@ -136,7 +136,11 @@ def check_stopped(result: Result, store: Path, whole: dict[str, bytes]) -> str:
 
 
 def test_a_full_disk_stops_the_run_wherever_it_is(
-    place: Tiny, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Tiny,
+    disk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Each time with other room, up to what a run needs."""
     often(monkeypatch)
@@ -164,11 +168,16 @@ def test_a_full_disk_stops_the_run_wherever_it_is(
                 path.unlink()
         (store / "last.json").write_bytes(earlier["last.json"])
     assert contents(store) == whole
+    record_property("full disks", dict(failed))
     assert set(failed) == {"checkpoint", "safetensors", "record"}
 
 
 def test_a_merge_on_a_full_disk_can_be_done_again(
-    place: Tiny, whole: dict[str, bytes], disk: Path, tmp_path: Path
+    place: Tiny,
+    whole: dict[str, bytes],
+    disk: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     archive, store = tmp_path / "all.zip", disk / "store"
     assert bench("export", archive, "--weights", "--store", place.store).code == 0
@@ -179,6 +188,7 @@ def test_a_merge_on_a_full_disk_can_be_done_again(
         if result.code == 0:
             break
         assert "No space left" in check_stopped(result, store, whole)
+    record_property("full disks", free // 2**15)
     assert free > 2**17
     assert contents(store) == whole
 
@@ -226,7 +236,11 @@ def readonly(number: int) -> Callable[..., None]:
 
 
 def test_a_file_system_that_turns_read_only_before_any_file(
-    place: Tiny, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Tiny,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     often(monkeypatch)
     for number in range(100):
@@ -240,4 +254,5 @@ def test_a_file_system_that_turns_read_only_before_any_file(
         assert "Read-only file system" in check_stopped(result, store, whole)
         assert bench(*command).code == 0
         assert contents(store) == whole
+    record_property("read-only disks", number)
     assert number > 12  # the request, two trainings with checkpoints, four scores
