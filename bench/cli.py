@@ -178,7 +178,7 @@ def parser() -> Parser:
 
     speed = command("speed", "measure training steps against plain ones, scoring with several workers, several jobs")
     speed.add_argument("--methods", type=_names, default=(), metavar="A,B")
-    speed.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved repetitions (default 5)")
+    speed.add_argument("--rounds", type=_positive, default=5, metavar="N", help="interleaved repetitions (default 5)")
     speed.add_argument("--jobs", type=_positive, default=1, metavar="N", help="measure runs with 1 and N jobs instead")
     _machine(speed)
     speed.set_defaults(do=commands.speed)

@@ -337,6 +337,8 @@ def speed(options: argparse.Namespace) -> int:
     chosen, notes = launch.chosen(options, options.jobs)
     for note in notes:
         print(note, file=sys.stderr)
+    if options.jobs > 1 and options.methods:
+        raise InputError("speed --jobs has its own work to measure; leave out --methods")
     if options.jobs > 1:
         print(render(scaling.measure(options.jobs, chosen, options.rounds), options.format))
         return 0

@@ -31,13 +31,13 @@ def seconds(unit: Unit, machine: Machine) -> float:
 
 def _score(unit: Score, machine: Machine) -> float:
     """Inference of all pixels; for a method that fits images also their trainings."""
-    fit, pixels = unit.fit, _pixels(unit)
-    took = pixels * _per_pixel(fit.method, fit.noise, fit.planes, machine)
+    fit, total = unit.fit, unit.repeats * sum(pixels(unit))
+    took = total * _per_pixel(fit.method, fit.noise, fit.planes, machine)
     if fit.method.fits == "never":
         return took / machine.threads  # works on several images at a time
     if fit.method.fits == "image":
         step = _step(fit.method, fit.noise, fit.planes, SIDE, fit.batch, machine)
-        took += fit.steps * step * pixels / SIDE**2
+        took += fit.steps * step * total / SIDE**2
     return took
 
 
@@ -73,15 +73,15 @@ def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) ->
     return (time.perf_counter() - began) / SIDE**2
 
 
-def _pixels(unit: Score) -> int:
-    """Of all noisy test images."""
+def pixels(unit: Score) -> list[int]:
+    """Of each test image, as the method sees it."""
     if unit.test.startswith("folder:"):
         sizes = [(len(p.pixels), len(p.pixels[0])) for p in load(unit.test, None, unit.fit.channels)]
     else:
         sizes = [(row.height, row.width) for row in references(unit.test)] or entry(unit.test).count * [(SIDE, SIDE)]
     if unit.window:
         sizes = [(min(height, unit.window), min(width, unit.window)) for height, width in sizes]
-    return unit.repeats * sum(height * width for height, width in sizes) // side(unit.fit) ** 2
+    return [height * width // side(unit.fit) ** 2 for height, width in sizes]
 
 
 def side(fit: Fit) -> int:

@@ -37,6 +37,7 @@ class Display:
         self.running: dict[str, Running] = {}
         self.spent = self.planned = 0.0
         self.done = self.units = 0
+        self.jobs = 1
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -48,12 +49,12 @@ class Display:
     ) -> None:
         self.bars.stop()
 
-    def plan(self, units: int, done: int, seconds: float) -> None:
-        """So many units in all, so many done already, so many estimated seconds to go."""
-        self.units, self.done, self.planned = units, done, seconds
+    def plan(self, units: int, done: int, seconds: float, jobs: int) -> None:
+        """So many units in all, so many done already, so many estimated seconds of so many jobs to go."""
+        self.units, self.done, self.planned, self.jobs = units, done, seconds, min(jobs, max(1, units - done))
         self.overall = self.bars.add_task("units", total=max(units, 1), completed=done, text="")
         if done < units:
-            self.note(f"{done} of {units} units done; about {clock(seconds)} for the others")
+            self.note(f"{done} of {units} units done; about {clock(seconds / self.jobs)} for the others")
 
     def begin(self, title: str, cost: float) -> None:
         """A unit starts."""
@@ -95,7 +96,7 @@ class Display:
         """Estimated time to go, corrected by how the estimates fared so far."""
         counted = self.spent + sum(unit.fraction * unit.cost for unit in [*self.running.values()])
         elapsed = time.monotonic() - self._began
-        pace = elapsed / counted if elapsed > 5.0 and counted > 0.0 else 1.0
+        pace = elapsed / counted if elapsed > 5.0 and counted > 0.0 else 1.0 / self.jobs
         return f", {clock(pace * max(0.0, self.planned - counted))} to go"
 
     def _line(self, text: str, force: bool = False) -> None:

@@ -54,15 +54,7 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
     InputError: wrong input or an unwritable store. training.Stopped: `watch` said so; nothing is written.
     """
     machine = machine if isinstance(unit, Fit) else machine.alone()
-    record = Record(
-        key=unit.key,
-        kind=kind(unit),
-        state="done",
-        title=unit.title,
-        label=label,
-        identity=unit.identity,
-        environment=environment(machine),
-    )
+    record = _record(unit, label, machine)
     rows: list[Row] = []
     seconds = None
     try:
@@ -81,6 +73,26 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
         record.reason = str(error) if ours else f"{type(error).__name__}: {error}"
     store.write(unit, record, rows, seconds)
     return record
+
+
+def failed(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, reason: str) -> Record:
+    """Writes the record of a unit that could not say itself why it failed."""
+    record = _record(unit, label, machine)
+    record.state, record.reason = "failed", reason
+    store.write(unit, record)
+    return record
+
+
+def _record(unit: Unit, label: dict[str, Any], machine: Machine) -> Record:
+    return Record(
+        key=unit.key,
+        kind=kind(unit),
+        state="done",
+        title=unit.title,
+        label=label,
+        identity=unit.identity,
+        environment=environment(machine),
+    )
 
 
 def assist(unit: Fit, machine: Machine, sets: Sets, stop: Callable[[], bool]) -> None:

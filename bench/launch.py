@@ -9,12 +9,14 @@ import torch
 from msgspec import structs
 
 from . import cost, engines, machine, plan, protocol
+from .datasets.catalogue import data_root
 from .datasets.errors import AbsentError, InputError, unknown
 from .display import Display, clock
 from .distributed import launched
 from .execution import Sets
-from .jobs import Engine, Order, Spread
+from .orders import Engine, Order
 from .runner import Run
+from .spread import Spread
 from .store import Store
 from .tables import with_tables
 
@@ -40,7 +42,7 @@ def works(
         return [Run(one, *known) for one in planned]
     order = _order(options, here, store)
     return [
-        Spread(one, *known, engine=engine, order=structs.replace(order, request=_anywhere(one)), jobs=options.jobs)
+        Spread(one, *known, engine=engine, order=structs.replace(order, request=one.request), jobs=options.jobs)
         for one in planned
     ]
 
@@ -59,6 +61,8 @@ def _engine(options: argparse.Namespace, here: machine.Machine, store: Store) ->
         return engines.loky(options.jobs, here.threads)
     if options.engine == "slurm":
         return engines.slurm(options.jobs, dict(options.slurm), store.root / "slurm")
+    if options.jobs > 1:
+        raise InputError("--engine dask has as many jobs as its workers have threads; --jobs is for loky and slurm")
     if not options.scheduler:
         raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
     return engines.dask(options.scheduler)
@@ -66,10 +70,11 @@ def _engine(options: argparse.Namespace, here: machine.Machine, store: Store) ->
 
 def _order(options: argparse.Namespace, here: machine.Machine, store: Store) -> Order:
     """What all orders have in common; processes elsewhere choose their own device and threads."""
+    root = data_root(options.data)
     order = Order(
         request=plan.Request(),
         store=str(store.root.resolve()),
-        data=str(options.data.resolve()) if options.data else None,
+        data=str(root.resolve()) if root else None,
         device=options.device,
         precision=options.precision,
         threads=options.threads,
@@ -82,12 +87,6 @@ def _order(options: argparse.Namespace, here: machine.Machine, store: Store) -> 
     places = -(-options.jobs // max(1, torch.cuda.device_count()))
     order = structs.replace(order, parent=os.getpid(), places=places)
     return structs.replace(order, device=here.device, precision=here.precision, threads=here.threads)
-
-
-def _anywhere(planned: plan.Plan) -> plan.Request:
-    """The request, understood from every folder."""
-    suite = planned.request.suite
-    return structs.replace(planned.request, suite=str(Path(suite).resolve()) if suite.endswith(".toml") else suite)
 
 
 def able(works: list[Run], display: Display) -> list[Run]:
@@ -108,7 +107,7 @@ def able(works: list[Run], display: Display) -> list[Run]:
 def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
     """What the options ask of a suite."""
     return plan.Request(
-        suite=suite,
+        suite=str(Path(suite).resolve()) if suite.endswith(".toml") else suite,  # understood from every folder
         preset=options.preset or "mini",
         methods=methods,
         noises=options.noise,
@@ -149,5 +148,6 @@ def dry_run(works: list[Run]) -> tuple[pd.DataFrame, str]:
         {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
         for unit, seconds in zip(pending.values(), estimates, strict=True)
     ]
-    said = f"{total - len(rows)} of {total} units done; the others take about {clock(sum(estimates))}"
+    left = sum(estimates) / min(works[0].jobs, max(1, len(rows)))
+    said = f"{total - len(rows)} of {total} units done; the others take about {clock(left)}"
     return pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), said

@@ -23,15 +23,23 @@ def status(options: argparse.Namespace) -> int:
         requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites(options)]
     else:
         requests = _last_requests(store, options)
-    found = [one for request in requests for one in standing(plan.make(request), store, here)]
+    found = []
+    for request in requests:
+        try:
+            planned = plan.make(request)
+        except InputError as error:  # of a suite's file or a plug-in that is gone; the others can be told
+            print(f"not told: {error}", file=sys.stderr)
+        else:
+            found += standing(planned, store, here)
     rows = [
         {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": clock(one.seconds)}
         for one in found
         if options.long or one.state != "done"
     ]
-    if rows:
+    if rows or options.format == "json":
         print(render(pd.DataFrame(rows), options.format))
-    print(f"{counted(found)}; about {clock(sum(one.seconds for one in found))} to go", file=sys.stderr)
+    left = clock(sum(one.seconds for one in found))
+    print(f"{counted(found)}; about {left} of one process's time to go", file=sys.stderr)
     return 0
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -38,6 +38,9 @@ class Outcome(Struct):
 class Run:
     """One plan on one store and machine."""
 
+    signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGINT, signal.SIGTERM)  # that stop it at a safe point
+    jobs = 1
+
     def __init__(
         self,
         plan: Plan,
@@ -61,7 +64,7 @@ class Run:
         self.check(pending := self.pending())
         costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
         total = len(self.keys())
-        self.display.plan(total, total - len(pending), sum(costs.values()))
+        self.display.plan(total, total - len(pending), sum(costs.values()), self.jobs)
         if self.training:
             self.store.remember(self.plan)
         with self._signals():
@@ -215,7 +218,7 @@ class Run:
             self.signal = number
 
         old = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self.signals:
             try:
                 old[number] = signal.signal(number, stop)
             except ValueError:  # not in the main thread: its owner handles signals

@@ -1,4 +1,4 @@
-"""Where a plan stands: units done, running, failed, diverged, stale, damaged, missing, with the time to go."""
+"""Where a plan stands: units done, running, interrupted, failed, diverged, stale, damaged, missing; the time to go."""
 
 from collections import Counter
 
@@ -29,14 +29,14 @@ class Standing(Struct):
 def standing(plan: Plan, store: Store, machine: Machine) -> list[Standing]:
     """Every unit of a plan, each once."""
     now = {note.key: note for note in running(store)}
-    known: dict[tuple[str, str, str], Record] = {}  # the last of each name: what a stale record is compared with
+    known: dict[tuple[str, ...], Record] = {}  # the last of each name: what a stale record is compared with
     for record in store.look()[0]:
-        known[record.kind, record.label["preset"], record.title] = record
+        known[record.kind, record.label["suite"], record.label["preset"], record.title] = record
     found: dict[str, Standing] = {}
     for cell in plan.cells:
         for unit in cell.units():
             if unit.key not in found:
-                old = known.get((kind(unit), plan.request.label, unit.title))
+                old = known.get((kind(unit), plan.suite.name, plan.request.label, unit.title))
                 found[unit.key] = _standing(cell, unit, store, machine, now.get(unit.key), old)
     return list(found.values())
 
@@ -59,18 +59,23 @@ def _standing(
         if isinstance(unit, Score) and record is not None and stale(record, store.whole(unit.fit)):
             one.state, one.detail = "stale", "scored with other weights than its fit has now"
         if record is None:
-            one.state, one.detail = _absent(cell, unit, old)
+            one.state, one.detail = _absent(cell, unit, store, old)
     if one.state not in ("done", "diverged", "skipped"):
         one.seconds = cost.seconds(unit, machine)
     return one
 
 
-def _absent(cell: Cell, unit: Unit, old: Record | None) -> tuple[str, str]:
+def _absent(cell: Cell, unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:
     """State and detail of a unit without a record."""
     if why := cell.fit.method.unavailable():
         return "skipped", why
     if isinstance(unit, Fit) and unit.weights:
         return "missing", "give its weights again: python -m bench score"
+    if isinstance(unit, Fit) and store.path(unit, ".checkpoint").is_file():
+        return "interrupted", "its checkpoint is there"
+    fit = store.whole(cell.fit) if isinstance(unit, Score) else None
+    if fit is not None and fit.state == "diverged":
+        return "diverged", "its training did"
     if old is None:
         return "missing", ""
     changed = differences(old.identity, unit.identity)

@@ -9,6 +9,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -61,9 +62,9 @@ class Store:
         try:
             for name in ("fits", "scores", "claims"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            probe = self.root / "claims" / f"probe.{os.getpid()}.tmp"
+            probe = self.root / "claims" / f"probe.{uuid4().hex[:8]}.tmp"
             probe.write_bytes(b"")
-            probe.unlink(missing_ok=True)  # another machine may have a process of this number
+            probe.unlink()
         except OSError as error:
             raise unwritable(self.root, error) from None
 
@@ -213,6 +214,10 @@ class Store:
     def note(self, key: str) -> Path:
         """Where the process that works on a unit notes its progress."""
         return self.root / "claims" / f"{key}.note"
+
+    def notes(self) -> set[str]:
+        """The keys of units that are worked on, or whose process died."""
+        return {path.stem for path in self.root.glob("claims/*.note")}
 
     def claimed(self, key: str) -> bool:
         """Whether a process works on a unit now."""

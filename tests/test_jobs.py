@@ -7,25 +7,32 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from cli import LIMIT, Result, finish, photos, refused, start
 from test_resume import check_same, contents
+from tiny import Tiny
 
-from bench import memory
-from bench.jobs import chains, place
+from bench import memory, protocol, training
+from bench.datasets.errors import InputError
+from bench.display import Display
+from bench.execution import Sets
 from bench.machine import Machine
 from bench.methods import registry
+from bench.orders import Order, Reply, place, work
 from bench.plan import Request, make
+from bench.spread import Spread, chains
+from bench.store import Store
 
 psutil = pytest.importorskip("psutil", reason="psutil tells which processes are left; it comes with the test extra")
 
 SLOW = """
-import time
+import os, time
 from torch import nn
 from torch.nn.functional import mse_loss
 from bench import Method, register
@@ -47,6 +54,11 @@ class One(Slow, frozen=True):
 @register("slower")
 class Two(Slow, frozen=True):
     pass
+
+@register("killer")
+class Killer(Slow, frozen=True):
+    def losses(self, net, batch, ctx):
+        os.kill(os.getpid(), 9)
 
 @register("wrong")
 class Wrong(Slow, frozen=True):
@@ -179,7 +191,8 @@ def test_jobs_that_would_not_fit_into_memory_are_refused(
     said = refused(*command, "--store", tmp_path, "--jobs", 4)
     assert "--jobs 4: each needs up to about 0.6 GiB" in said
     assert said.endswith("allowed: up to 2")
-    registry._methods.pop("slow"), registry._methods.pop("slower"), registry._methods.pop("wrong")
+    for name in ("slow", "slower", "wrong", "killer"):
+        registry._methods.pop(name)
 
 
 def test_larger_networks_and_crops_need_more_memory() -> None:
@@ -191,25 +204,114 @@ def test_larger_networks_and_crops_need_more_memory() -> None:
     assert 250 * 2**20 < four < 600 * 2**20
 
 
+def order(store: Path, **changes: Any) -> Order:
+    """An order for this machine's processor."""
+    known: dict[str, Any] = {"request": Request(), "store": str(store), "data": None, "device": "cpu", "threads": 1}
+    known |= {"precision": "float32", "compile": None, "deterministic": False, "stop": str(store / "none.stop")}
+    return Order(**known | changes)
+
+
 def test_each_gpu_serves_as_many_orders_as_it_has_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     (tmp_path / "claims").mkdir()
-    with place(tmp_path, "cuda", 1) as one, place(tmp_path, "cuda", 1) as two:
+    asked = order(tmp_path, device="cuda")
+    with place(asked) as one, place(asked) as two:
         assert {one, two} == {"cuda:0", "cuda:1"}
         waited = list[str]()
 
         def third() -> None:
-            with place(tmp_path, "cuda", 1) as device:
+            with place(asked) as device:
                 waited.append(device)
 
         thread = threading.Thread(target=third)
         thread.start()
         time.sleep(0.7)
         assert waited == []
+        (tmp_path / "all.stop").touch()
+        with place(order(tmp_path, device="cuda", stop=str(tmp_path / "all.stop"))):
+            pass  # it does not wait for a place
     thread.join(5.0)
     assert waited == ["cuda:0"]
-    with place(tmp_path, "cuda:1", 1) as named, place(tmp_path, "cpu", 1) as processor:
+    with place(order(tmp_path, device="cuda:1")) as named, place(order(tmp_path)) as processor:
         assert (named, processor) == ("cuda:1", "cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="finds no CUDA device"), place(asked):
+        pass
+
+
+# ---- one process that carries out orders
+
+
+def lengthen(tiny: Tiny, steps: int) -> None:
+    text = tiny.suite.read_text(encoding="utf-8")
+    tiny.suite.write_text(text.replace("steps = 1\n", f"steps = {steps}\n"), encoding="utf-8")
+
+
+def ordered(tiny: Tiny, **changes: Any) -> Reply:
+    """What a process says of an order for all units of the suite's file as it is now."""
+    protocol.load.cache_clear()
+    request = Request(suite=str(tiny.suite), methods=("n2c",))
+    keys = tuple(unit.key for cell in make(request).cells for unit in cell.units())
+    answer = work(msgspec.json.encode(order(tiny.store, **{"request": request, "keys": keys} | changes)))
+    return msgspec.json.decode(answer, type=Reply)
+
+
+def test_a_process_that_outlives_a_run_reads_changed_files_again(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    assert len(ordered(tiny, stop="first").ended) == 4
+    tiny.suite.write_text(
+        tiny.suite.read_text(encoding="utf-8").replace("steps = 1\n", "steps = 2\n"), encoding="utf-8"
+    )
+    again = ordered(tiny, stop="second")
+    assert (again.error, len(again.ended)) == ("", 2)  # the training and its score; the baselines are done
+
+
+def test_a_process_that_would_do_other_units_says_so(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    assert ordered(tiny, keys=("0" * 24,)).error.startswith("a worker process plans other units than this one")
+
+
+def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, update = Tiny(tmp_path), training.Trainer.update
+    tiny.suite.write_text(
+        tiny.suite.read_text(encoding="utf-8").replace("steps = 1\n", "steps = 9\n"), encoding="utf-8"
+    )
+
+    def signalled(self: training.Trainer, *args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        return update(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "update", signalled)
+        stopped = ordered(tiny)
+    assert any(note.startswith("stopped in n2c gauss25 seed 0") for note in stopped.notes)
+    assert list(tiny.store.glob("fits/*.checkpoint"))
+    assert not list(tiny.store.glob("fits/*.json"))
+    assert [text.partition(" ")[0] for _, text in ordered(tiny).ended if "trained" in text] == ["trained"]
+
+
+def test_an_order_on_its_way_when_a_signal_came_finds_the_file_that_stops_it(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    planned, store = make(Request(suite=str(tiny.suite), methods=("n2c",))), Store(tiny.store)
+    elsewhere, here = order(tiny.store), Machine("cpu", "float32", 1)
+
+    def engine(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
+        run.signal = signal.SIGINT
+        assert stopping()
+        return iter(())
+
+    run = Spread(planned, store, here, Sets(None), Display(quiet=True), engine=engine, order=elsewhere, jobs=2)
+    assert run.carry_out().code == 130
+    (stop,) = tiny.store.glob("claims/*.stop")
+    assert ordered(tiny, stop=str(stop)).ended == []
+
+
+def test_a_unit_that_kills_its_process_fails_and_the_others_are_done(command: list[object], tmp_path: Path) -> None:
+    asked = [("killer,slow" if one == "slow,slower" else one) for one in command]
+    result = finish(start(*asked, "--steps", 5, "--store", tmp_path, "--jobs", 2))
+    assert result.code == 1, result.err
+    assert "killer gauss25 seed 0: failed: its process was killed 3 times (out of memory?)" in result.err
+    assert "cells: 3 done, 1 failed" in result.err
 
 
 def test_a_training_and_its_scores_are_one_order_and_the_longest_is_first() -> None:
