@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
@@ -103,6 +104,8 @@ def _processing(client: Any) -> set[str]:
 def slurm(jobs: int, options: dict[str, Any], folder: Path) -> Engine:
     """Slurm jobs, so many at a time, by submitit; without Slurm on this machine its local processes."""
     submitit = _extra("submitit", "slurm")
+    with TemporaryDirectory() as trial:  # a wrong parameter is said before anything starts
+        _executor(submitit, options, Path(trial))
 
     def carry_out(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
         executor, dead = _executor(submitit, options, folder), ""
@@ -134,7 +137,7 @@ def _executor(submitit: Any, options: dict[str, Any], folder: Path) -> Any:
         raise unwritable(folder, error) from None
     except (TypeError, ValueError, NameError, AssertionError) as error:
         what = "parameters of submitit.AutoExecutor, such as slurm_partition=gpu"
-        raise InputError(f"--slurm: {error} (allowed: {what})") from None
+        raise InputError(f"--slurm: {one_line(error)} (allowed: {what})") from None
     return executor
 
 

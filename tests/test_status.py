@@ -35,7 +35,7 @@ def status(tiny: Tiny, *argv: object, code: int = 0) -> tuple[dict[str, dict[str
 
 
 def test_what_is_done_is_counted_and_shown_when_asked_for(tiny: Tiny) -> None:
-    assert status(tiny) == ({}, "4 of 4 units done; about 0s to go")
+    assert status(tiny) == ({}, "4 of 4 units done; about 0s of one process's time to go")
     rows, _ = status(tiny, "--long")
     assert {row["state"] for row in rows.values()} == {"done"}
     assert "n2c gauss25 seed 0 fit" in rows
