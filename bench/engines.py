@@ -36,6 +36,8 @@ def loky(jobs: int, threads: int) -> Engine:
 
 def _child(parent: int) -> None:
     """Ctrl-C reaches all processes of a terminal: the first one tells the others. None outlives it for long."""
+    if os.getpid() == parent:  # joblib does one job at a time in the process itself
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -119,7 +119,7 @@ def work(order: bytes) -> bytes:
 
 
 def _orphaned(order: Order) -> bool:
-    return order.parent not in (0, os.getppid())
+    return order.parent not in (0, os.getppid(), os.getpid())
 
 
 def _stopped(order: Order) -> bool:

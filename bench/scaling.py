@@ -26,7 +26,7 @@ WORKLOADS = {
 
 
 def measure(jobs: int, machine: Machine, rounds: int) -> pd.DataFrame:
-    """Median seconds of each workload with one job and with several, every job with one machine's threads.
+    """Median seconds of each workload with one job (in this process) and with several, with equal threads for each.
 
     The processes are warm: they have loaded the package when the clock starts.
     """

@@ -18,7 +18,7 @@ from cli import LIMIT, Result, finish, photos, refused, start
 from test_resume import check_same, contents
 from tiny import Tiny
 
-from bench import memory, protocol, training
+from bench import memory, protocol, scaling, training
 from bench.datasets.errors import InputError
 from bench.display import Display
 from bench.execution import Sets
@@ -443,3 +443,11 @@ def test_a_wrong_parameter_of_submitit_is_refused(tmp_path: Path) -> None:
     said = refused("run", "--methods", "noisy", "--store", tmp_path, "--engine", "slurm", "--slurm", "colour=1")
     assert "--slurm:" in said
     assert "colour" in said
+
+
+def test_one_job_and_two_are_measured_on_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Request(methods=("noisy",), noises=("gauss25",))
+    monkeypatch.setattr(scaling, "WORKLOADS", {"little": few})
+    (row,) = scaling.measure(2, Machine("cpu", "float32", 1), 1).to_dict("records")
+    assert row["work"] == "little"
+    assert 0.0 < float(row["ratio"]) < 10.0
