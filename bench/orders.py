@@ -88,6 +88,8 @@ class Worker(Run):
         self.store.open()
         with self._signals():
             self._pass([one for one in self.pending() if one[1].key in self.order.keys], {})
+        if self.signal and self.order.parent == os.getpid():  # it was meant for the run in this process
+            raise KeyboardInterrupt
 
     def _stopping(self) -> bool:
         return super()._stopping() or _stopped(self.order)

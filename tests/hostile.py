@@ -212,7 +212,7 @@ READERS = {
     "tiff, deflated": Reader("a.tif", picture(compression="tiff_adobe_deflate"), see),
     "bmp": Reader("a.bmp", picture(), see),
     "zip": Reader("a.zip", zipped, unpack, ruined.zips),
-    "tar": Reader("a.tar", tarred, unpack),
+    "tar": Reader("a.tar", tarred, unpack, ruined.tars),
     "tar.gz": Reader("a.tar.gz", tarred, unpack, ruined.gzips),
     "mat v5": Reader("a.mat", save5, see_mat, lambda whole: [ruined.crasher()]),
     "mat v7": Reader("a.mat", save7, see_mat, ruined.recompressed),

@@ -131,3 +131,9 @@ def plugins(whole: bytes) -> list[bytes]:
     texts += [f"{PLUGIN}    supervision = {value}" for value in ("'all'", "None", "[]", "1")]
     texts += [f"{PLUGIN}    outputs = {value}" for value in ("()", "None", "[1]")]
     return [text.encode() for text in texts] + [b"\xff\xfe", b"\0", b"x = '\xff'", b"# coding: nothing\n"]
+
+
+def tars(whole: bytes) -> list[bytes]:
+    """Tar files whose first header does not hold: its name, mode, size, checksum or magic, or half of it."""
+    spoilt = [whole[:at] + b"\xff" * 8 + whole[at + 8 :] for at in (0, 100, 124, 148, 257)]
+    return [*spoilt, whole[:256]]

@@ -76,7 +76,7 @@ def test_a_malformed_file_is_read_or_refused_in_one_line(
     calm(given(damaged(whole))(attempt))()
     record_property("files", dict(tally))
     assert tally.total() > DRAWN
-    assert tally["refused"] > DRAWN / 10  # a tar's padding and an image's pixels may say anything
+    assert tally["refused"] > DRAWN / 5
 
 
 def test_there_are_more_than_200_malformed_files() -> None:

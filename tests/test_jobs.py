@@ -198,7 +198,7 @@ def test_jobs_that_would_not_fit_into_memory_are_refused(
 
 
 def test_larger_networks_and_crops_need_more_memory() -> None:
-    """Measured on one process each, above its 331 MiB: n2c 108, Laine19 340 MiB; 309 and 1012 at preset paper."""
+    """The order of what processes were seen to take: about 100 and 350 MiB."""
     cells = make(Request(methods=("n2c", "laine19"), noises=("gauss25",))).cells
     machine = Machine("cpu", "float32", 1)
     one, four = (memory.needed(cell.fit, machine) - memory.PROCESS for cell in cells if cell.fits)
@@ -290,6 +290,19 @@ def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monke
     assert list(tiny.store.glob("fits/*.checkpoint"))
     assert not list(tiny.store.glob("fits/*.json"))
     assert [text.partition(" ")[0] for _, text in ordered(tiny).ended if "trained" in text] == ["trained"]
+
+
+def test_a_signal_to_the_only_process_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One job works in the run's own process."""
+    tiny, update = Tiny(tmp_path), training.Trainer.update
+
+    def signalled(self: training.Trainer, *args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return update(self, *args)
+
+    monkeypatch.setattr(training.Trainer, "update", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        ordered(tiny, parent=os.getpid())
 
 
 def test_an_order_on_its_way_when_a_signal_came_finds_the_file_that_stops_it(tmp_path: Path) -> None:
