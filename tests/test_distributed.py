@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cli import Result, bench, finish, photos, record, start, weights
 from msgspec import structs
+from tiny import SHORT
 
 from bench import distributed
 from bench.datasets.errors import InputError
@@ -20,7 +21,8 @@ from bench.machine import Machine
 from bench.plan import Fit
 from bench.tensors import read_tensors
 
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 version = 1
 title = "A tiny suite"
@@ -29,16 +31,9 @@ noises = ["gauss5_50"]
 [[rows]]
 label = "N2C"
 method = "n2c"
-[recipes.one]
-schedule = "cycle"
-lr = 1e-3
-beta2 = 0.95
-weight_decay = 0.0
-[presets.mini]
-train = "folder:TRAIN"
-tests = ["folder:TEST"]
-crop = 64
-batch = 3
+"""
+    + SHORT
+    + """batch = 3
 steps = 12
 epochs = 4
 recipe = "one"
@@ -48,6 +43,7 @@ r2r = { net = { width = 4 }, ensemble = 1 }
 nbr2nbr = { net = { width = 4 } }
 b2u = { net = { width = 4 }, s = 2 }
 """
+)
 
 PLUGIN = """
 import os, time

@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from cli import Result, bench, line, lines, photos, record, refused, rows, snapshot
+from tiny import SHORT
 from torch import Tensor
 
 from bench import weights
@@ -28,7 +29,8 @@ from bench.runner import Run
 from bench.store import Store
 from bench.weights import digest, read
 
-SUITE = """
+SUITE = (
+    """
 name = "tiny"
 version = 1
 title = "A tiny suite"
@@ -42,16 +44,9 @@ method = "nbr2nbr"
 [configurations.nbr2nbr-official.fields.net]
 upsample = "transposed"
 width = 4
-[recipes.one]
-schedule = "cycle"
-lr = 1e-3
-beta2 = 0.95
-weight_decay = 0.0
-[presets.mini]
-train = "folder:TRAIN"
-tests = ["folder:TEST"]
-crop = 64
-batch = 1
+"""
+    + SHORT
+    + """batch = 1
 steps = 1
 epochs = 1
 recipe = "one"
@@ -59,6 +54,7 @@ recipe = "one"
 s = 2
 net = { width = 4 }
 """
+)
 
 
 class Place:

@@ -4,16 +4,8 @@ from pathlib import Path
 
 from cli import Result, bench, photos
 
-SUITE = """
-name = "tiny"
-version = 1
-title = "A tiny suite"
-channels = 3
-noises = ["gauss25"]
-[[rows]]
-label = "N2C"
-method = "n2c"
-[recipes.one]
+# A recipe, and the head of a preset, for suites that are trained in a second on TRAIN and tested on TEST.
+SHORT = """[recipes.one]
 schedule = "cycle"
 lr = 1e-3
 beta2 = 0.95
@@ -22,7 +14,21 @@ weight_decay = 0.0
 train = "folder:TRAIN"
 tests = ["folder:TEST"]
 crop = 64
-batch = 1
+"""
+
+SUITE = (
+    """
+name = "tiny"
+version = 1
+title = "A tiny suite"
+channels = 3
+noises = ["gauss25"]
+[[rows]]
+label = "N2C"
+method = "n2c"
+"""
+    + SHORT
+    + """batch = 1
 steps = 1
 epochs = 1
 recipe = "one"
@@ -33,6 +39,7 @@ net = { width = 4 }
 [presets.mini.fields.nbr2nbr]
 net = { width = 4 }
 """
+)
 
 KEEPER = """
 from torch.nn.functional import avg_pool2d
