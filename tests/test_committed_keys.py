@@ -1,0 +1,28 @@
+"""The keys of every committed record are derived again from its label: a move or a new name in the code changes none."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.datasets.catalogue import remember_folders
+from bench.match import match
+from bench.store import Store
+
+MEASURED = Path(__file__).resolve().parents[1] / "results" / "measured"
+STORES = sorted({path.parents[1] for path in MEASURED.glob("**/scores/*.json")})
+
+
+def test_there_are_committed_records() -> None:
+    assert len(STORES) >= 7
+
+
+@pytest.mark.parametrize("folder", STORES, ids=lambda folder: folder.name)
+def test_every_committed_record_has_the_key_that_this_version_derives(folder: Path) -> None:
+    store = Store(folder)
+    records, unreadable = store.look()
+    assert unreadable == []
+    last = store.last()
+    remember_folders(last.folders)
+    units = match(records, last.requests.values())
+    assert {record.title: str(units[record.key]) for record in records if isinstance(units[record.key], str)} == {}
+    assert all(units[record.key].key == record.key for record in records)  # type: ignore[union-attr]
