@@ -10,7 +10,7 @@ from msgspec import Struct
 from . import checks
 from .checks import Subject, UnfitError
 from .datasets.errors import InputError, one_line
-from .datasets.noise import parse
+from .datasets.noise.model import parse
 from .methods import registry
 from .methods.base import Method
 

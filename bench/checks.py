@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .datasets import catalogue
 from .datasets.errors import one_line
 from .datasets.images import Picture, unit
-from .datasets.noise import Noise
-from .datasets.patches import OneImage, Patches, Source, Views
+from .datasets.noise.model import Noise
+from .datasets.sampling import OneImage, Patches, Source, Views
+from .datasets.sets import catalogue
 from .evaluation import denoise
 from .machine import Machine
 from .methods.base import Context, Method, Progress, Rng

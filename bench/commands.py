@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from msgspec import structs
 
-from . import __version__, data, launch, machine, plan, protocol, weights
+from . import __version__, launch, machine, plan, protocol, weights
 from .compare import compare, conventions, unscored
-from .datasets.catalogue import catalogue, data_root
 from .datasets.errors import InputError, printable, unknown
-from .datasets.sidd import About
+from .datasets.sets import overview as data
+from .datasets.sets.catalogue import catalogue, data_root
+from .datasets.sets.sidd import About
 from .display import Display, Lines
 from .distributed import connected, team
 from .execution import Sets

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from .datasets.catalogue import entry, load, references
-from .datasets.noise import Noise
+from .datasets.noise.model import Noise
+from .datasets.sets.catalogue import entry, load, references
 from .evaluation import compare, denoise
 from .machine import Machine
 from .methods.base import Batch, Context, Method, Progress, Rng

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from .datasets.catalogue import remember_folders
 from .datasets.errors import DamagedError, InputError, one_line, printable
 from .datasets.images import Picture
+from .datasets.sets.catalogue import remember_folders
 from .evaluation import Row, evaluate, infinite
 from .execution import Sets, load
 from .machine import Machine

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .checkpoint import forget
-from .datasets import bayer
-from .datasets import noise as noise_models
 from .datasets.errors import DamagedError, InputError
+from .datasets.formats import bayer
 from .datasets.images import Picture, Stored, unit
-from .datasets.noise import Image, Noise
-from .datasets.patches import OneImage
+from .datasets.noise import model as noise_models
+from .datasets.noise.model import Image, Noise
+from .datasets.sampling import OneImage
 from .datasets.seeds import seed
 from .machine import Machine
 from .methods.base import Context, Method, Progress, Rng

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from . import __version__, plan
 from .datasets import files
-from .datasets.archives import Limits, extract
-from .datasets.catalogue import file_digest, remember_folders
 from .datasets.documents import content, from_json
 from .datasets.errors import DamagedError, InputError, few, printable, unknown
+from .datasets.sets.archives import Limits, extract
+from .datasets.sets.catalogue import file_digest, remember_folders
 from .ingredients import differences
 from .match import match
 from .plan import Score, Unit

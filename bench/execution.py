@@ -12,9 +12,9 @@ from torch import nn
 
 from . import training
 from .checkpoint import forget
-from .datasets import catalogue
 from .datasets.errors import InputError
 from .datasets.images import Picture
+from .datasets.sets import catalogue
 from .display import clock
 from .distributed import team
 from .evaluation import Row, evaluate, infinite

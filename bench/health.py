@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from .datasets.noise import Image, Noise
-from .datasets.patches import Views
+from .datasets.noise.model import Image, Noise
+from .datasets.sampling import Views
 
 SETTLED = 0.25  # share of the steps after which an output is expected to be an image
 

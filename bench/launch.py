@@ -9,8 +9,8 @@ import torch
 from msgspec import structs
 
 from . import cost, engines, machine, plan, protocol
-from .datasets.catalogue import data_root
 from .datasets.errors import AbsentError, InputError, unknown
+from .datasets.sets.catalogue import data_root
 from .display import Display, clock
 from .distributed import launched
 from .execution import Sets

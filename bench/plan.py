@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from . import protocol
-from .datasets.catalogue import entry, overlap, set_digest
 from .datasets.errors import InputError, unknown
-from .datasets.noise import Noise, parse
+from .datasets.noise.model import Noise, parse
+from .datasets.sets.catalogue import entry, overlap, set_digest
 from .methods import registry
 from .methods.base import Method
 from .protocol import Preset, Recipe, Scoring, Suite, View

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from .datasets.catalogue import catalogue
 from .datasets.documents import content, from_toml
 from .datasets.errors import InputError, unknown
-from .datasets.noise import parse
+from .datasets.noise.model import parse
+from .datasets.sets.catalogue import catalogue
 from .methods import registry
 
 

@@ -14,7 +14,7 @@ from . import machine as machines
 from .datasets import files
 from .datasets.documents import content, from_json, from_toml
 from .datasets.errors import AbsentError, InputError, one_line, unknown
-from .datasets.patches import OneImage, Source
+from .datasets.sampling import OneImage, Source
 from .evaluation import evaluate, infinite, noisy_images, trimmed
 from .execution import Sets
 from .plan import Cell, Score

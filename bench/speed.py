@@ -12,8 +12,8 @@ from msgspec import structs
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from .datasets import catalogue
-from .datasets.patches import OneImage, Patches, Source
+from .datasets.sampling import OneImage, Patches, Source
+from .datasets.sets import catalogue
 from .evaluation import evaluate
 from .machine import Machine
 from .methods import registry

@@ -17,9 +17,9 @@ from msgspec import Struct, structs
 
 from .checkpoint import forget
 from .datasets import files
-from .datasets.catalogue import file_digest, folder_digests, remember_folders
 from .datasets.documents import content, from_json
 from .datasets.errors import InputError
+from .datasets.sets.catalogue import file_digest, folder_digests, remember_folders
 from .evaluation import Row
 from .plan import Fit, Plan, Request, Score, Unit
 from .record import Record, UnreadableError, read_record, read_rows

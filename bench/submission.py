@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .datasets import sidd
 from .datasets.errors import InputError, unknown
+from .datasets.formats.mat import layout
 from .datasets.images import Picture
-from .datasets.mat import layout
+from .datasets.sets import sidd
 from .evaluation import Noisy, restore
 from .execution import load
 from .machine import Machine

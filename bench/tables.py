@@ -9,8 +9,8 @@ from statistics import mean, stdev
 
 from msgspec import structs
 
-from .datasets.catalogue import entry, overlap
 from .datasets.errors import InputError, unknown
+from .datasets.sets.catalogue import entry, overlap
 from .evaluation import infinite
 from .lines import Line, Place, Table, group, notes
 from .methods import registry

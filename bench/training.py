@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from . import health
 from .checkpoint import State
 from .datasets.images import Picture
-from .datasets.patches import Packed, Patches, Source, Views
+from .datasets.sampling import Packed, Patches, Source, Views
 from .datasets.seeds import seed
 from .distributed import LostError, Vote, team
 from .machine import Machine

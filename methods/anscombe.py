@@ -10,7 +10,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.stats import poisson
 from torch import Tensor, nn
 
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from .base import Card, Context, Method, Output
 from .bm3d import Image, collaborative, each, missing
 from .chen import noise_level

@@ -7,7 +7,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from ..datasets.seeds import generator
 from .unet import MULTIPLE, UNetConfig
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets.errors import one_line
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from .base import Card, Context, Method
 from .chen import noise_level
 from .registry import register

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.errors import InputError
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
 from .blindspot import he_normal
 from .registry import register

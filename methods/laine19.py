@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.functional import mse_loss
 
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
 from .blindspot import BlindSpot, he_normal
 from .registry import register

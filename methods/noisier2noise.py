@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from ..datasets.errors import InputError
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method
 from .registry import register
 from .unet import UNetConfig

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from ..datasets.errors import InputError
-from ..datasets.noise import Noise, sensor
+from ..datasets.noise.model import Noise, sensor
 from .base import Batch, Card, Context, Method
 from .registry import register
 from .unet import UNetConfig

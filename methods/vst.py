@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets.noise import Noise
+from ..datasets.noise.model import Noise
 from .anscombe import exact, forward, scale, unscale
 from .base import Card, Context, Method
 from .bm3d import Image, collaborative, each, missing

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 import bench as package
 from bench.cli import main
-from bench.datasets import catalogue
+from bench.datasets.sets import catalogue
 from bench.tensors import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages

@@ -9,9 +9,9 @@ import skimage.data
 import torch
 from PIL import Image as Pillow
 
-from bench.datasets import catalogue
 from bench.datasets.images import Picture
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
+from bench.datasets.sets import catalogue
 from bench.machine import Machine
 from bench.methods import registry
 from bench.methods.base import Method

@@ -24,10 +24,10 @@ from scipy.io import savemat
 from bench import regress
 from bench.checkpoint import State
 from bench.datasets import images
-from bench.datasets.archives import extract
 from bench.datasets.errors import InputError
-from bench.datasets.mat import read_mat
-from bench.datasets.pack import Pack, Writer
+from bench.datasets.formats.mat import read_mat
+from bench.datasets.formats.pack import Pack, Writer
+from bench.datasets.sets.archives import extract
 from bench.evaluation import Row
 from bench.machine import Machine
 from bench.methods import registry

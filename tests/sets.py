@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from bench.datasets import catalogue
-from bench.datasets.catalogue import ImageSet, Reference
 from bench.datasets.images import digest, listing, read
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.catalogue import ImageSet, Reference
 
 SMALL = "small"
 

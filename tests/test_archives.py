@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.archives import Limits, extract, inspect
 from bench.datasets.errors import InputError
+from bench.datasets.sets.archives import Limits, extract, inspect
 
 FILES = {"set/test/a.png": b"first", "set/test/b.png": b"second", "set/train/c.png": b"third", "set/notes.txt": b"text"}
 Make = Callable[..., Path]

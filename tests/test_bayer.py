@@ -6,8 +6,8 @@ from golden.conftest import golden
 from matlab import mosaic
 from numpy.typing import NDArray
 
-from bench.datasets.bayer import OFFSETS, aligned, offset, pack, restored, unpack
 from bench.datasets.errors import InputError
+from bench.datasets.formats.bayer import OFFSETS, aligned, offset, pack, restored, unpack
 
 SIZES = [(2, 2), (4, 6), (5, 8), (7, 7)]
 

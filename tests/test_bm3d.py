@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
 from bench.evaluation import denoise
 from bench.machine import Machine
 from bench.methods import bm3d, registry, vst

@@ -10,7 +10,7 @@ import pytest
 from cli import altered_suite, refused
 
 from bench.datasets.images import Picture
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
 from bench.evaluation import Noisy, compare, evaluate, kept, noisy_images, unit, window
 from bench.machine import Machine
 from bench.methods.n2c import N2C

@@ -13,12 +13,12 @@ from cli import SHARED, bench, line, lines, photo, photos, refused, rows, snapsh
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from bench.datasets import catalogue
-from bench.datasets.catalogue import ImageSet, load
 from bench.datasets.errors import InputError
 from bench.datasets.images import Picture, unit
-from bench.datasets.noise import CAPTURED
-from bench.datasets.patches import Patches, Views
+from bench.datasets.noise.model import CAPTURED
+from bench.datasets.sampling import Patches, Views
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.catalogue import ImageSet, load
 from bench.evaluation import evaluate
 from bench.machine import Machine
 from bench.methods import registry

@@ -11,7 +11,7 @@ from torch.nn.functional import mse_loss
 
 from bench import check as kit
 from bench import checks
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Output
 from bench.methods.unet import UNetConfig

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.catalogue import remember_folders
+from bench.datasets.sets.catalogue import remember_folders
 from bench.match import match
 from bench.store import Store
 

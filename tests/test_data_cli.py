@@ -13,11 +13,11 @@ from PIL import Image as Pillow
 from sets import SMALL, small_set
 
 from bench import commands
-from bench import data as data_module
-from bench.datasets import catalogue
-from bench.datasets.catalogue import ImageSet, Reference
 from bench.datasets.errors import DamagedError, InputError
 from bench.datasets.images import digest, read
+from bench.datasets.sets import catalogue
+from bench.datasets.sets import overview as data_module
+from bench.datasets.sets.catalogue import ImageSet, Reference
 
 
 def data(*argv: object) -> tuple[Result, pd.DataFrame]:

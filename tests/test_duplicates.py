@@ -10,9 +10,9 @@ from cli import SHARED, needs_shared_data, photo
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from bench.datasets import catalogue, duplicates
-from bench.datasets.duplicates import Overlap, near_duplicates
 from bench.datasets.images import Picture
+from bench.datasets.sets import catalogue, duplicates
+from bench.datasets.sets.duplicates import Overlap, near_duplicates
 
 Image = NDArray[np.uint8]
 NAMES = ("astronaut", "chelsea", "coffee")

@@ -11,8 +11,8 @@ from cli import Result, bench, photos, record, refused
 from tiny import KEEPER, Tiny, contents
 
 from bench import exchange
-from bench.datasets import catalogue
-from bench.datasets.archives import Limits
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.archives import Limits
 from bench.match import request_of_label
 from bench.methods import registry
 from bench.plan import Request, digest

@@ -14,13 +14,13 @@ from PIL import Image as Pillow
 from server import Request, Server, serving
 from sets import SMALL, small_set
 
-from bench.datasets import catalogue
-from bench.datasets.catalogue import Archive
-from bench.datasets.download import BLOCK, Patience
 from bench.datasets.errors import DamagedError, InputError
-from bench.datasets.fetch import fetch
 from bench.datasets.images import read
-from bench.datasets.verify import verify
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.catalogue import Archive
+from bench.datasets.sets.download import BLOCK, Patience
+from bench.datasets.sets.fetch import fetch
+from bench.datasets.sets.verify import verify
 
 QUICK = Patience(connect=2.0, read=0.3, tries=3, pause=0.01)
 COFFEE = "/origin/coffee.png"

@@ -13,8 +13,9 @@ from matplotlib.text import Text
 from msgspec import structs
 from PIL import Image as Pillow
 
-from bench.datasets import catalogue, noise
 from bench.datasets.errors import InputError
+from bench.datasets.noise import model as noise
+from bench.datasets.sets import catalogue
 from bench.evaluation import compare, window
 from bench.execution import Sets
 from bench.machine import Machine

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from bench.datasets import catalogue
-from bench.datasets.catalogue import ImageSet, Reference, load, set_digest
 from bench.datasets.errors import InputError
 from bench.datasets.images import Picture, digest, listing, read
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.catalogue import ImageSet, Reference, load, set_digest
 
 
 def noise_image(*shape: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 import bench
 from bench import datasets, methods, plan
 from bench import runner as runner_module
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
 from bench.display import Display
 from bench.execution import Sets
 from bench.machine import Machine

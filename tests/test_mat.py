@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.io import loadmat, matlab, savemat
 from scipy.sparse import csc_array
 
-from bench.datasets import mat, mat5
 from bench.datasets.errors import InputError
-from bench.datasets.mat import layout, read_mat
+from bench.datasets.formats import mat, mat5
+from bench.datasets.formats.mat import layout, read_mat
 
 Save = Callable[..., None]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from bench import health
 from bench.datasets.images import Picture
-from bench.datasets.noise import Noise, parse
-from bench.datasets.patches import Patches, Views
+from bench.datasets.noise.model import Noise, parse
+from bench.datasets.sampling import Patches, Views
 from bench.evaluation import denoise
 from bench.machine import Machine
 from bench.methods import nbr2nbr, registry

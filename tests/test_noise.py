@@ -9,8 +9,8 @@ from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
 from bench.datasets.images import Picture
-from bench.datasets.noise import NONE, Image, Noise, Official, named, parse
-from bench.datasets.patches import Patches
+from bench.datasets.noise.model import NONE, Image, Noise, Official, named, parse
+from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
 
 NAMES = ["gauss25", "gauss5_50", "poisson30", "poisson5_50"]

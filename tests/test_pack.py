@@ -15,11 +15,11 @@ from matlab import mosaic, save73, scene
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from bench.datasets import prepare
 from bench.datasets.errors import InputError
-from bench.datasets.pack import Pack, Writer
-from bench.datasets.prepare import prepare_ilsvrc, prepare_sidd
-from bench.datasets.sidd import crop_corners
+from bench.datasets.formats.pack import Pack, Writer
+from bench.datasets.sets import prepare
+from bench.datasets.sets.prepare import prepare_ilsvrc, prepare_sidd
+from bench.datasets.sets.sidd import crop_corners
 
 Prepare = Callable[[Path, Callable[[], None]], Pack]  # into a target, with a stop
 

@@ -13,15 +13,15 @@ from PIL import Image as Pillow
 from scipy.stats import kstest
 
 from bench import protocol
-from bench.datasets import layouts
-from bench.datasets.bayer import OFFSETS
-from bench.datasets.catalogue import load
 from bench.datasets.errors import InputError
+from bench.datasets.formats.bayer import OFFSETS
+from bench.datasets.formats.pack import Writer
 from bench.datasets.images import Picture
-from bench.datasets.noise import CAPTURED, Image, named, parse
-from bench.datasets.pack import Writer
-from bench.datasets.patches import Patches
+from bench.datasets.noise.model import CAPTURED, Image, named, parse
+from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
+from bench.datasets.sets import layouts
+from bench.datasets.sets.catalogue import load
 from bench.evaluation import Noisy, compare, restore, seen
 from bench.machine import Machine
 from bench.methods.noisy import Noisy as Input

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
 from bench.methods.base import Batch, Context, Method, Progress, Rng
 from bench.methods.noisier2noise import Noisier2Noise
 from bench.methods.r2r import R2R, R2RThinning

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from bench import regress, training
-from bench.datasets import noise as noise_models
 from bench.datasets.errors import AbsentError, InputError
-from bench.datasets.noise import Image
-from bench.datasets.patches import Patches
+from bench.datasets.noise import model as noise_models
+from bench.datasets.noise.model import Image
+from bench.datasets.sampling import Patches
 from bench.methods import anscombe, b2u, nbr2nbr, registry
 from bench.methods.base import Batch, Context
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from bench import evaluation, training
-from bench.datasets import catalogue
 from bench.datasets.images import Picture, unit
-from bench.datasets.noise import named, parse
+from bench.datasets.noise.model import named, parse
+from bench.datasets.sets import catalogue
 from bench.methods import registry
 from bench.methods.blur import blurred
 from bench.metrics import psnr

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import bench as package
 from bench.datasets.errors import InputError
-from bench.datasets.noise import correlate, named, parse
+from bench.datasets.noise.model import correlate, named, parse
 from bench.methods import registry
 from bench.plan import Request, make
 

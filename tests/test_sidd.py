@@ -9,10 +9,10 @@ from golden.conftest import golden, matching
 from matlab import mosaic, save73, scene
 from scipy.io import loadmat, savemat
 
-from bench.datasets import sidd
 from bench.datasets.errors import InputError
-from bench.datasets.mat import layout
-from bench.datasets.sidd import About, blocks, crop_corners, instances, pattern_of, write_submission
+from bench.datasets.formats.mat import layout
+from bench.datasets.sets import sidd
+from bench.datasets.sets.sidd import About, blocks, crop_corners, instances, pattern_of, write_submission
 
 ABOUT = About("bench", "its authors", "its paper", "nowhere")
 

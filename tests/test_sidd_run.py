@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
-from bench.datasets import bayer, catalogue
-from bench.datasets.pack import Writer
+from bench.datasets.formats import bayer
+from bench.datasets.formats.pack import Writer
+from bench.datasets.sets import catalogue
 from bench.execution import load
 from bench.machine import Machine
 from bench.plan import Request, make

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bench import health
 from bench.datasets.errors import InputError
 from bench.datasets.images import Picture
-from bench.datasets.noise import Draws, Image, Noise, parse
-from bench.datasets.patches import Patches
+from bench.datasets.noise.model import Draws, Image, Noise, parse
+from bench.datasets.sampling import Patches
 from bench.machine import Machine, has_bf16
 from bench.methods import registry
 from bench.methods.b2u import B2U

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image as Pillow
 from sets import SMALL, small_set
 
-from bench.datasets import catalogue
 from bench.datasets.errors import InputError
+from bench.datasets.formats.pack import PIXELS, Writer
 from bench.datasets.images import read
-from bench.datasets.pack import PIXELS, Writer
-from bench.datasets.verify import Finding, summary, verify
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.verify import Finding, summary, verify
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..datasets.errors import unknown
 from ..datasets.images import Picture, unit
-from ..datasets.noise import Image
+from ..datasets.noise.model import Image
 from ..evaluation import Noisy, infinite, kept, noisy_images, restore, window
 from ..execution import Sets, load
 from ..lines import Line

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..datasets.noise import Image
+from ..datasets.noise.model import Image
 from .entries import Box
 from .style import LETTERS, LINE, MARGIN, WIDTH, page, wrapped
 

@@ -8,7 +8,7 @@ import torch
 from msgspec import structs
 from torch import Tensor, nn
 
-from bench.datasets.noise import parse
+from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Rng
 from bench.methods.unet import UNetConfig

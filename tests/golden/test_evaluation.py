@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from bench.datasets.images import Picture
-from bench.datasets.noise import NONE, parse
+from bench.datasets.noise.model import NONE, parse
 from bench.evaluation import compare, denoise, evaluate, noisy_images, unit
 from bench.machine import Machine
 from bench.methods.b2u import B2U

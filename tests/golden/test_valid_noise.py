@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bench.datasets.noise import Official, parse
+from bench.datasets.noise.model import Official, parse
 from bench.evaluation import unit
 
 from .conftest import golden, matching

@@ -5,10 +5,10 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from . import bayer
 from .errors import InputError
+from .formats import bayer
 from .images import Picture, unit
-from .noise import Image, Noise
+from .noise.model import Image, Noise
 from .seeds import generator
 
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
-from .images import listing, read_rgb, size
-from .mat import layout, read_mat
-from .noise import Image
-from .pack import HEADER, DType, Pack, Writer
+from ..errors import InputError
+from ..formats.mat import layout, read_mat
+from ..formats.pack import HEADER, DType, Pack, Writer
+from ..images import listing, read_rgb, size
+from ..noise.model import Image
 from .sidd import CAPTURES, Instance, crop_corners, instances
 
 SIDES = (256, 512)  # the range of both sides of the photographs

@@ -6,6 +6,9 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from ..errors import InputError
+from ..formats.pack import HEADER, Pack
+from ..images import listing
 from . import layouts
 from .catalogue import (
     Reference,
@@ -22,9 +25,6 @@ from .catalogue import (
     suits,
     whole,
 )
-from .errors import InputError
-from .images import listing
-from .pack import HEADER, Pack
 
 
 class Finding(Struct, frozen=True):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from .images import Picture, unit
+from ..images import Picture, unit
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]

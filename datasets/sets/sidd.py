@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from . import files
-from .errors import InputError
-from .mat import Floats, read_mat
-from .noise import Image
+from .. import files
+from ..errors import InputError
+from ..formats.mat import Floats, read_mat
+from ..noise.model import Image
 
 PATTERNS = {"GP": "BGGR", "IP": "RGGB", "S6": "GRBG", "N6": "BGGR", "G4": "BGGR"}  # of phones, by their code in names
 CAPTURES = ("010", "011")  # the two frames that the Medium set has of every scene instance

@@ -9,7 +9,7 @@ import pooch
 import requests
 from msgspec import Struct
 
-from .errors import InputError, one_line
+from ..errors import InputError, one_line
 
 Check = Callable[[Path], None]  # raises InputError for a file that is not the right one
 Report = Callable[[int, int, str], None]  # bytes so far, bytes in all (0: not known), name of the file

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from msgspec import Struct
 
-from .errors import DamagedError, InputError, one_line
+from ..errors import DamagedError, InputError, one_line
 
 # the last two are zipfile's for an unknown compression and for encryption
 DAMAGED = (

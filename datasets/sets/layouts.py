@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bayer, mat, sidd
-from .errors import InputError
-from .images import Picture, Pixels, listing, read
-from .noise import Image
-from .pack import HEADER, Pack
+from ..errors import InputError
+from ..formats import bayer, mat
+from ..formats.pack import HEADER, Pack
+from ..images import Picture, Pixels, listing, read
+from ..noise.model import Image
+from . import sidd
 
 Check = Callable[[str, Path], Pixels]  # (stem below the folder, path) -> its pixels, checked where a digest is known
 BLOCKS = ("ValidationNoisyBlocksRaw.mat", "ValidationGtBlocksRaw.mat")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError, one_line
 from . import mat5
-from .errors import InputError, one_line
 
 Floats = NDArray[np.floating[Any]]
 HDF5 = b"\x89HDF\r\n\x1a\n"

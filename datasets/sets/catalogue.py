@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
-from . import bayer, layouts
-from .errors import AbsentError, InputError, few, unknown
-from .images import Picture, Pixels, digest, gray, listing, read, size
-from .pack import HEADER
+from ..errors import AbsentError, InputError, few, unknown
+from ..formats import bayer
+from ..formats.pack import HEADER
+from ..images import Picture, Pixels, digest, gray, listing, read, size
+from . import layouts
 
 State = Literal["ok", "altered", "other shape", "decoder differs"]  # of an image against its reference
 

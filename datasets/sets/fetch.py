@@ -9,10 +9,10 @@ from urllib.parse import quote, urlsplit
 
 from filelock import FileLock, Timeout
 
+from ..errors import DamagedError, InputError, few, one_line
 from .archives import extract, inspect
 from .catalogue import Archive, Reference, compare, file_digest, how_to_get, place, references, whole
 from .download import Check, Patience, Report, Unreachable, download
-from .errors import DamagedError, InputError, few, one_line
 from .verify import Finding, verify
 
 Address = tuple[str, Path]  # a URL and the file it becomes

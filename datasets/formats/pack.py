@@ -16,10 +16,10 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from . import files
-from .documents import content, from_json
-from .errors import InputError
-from .images import digest
+from .. import files
+from ..documents import content, from_json
+from ..errors import InputError
+from ..images import digest
 
 DType = Literal["|u1", "<f4"]  # numpy's names of uint8 and float32
 PIXELS, INDEX, HEADER = "pixels.bin", "index.jsonl", "pack.json"

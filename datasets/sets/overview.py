@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from .datasets.catalogue import catalogue, entry, how_to_get, load, place, references, whole
-from .datasets.duplicates import near_duplicates
-from .datasets.errors import DamagedError, InputError, unknown
-from .datasets.fetch import fetch
-from .datasets.images import Picture
-from .datasets.pack import Pack
-from .datasets.prepare import prepare_ilsvrc, prepare_sidd
-from .datasets.verify import summary, verify
+from ..errors import DamagedError, InputError, unknown
+from ..formats.pack import Pack
+from ..images import Picture
+from .catalogue import catalogue, entry, how_to_get, load, place, references, whole
+from .duplicates import near_duplicates
+from .fetch import fetch
+from .prepare import prepare_ilsvrc, prepare_sidd
+from .verify import summary, verify
 
 Report = Callable[[int, int, str], None]  # done, total (0: not known), of what
 PREPARED = {"ilsvrc2012_val": prepare_ilsvrc, "sidd_medium": prepare_sidd}

@@ -12,8 +12,8 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .errors import InputError, unknown
-from .seeds import frozen
+from ..errors import InputError, unknown
+from ..seeds import frozen
 
 Image = NDArray[np.float32]  # [H, W, C] in 0..1
 

@@ -1,0 +1,1 @@
+"""Noise models: one file per family. Imports images' arrays and seeds only."""

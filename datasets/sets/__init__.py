@@ -1,0 +1,1 @@
+"""Image sets: the catalogue, their layouts, fetching, verifying, preparing. Imports formats and noise."""
