@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import execution, plan, protocol, training
 from .datasets import files
 from .datasets.errors import InputError, few, one_line, unknown
-from .methods.official_names import OURS, official
+from .methods.networks.official_names import OURS, official
 from .plan import Cell, Fit, Imported, Plan, Request
 from .record import Record
 from .store import Store

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..datasets.noise.model import Noise
 from ..datasets.seeds import generator
-from .unet import MULTIPLE, UNetConfig
+from .networks.unet import MULTIPLE, UNetConfig
 
 
 class Card(NamedTuple):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
-from .blindspot import he_normal
+from .networks.blindspot import he_normal
 from .registry import register
 
 WIDTH, BLOCKS = 96, 8  # of the official network

@@ -10,9 +10,9 @@ from torch.nn.functional import mse_loss
 
 from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
-from .blindspot import BlindSpot, he_normal
+from .networks.blindspot import BlindSpot, he_normal
+from .networks.unet import UNetConfig
 from .registry import register
-from .unet import UNetConfig
 
 PAPER = "Laine et al., High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019"
 BORDER = "reflect padding after the noise mirrors the own pixel into sight near the border of images whose sides are "

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from .base import Batch, Card, Context, Method
+from .networks.unet import UNetConfig
 from .registry import register
-from .unet import UNetConfig
 
 
 @register("n2c")

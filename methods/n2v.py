@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Rng
+from .networks.unet import UNetConfig
 from .registry import register
-from .unet import UNetConfig
 
 
 def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method
+from .networks.unet import UNetConfig
 from .registry import register
-from .unet import UNetConfig
 
 # Positions (2 * row + column) in a 2x2 cell that g1 and g2 take: the eight ordered pairs of side neighbours.
 PAIRS = torch.tensor([(0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2)])

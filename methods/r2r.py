@@ -9,8 +9,8 @@ from torch.nn.functional import mse_loss
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise, sensor
 from .base import Batch, Card, Context, Method
+from .networks.unet import UNetConfig
 from .registry import register
-from .unet import UNetConfig
 
 PASSES = 50  # of the official evaluation
 

@@ -15,7 +15,7 @@ from bench.datasets.sets import catalogue
 from bench.machine import Machine
 from bench.methods import registry
 from bench.methods.base import Method
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.unet import UNetConfig
 from bench.plan import Fit
 from bench.protocol import Recipe
 

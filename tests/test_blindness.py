@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.methods import blindspot, dbsn, registry
+from bench.methods import dbsn, registry
 from bench.methods.base import Batch, Context, Method, Progress, Rng
-from bench.methods.blindspot import BlindSpot, HalfPlane, ShiftedConv
 from bench.methods.dbsn import DBSN, MaskedConv, Network
 from bench.methods.laine19 import Gaussians
-from bench.methods.unet import UNetConfig
+from bench.methods.networks import blindspot
+from bench.methods.networks.blindspot import BlindSpot, HalfPlane, ShiftedConv
+from bench.methods.networks.unet import UNetConfig
 
 Small = Callable[..., Method]
 Image = Callable[[Tensor], Tensor]

@@ -16,10 +16,11 @@ from scipy.ndimage import gaussian_filter
 from bench.datasets.noise.model import parse
 from bench.evaluation import denoise
 from bench.machine import Machine
-from bench.methods import bm3d, registry, vst
-from bench.methods.anscombe import algebraic, exact, expected, forward
-from bench.methods.blur import WIDTHS, blurred
-from bench.methods.chen import noise_level
+from bench.methods import registry
+from bench.methods.classical import bm3d, vst
+from bench.methods.classical.anscombe import algebraic, exact, expected, forward
+from bench.methods.classical.blur import WIDTHS, blurred
+from bench.methods.classical.chen import noise_level
 
 Floats = NDArray[np.float64]
 SIGMA = 25.0 / 255.0

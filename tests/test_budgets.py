@@ -13,8 +13,8 @@ from bench.datasets.images import Picture
 from bench.datasets.noise.model import parse
 from bench.evaluation import Noisy, compare, evaluate, kept, noisy_images, unit, window
 from bench.machine import Machine
+from bench.methods.classical.noisy import Noisy as NoisyInput
 from bench.methods.n2c import N2C
-from bench.methods.noisy import Noisy as NoisyInput
 from bench.methods.self2self import Self2Self
 from bench.plan import Cell, Fit, Request, Score, make
 from bench.protocol import Budget, Recipe, Scoring, decode

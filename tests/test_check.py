@@ -14,7 +14,7 @@ from bench import checks
 from bench.datasets.noise.model import parse
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Output
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.unet import UNetConfig
 
 
 class Sound(Method, frozen=True):
@@ -244,7 +244,7 @@ def test_a_file_is_checked_from_the_command_line(
 
 
 def test_a_class_is_checked_by_its_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = bench("check", "bench.methods.noisy:Noisy", "--format", "csv")
+    result = bench("check", "bench.methods.classical.noisy:Noisy", "--format", "csv")
     assert result.code == 0
     assert "noisy,determinism,ok," in result.out
     assert "noisy,loss goes down,does not apply,it trains nothing" in result.out

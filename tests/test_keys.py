@@ -19,7 +19,7 @@ from bench.display import Display
 from bench.execution import Sets
 from bench.machine import Machine
 from bench.methods.n2c import N2C
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.unet import UNetConfig
 from bench.plan import Fit, Plan, Request, Score, make
 from bench.protocol import Recipe, Scoring
 from bench.runner import Run

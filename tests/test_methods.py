@@ -19,7 +19,7 @@ from bench.methods.b2u import B2U, cell_masks, interpolate
 from bench.methods.base import Batch, Context, Method, Progress, Rng
 from bench.methods.n2c import N2C
 from bench.methods.nbr2nbr import NBR2NBR, subsample
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.unet import UNetConfig
 from bench.plan import Fit
 from bench.training import CAPTURES, collate, fit, parts
 

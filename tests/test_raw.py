@@ -24,7 +24,7 @@ from bench.datasets.sets import layouts
 from bench.datasets.sets.catalogue import load
 from bench.evaluation import Noisy, compare, restore, seen
 from bench.machine import Machine
-from bench.methods.noisy import Noisy as Input
+from bench.methods.classical.noisy import Noisy as Input
 from bench.metrics import ssim
 from bench.plan import Fit, Score
 from bench.protocol import Scoring, View

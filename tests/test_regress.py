@@ -16,8 +16,9 @@ from bench.datasets.errors import AbsentError, InputError
 from bench.datasets.noise import model as noise_models
 from bench.datasets.noise.model import Image
 from bench.datasets.sampling import Patches
-from bench.methods import anscombe, b2u, nbr2nbr, registry
+from bench.methods import b2u, nbr2nbr, registry
 from bench.methods.base import Batch, Context
+from bench.methods.classical import anscombe
 
 SHORT = {
     "n2n": "synthetic/n2n/gauss25/losses",

@@ -18,7 +18,7 @@ from bench.datasets.images import Picture, unit
 from bench.datasets.noise.model import named, parse
 from bench.datasets.sets import catalogue
 from bench.methods import registry
-from bench.methods.blur import blurred
+from bench.methods.classical.blur import blurred
 from bench.metrics import psnr
 from bench.plan import Request, Score, make
 from bench.protocol import Scoring, rescored, scorings

@@ -18,7 +18,7 @@ from bench import checkpoint, training
 from bench.checkpoint import before
 from bench.datasets.images import Picture
 from bench.machine import Machine
-from bench.methods.unet import UNet
+from bench.methods.networks.unet import UNet
 from bench.plan import Fit
 from bench.training import Report, Stopped, fit
 

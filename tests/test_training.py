@@ -20,7 +20,7 @@ from bench.methods import registry
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.n2c import N2C
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.unet import UNetConfig
 from bench.plan import Fit
 from bench.protocol import Recipe
 from bench.training import PROBES, Report, Stopped, Trained, build, fit, learning_rate

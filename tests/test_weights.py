@@ -22,8 +22,8 @@ from bench.datasets.errors import InputError
 from bench.display import Display
 from bench.execution import Sets
 from bench.machine import Machine
-from bench.methods.official_names import official
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.official_names import official
+from bench.methods.networks.unet import UNetConfig
 from bench.plan import make
 from bench.runner import Run
 from bench.store import Store

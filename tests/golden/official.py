@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.methods.base import Context, Progress, Rng
-from bench.methods.official_names import parameters
+from bench.methods.networks.official_names import parameters
 
 from .conftest import Array
 

@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from bench.methods.anscombe import ZERO, algebraic, asymptotic, closed, exact, expected, forward, scale, unscale
-from bench.methods.chen import noise_level, redundant, spectrum
+from bench.methods.classical.anscombe import (
+    ZERO,
+    algebraic,
+    asymptotic,
+    closed,
+    exact,
+    expected,
+    forward,
+    scale,
+    unscale,
+)
+from bench.methods.classical.chen import noise_level, redundant, spectrum
 
 from .conftest import Array, golden, matching
 

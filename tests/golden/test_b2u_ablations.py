@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Rng
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.unet import UNetConfig
 from bench.plan import Fit, changed_fields, digest
 from bench.protocol import Recipe
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch
-from bench.methods.official_names import B2U_LAYERS
+from bench.methods.networks.official_names import B2U_LAYERS
 
 from .conftest import cases, golden
 from .official import compare_gradients, context, fill, nearest

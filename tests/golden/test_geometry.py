@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.evaluation import pad
-from bench.methods.unet import MULTIPLE
+from bench.methods.networks.unet import MULTIPLE
 from bench.protocol import load
 
 from .conftest import golden, matching

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.methods.base import Batch
 from bench.methods.nbr2nbr import NBR2NBR, PAIRS, subsample
-from bench.methods.official_names import NBR_LAYERS
+from bench.methods.networks.official_names import NBR_LAYERS
 from bench.protocol import load
 
 from .conftest import Array, cases, golden

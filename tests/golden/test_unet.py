@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.methods.official_names import B2U_LAYERS, NBR_LAYERS
-from bench.methods.unet import UNetConfig
+from bench.methods.networks.official_names import B2U_LAYERS, NBR_LAYERS
+from bench.methods.networks.unet import UNetConfig
 from bench.protocol import load
 
 from .conftest import golden, matching

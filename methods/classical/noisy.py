@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from .base import Card, Context, Method, Output
-from .registry import register
+from ..base import Card, Context, Method, Output
+from ..registry import register
 
 
 @register("noisy")

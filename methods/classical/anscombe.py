@@ -10,11 +10,11 @@ from scipy.interpolate import PchipInterpolator
 from scipy.stats import poisson
 from torch import Tensor, nn
 
-from ..datasets.noise.model import Noise
-from .base import Card, Context, Method, Output
+from ...datasets.noise.model import Noise
+from ..base import Card, Context, Method, Output
+from ..registry import register
 from .bm3d import Image, collaborative, each, missing
 from .chen import noise_level
-from .registry import register
 
 Floats = NDArray[np.float64]
 ZERO = 2.0 * np.sqrt(3.0 / 8.0)  # f(0)

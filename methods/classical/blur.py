@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import Card, Context, Method, Output
-from .registry import register
+from ..base import Card, Context, Method, Output
+from ..registry import register
 
 WIDTHS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)  # standard deviations in pixels
 

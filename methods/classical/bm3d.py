@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..datasets.errors import one_line
-from ..datasets.noise.model import Noise
-from .base import Card, Context, Method
+from ...datasets.errors import one_line
+from ...datasets.noise.model import Noise
+from ..base import Card, Context, Method
+from ..registry import register
 from .chen import noise_level
-from .registry import register
 
 Image = NDArray[np.float64]
 

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets.noise.model import Noise
+from ...datasets.noise.model import Noise
+from ..base import Card, Context, Method
+from ..registry import register
 from .anscombe import exact, forward, scale, unscale
-from .base import Card, Context, Method
 from .bm3d import Image, collaborative, each, missing
-from .registry import register
 
 BLOCK, GROUPS = 8, 32
 MEDIAN = (1.0 - 2.0 / (9.0 * 28.0)) ** 3  # of the mean: 64 diagonals that share pixels tell as 28 would alone
