@@ -1,20 +1,34 @@
 """One protocol for every method of Blind2Unblind: train, score, regenerate its tables.
 
-`bench` is the only name this project takes in a Python installation. The rooms `methods/` and `datasets/`
-are its subpackages `bench.methods` and `bench.datasets`: a wheel places them inside (pyproject.toml), a
-checkout keeps them beside `bench/`, so that its parent folder joins the package's search path here. A
-foreign package called `datasets` or `methods` is neither hidden nor imported.
+`bench` is the only name this project takes in a Python installation. The rooms `methods/` and `datasets/` are its
+subpackages `bench.methods` and `bench.datasets`: a wheel places them inside (pyproject.toml), a checkout keeps them
+beside `bench/`, so that its parent folder joins the package's search path here. A foreign package called `datasets` or
+`methods` is neither hidden nor imported. What trains and draws loads when it is used.
 """
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "methods" / "registry.py").is_file():
     __path__.append(str(_checkout))
+    sys.modules[f"{__name__}.bench"] = None  # type: ignore[assignment]  # else `bench.bench` would be a second copy
 
-from .api import run, tables  # noqa: E402 - needs the search path above
-from .methods.base import Batch, Card, Context, Method, Output  # noqa: E402
+from .methods.base import Batch, Card, Context, Method, Output  # noqa: E402 - needs the search path above
 from .methods.registry import register  # noqa: E402
+
+if TYPE_CHECKING:
+    from .api import run, tables
 
 __version__ = "0.1.0"
 __all__ = ["Batch", "Card", "Context", "Method", "Output", "register", "run", "tables"]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `bench.api`, loaded at their first use."""
+    if name not in ("run", "tables"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import api
+
+    return getattr(api, name)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import machine as machines
-from .display import Display
-from .execution import Sets
+from .compute import machine as machines
 from .methods import registry
-from .plan import Request, make
-from .render import frame
-from .runner import Outcome, Run
-from .store import Store, default
-from .tables import build, suite_of
+from .protocol.plan import Request, make
+from .report.render import frame
+from .report.tables import build, suite_of
+from .run.display import Display
+from .run.execution import Sets
+from .run.runner import Outcome, Run
+from .store.store import Store, default
 
 
 def run(

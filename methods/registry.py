@@ -3,7 +3,9 @@
 import hashlib
 import importlib.util
 import sys
+import pkgutil
 from collections.abc import Callable
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -45,6 +47,8 @@ def _add(name: str, method: object) -> type[Method]:
         raise InputError(f"method {name!r}: supervision 'none' is for methods that fit 'never'")
     if sum(output.headline for output in method.outputs) != 1:
         raise InputError(f"method {name!r}: exactly one output must be the headline")
+    if not _ours(method):
+        _discover()  # a plug-in may not take the name of a method of ours
     other = _methods.get(name)
     if other and (other.__module__, other.__qualname__) != (method.__module__, method.__qualname__):
         raise InputError(f"two methods are called {name!r}: {other.__module__} and {method.__module__}; rename one")
@@ -52,14 +56,26 @@ def _add(name: str, method: object) -> type[Method]:
     return method
 
 
+@cache
+def _discover() -> None:
+    """Imports every file of this package: each registers its methods."""
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], f"{__package__}."):
+        importlib.import_module(module.name)
+
+
+def _ours(method: type[Method]) -> bool:
+    return method.__module__.startswith(f"{__package__}.")
+
+
 def methods() -> dict[str, type[Method]]:
     """All registered methods by name."""
+    _discover()
     return dict(_methods)
 
 
 def find(name: str) -> type[Method]:
     """The method of a name; InputError with the nearest names if there is none."""
-    if name not in _methods:
+    if name not in methods():
         raise unknown("method", name, _methods, "Own methods: --plugin FILE.py; list: python -m bench methods.")
     return _methods[name]
 
@@ -102,7 +118,7 @@ def source_file(method: type[Method]) -> Path | None:
 
 def plugin_source(method: type[Method]) -> str:
     """SHA-256 of a plug-in's file; empty for our own methods, whose `revision` a test watches."""
-    if method.__module__.startswith(__package__):
+    if _ours(method):
         return ""
     file = source_file(method)
     return hashlib.sha256(file.read_bytes()).hexdigest() if file else "unknown"

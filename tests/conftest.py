@@ -9,15 +9,15 @@ import skimage.data
 import torch
 from PIL import Image as Pillow
 
+from bench.compute.machine import Machine
 from bench.datasets.images import Picture
 from bench.datasets.noise.model import parse
 from bench.datasets.sets import catalogue
-from bench.machine import Machine
 from bench.methods import registry
 from bench.methods.base import Method
 from bench.methods.networks.unet import UNetConfig
-from bench.plan import Fit
-from bench.protocol import Recipe
+from bench.protocol.plan import Fit
+from bench.protocol.suites import Recipe
 
 CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)
 

@@ -1,1 +1,1 @@
-"""What readers see besides tables: figures, pages."""
+"""What readers see: tables, significance, figures, pages. Imports all floors below."""

@@ -10,17 +10,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..compute.machine import Machine
 from ..datasets.errors import InputError
-from ..execution import Sets
-from ..lines import Line
-from ..machine import Machine
-from ..plan import BASELINES, Plan, Score
-from ..protocol import training_sets
-from ..store import Store
+from ..protocol.plan import BASELINES, Plan, Score
+from ..protocol.suites import training_sets
+from ..run.execution import Sets
+from ..store.store import Store
 from . import curves, entries, panels
 from .curves import Curve, Point
 from .entries import Box, Entry
 from .images import CLEAN, decibels, images_of, listed, scored
+from .lines import Line
 from .panels import Panel
 from .style import save
 

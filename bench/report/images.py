@@ -2,16 +2,17 @@
 
 import numpy as np
 
+from ..compute.evaluation import Noisy, kept, noisy_images, restore, window
+from ..compute.machine import Machine
 from ..datasets.errors import unknown
 from ..datasets.images import Picture, unit
 from ..datasets.noise.model import Image
-from ..evaluation import Noisy, infinite, kept, noisy_images, restore, window
-from ..execution import Sets, load
-from ..lines import Line
-from ..machine import Machine
-from ..plan import BASELINES, Plan, Score
-from ..store import Store
-from ..tables import table
+from ..protocol.plan import BASELINES, Plan, Score
+from ..run.execution import Sets, load
+from ..store.rows import infinite
+from ..store.store import Store
+from .lines import Line
+from .tables import table
 
 CLEAN = "Clean"  # label of the last image
 

@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from ..errors import InputError, unknown
 from ..seeds import frozen
@@ -94,6 +93,8 @@ def sensor(level: float) -> tuple[float, float]:
 
 def correlate(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """White noise [H, W, C] blurred by a Gaussian of 0.8 pixels, as demosaicing does; its variance is kept."""
+    from scipy.ndimage import gaussian_filter  # imported here: scipy takes a while to load
+
     blur = [CORRELATION, CORRELATION, 0.0]
     impulse = np.zeros((17, 17, 1))
     impulse[8, 8] = 1.0

@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from bench.compute.evaluation import compare, denoise, evaluate, noisy_images, unit
+from bench.compute.machine import Machine
+from bench.compute.metrics import psnr, quantise, ssim
 from bench.datasets.images import Picture
 from bench.datasets.noise.model import NONE, parse
-from bench.evaluation import compare, denoise, evaluate, noisy_images, unit
-from bench.machine import Machine
 from bench.methods.b2u import B2U
 from bench.methods.base import Method
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.metrics import psnr, quantise, ssim
-from bench.plan import Fit, Score
-from bench.protocol import Scoring, load
+from bench.protocol.plan import Fit, Score
+from bench.protocol.suites import Scoring, load
 
 from .conftest import Array, golden, matching
 from .official import Probe

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.metrics import psnr, quantise, ssim
+from bench.compute.metrics import psnr, quantise, ssim
 
 from .conftest import golden, matching
 

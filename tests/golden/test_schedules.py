@@ -2,10 +2,10 @@
 
 import pytest
 
+from bench.compute.training import learning_rate
 from bench.methods.b2u import B2U
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.protocol import Recipe, fields, load
-from bench.training import learning_rate
+from bench.protocol.suites import Recipe, fields, load
 
 from .conftest import golden, matching
 from .official import context

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from bench.compute.evaluation import unit
 from bench.datasets.noise.model import Official, parse
-from bench.evaluation import unit
 
 from .conftest import golden, matching
 

@@ -1,0 +1,77 @@
+"""The file that the SIDD server scores: a method's output for all benchmark blocks."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..compute.evaluation import Noisy, restore
+from ..compute.machine import Machine
+from ..datasets.errors import InputError, unknown
+from ..datasets.formats.mat import layout
+from ..datasets.images import Picture
+from ..datasets.sets import sidd
+from ..protocol.plan import BASELINES, Plan, Score
+from ..run.execution import load
+from ..store.store import Store
+
+BLOCKS = "BenchmarkNoisyBlocksRaw"  # the file, and its only variable
+
+
+def submit(
+    plan: Plan,
+    store: Store,
+    machine: Machine,
+    folder: Path,
+    target: Path,
+    output: str,
+    about: sidd.About,
+    report: Callable[[int, int, str], None],
+) -> None:
+    """Denoises BenchmarkNoisyBlocksRaw.mat of a folder with the plan's only method and writes SubmitRaw.mat.
+
+    InputError: no such file, no trained weights, or no such output.
+    """
+    score = _score(plan)
+    method = score.fit.method
+    names = [one.name for one in method.outputs]
+    if output not in names:
+        raise unknown(f"output of {score.fit.name}", output, names)
+    if method.fits == "dataset" and store.weights(score.fit) is None:
+        raise InputError(f"no weights of {score.fit.title} in {store.root}; train it first with python -m bench run")
+    path = folder / f"{BLOCKS}.mat"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; get it from the SIDD benchmark's page")
+    shape, dtype = layout(path, BLOCKS)
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: no folder {target.parent}")
+    net, denoised = load(score.fit, store, machine), np.empty(shape, np.float32)
+    blocks = denoised.reshape(-1, *shape[2:])
+    began = time.perf_counter()
+    for number, (name, image, _) in enumerate(sidd.blocks(path, None)):
+        noisy = Noisy(Picture.decoded(name, path, image, 1), 0, image, 0.0)
+        blocks[number] = restore(score, net, noisy, machine, _quiet, _never, None)[output][..., 0]
+        report(number + 1, len(blocks), "blocks")
+    megapixels = denoised.size / 1024**2
+    sidd.write_submission(target, denoised, shape, dtype, (time.perf_counter() - began) / megapixels, about)
+
+
+def _score(plan: Plan) -> Score:
+    cells = [cell for cell in plan.cells if cell.name not in BASELINES]
+    if len(cells) != 1 or cells[0].noise.family != "captured":
+        raise InputError(
+            f"submit: {len(cells)} cells; expected one method of suite raw on real captures "
+            f"(--preset paper or reduced), with one seed"
+        )
+    if cells[0].reason:
+        raise InputError(f"submit: {cells[0].name}: {cells[0].reason}")
+    return cells[0].scores[0]
+
+
+def _quiet(report: object) -> None:
+    """Progress is counted in blocks."""
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,1 @@
+"""The command line: a parser, and one module per group of commands. Imports the API."""

@@ -1,0 +1,153 @@
+"""What `run` starts: a run per suite, carried out here or by other processes."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pandas as pd
+import torch
+from msgspec import structs
+
+from ..compute import machine
+from ..datasets.errors import AbsentError, InputError, unknown
+from ..datasets.sets.catalogue import data_root
+from ..protocol import plan
+from ..protocol import suites as protocol
+from ..report.tables import with_tables
+from ..run import cost, engines
+from ..run.display import Display, clock
+from ..run.execution import Sets
+from ..run.orders import Engine, Order
+from ..run.runner import Run
+from ..run.spread import Spread
+from ..store.store import Store
+
+
+def chosen(options: argparse.Namespace, jobs: int = 1) -> tuple[machine.Machine, list[str]]:
+    """The machine of this process, or of each of several."""
+    threads = options.threads or (max(1, engines.cores() // jobs) if jobs > 1 else 0)
+    return machine.choose(options.device, options.precision, threads, options.compile, options.deterministic)
+
+
+def works(
+    options: argparse.Namespace,
+    planned: list[plan.Plan],
+    store: Store,
+    here: machine.Machine,
+    sets: Sets,
+    display: Display,
+) -> list[Run]:
+    """A run per suite, whose units this process executes or others do."""
+    engine = _engine(options, here, store)
+    known = (store, here, sets, display, options.force)
+    if engine is None:
+        return [Run(one, *known) for one in planned]
+    order = _order(options, here, store)
+    return [
+        Spread(one, *known, engine=engine, order=structs.replace(order, request=one.request), jobs=options.jobs)
+        for one in planned
+    ]
+
+
+def _engine(options: argparse.Namespace, here: machine.Machine, store: Store) -> Engine | None:
+    """What carries orders to other processes; None if this one does the work."""
+    if options.scheduler and options.engine != "dask":
+        raise InputError("--scheduler is for --engine dask")
+    if options.slurm and options.engine != "slurm":
+        raise InputError("--slurm is for --engine slurm")
+    if options.engine == "loky" and options.jobs == 1:
+        return None
+    if options.engine == "loky":
+        return engines.loky(options.jobs, here.threads)
+    if options.engine == "slurm":
+        return engines.slurm(options.jobs, dict(options.slurm), store.root / "slurm")
+    if options.jobs > 1:
+        raise InputError("--engine dask has as many jobs as its workers have threads; --jobs is for loky and slurm")
+    if not options.scheduler:
+        raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
+    return engines.dask(options.scheduler)
+
+
+def _order(options: argparse.Namespace, here: machine.Machine, store: Store) -> Order:
+    """What all orders have in common; processes elsewhere choose their own device and threads."""
+    root = data_root(options.data)
+    order = Order(
+        request=plan.Request(),
+        store=str(store.root.resolve()),
+        data=str(root.resolve()) if root else None,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        compile=options.compile,
+        deterministic=options.deterministic,
+        plugins=tuple(str(path.resolve()) for path in options.plugin),
+    )
+    if options.engine != "loky":
+        return order
+    places = -(-options.jobs // max(1, torch.cuda.device_count()))
+    order = structs.replace(order, parent=os.getpid(), places=places)
+    return structs.replace(order, device=here.device, precision=here.precision, threads=here.threads)
+
+
+def able(works: list[Run], display: Display) -> list[Run]:
+    """The suites whose images are on this machine, all looked at before the first is trained; AbsentError if none."""
+    able, absent = [], []
+    for work in works:
+        try:
+            work.check(work.pending())
+            able.append(work)
+        except AbsentError as error:
+            absent.append(error)
+            display.note(f"suite {work.plan.suite.name} is left out: {error}")
+    if not able:
+        raise absent[0]
+    return able
+
+
+def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
+    """What the options ask of a suite."""
+    return plan.Request(
+        suite=str(Path(suite).resolve()) if suite.endswith(".toml") else suite,  # understood from every folder
+        preset=options.preset or "mini",
+        methods=methods,
+        noises=options.noise,
+        train=options.train,
+        tests=options.test_sets,
+        seeds=options.seeds,
+        steps=options.steps,
+        repeats=options.repeats,
+        tested=options.tested,
+    )
+
+
+def suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
+    """The suites asked for, each with those of the methods that it can run."""
+    names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
+    known = {name: plan.methods_of(protocol.load(name)) for name in names}
+    unknown_ = [
+        method for method in options.methods if method != "all" and not any(method in k for k in known.values())
+    ]
+    if unknown_:
+        everywhere = dict.fromkeys(method for methods in known.values() for method in methods)
+        raise unknown("method", unknown_[0], ["all", *everywhere], plan.OWN)
+    found = []
+    for name in names:
+        rows = [row.method for row in protocol.load(name).rows if not row.optional]
+        chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
+        if chosen or len(names) == 1:  # of all suites, those that have something to do
+            found.append((name, tuple(dict.fromkeys(chosen))))
+    return found
+
+
+def dry_run(works: list[Run]) -> tuple[pd.DataFrame, str]:
+    """What is to do, and how long it takes: one list for all suites, as a unit that several share is done once."""
+    pending = {unit.key: unit for work in works for _, unit in work.pending()}
+    total = len(set().union(*(work.keys() for work in works)))
+    estimates = [cost.seconds(unit, works[0].machine) for unit in pending.values()]
+    rows = [
+        {"unit": unit.title, "kind": type(unit).__name__.lower(), "key": unit.key, "estimated": clock(seconds)}
+        for unit, seconds in zip(pending.values(), estimates, strict=True)
+    ]
+    left = sum(estimates) / min(works[0].jobs, max(1, len(rows)))
+    said = f"{total - len(rows)} of {total} units done; the others take about {clock(left)}"
+    return pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), said

@@ -1,0 +1,180 @@
+"""The machine a run uses: device, precision, threads, compiler; and what a bug report needs to know of it."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from msgspec import Struct, structs
+from torch import Tensor, nn
+
+from ..datasets.errors import InputError
+
+# Pixels per network call that a processor's caches (measured: `bench speed`) or a GPU's memory like.
+CPU_PIXELS = 4 * 128 * 128
+CUDA_PIXELS = 128 * 128 * 128
+COMPILE_STEPS = 2000  # on CUDA a graph pays from about here; on CPUs it was 1.4x slower than oneDNN's kernels
+
+
+class Machine(Struct, frozen=True):
+    """Decisions taken at the start of a run; recorded, but not part of a result's identity."""
+
+    device: str = "cpu"
+    precision: Literal["bf16", "float32"] = "float32"
+    threads: int = 1
+    compile: bool | None = None  # None: when it pays
+    deterministic: bool = False  # on CUDA no sums in an order that differs from run to run; CPUs have none
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What a checkpoint's bytes depend on; any GPU of a machine continues it."""
+        return structs.asdict(structs.replace(self, device=self.device.partition(":")[0]))
+
+    def chunk(self, height: int, width: int) -> int:
+        """Images of this size per network call."""
+        pixels = CUDA_PIXELS if self.device.startswith("cuda") else CPU_PIXELS
+        return max(1, pixels // (height * width))
+
+    def compiles(self, steps: int) -> bool:
+        """Whether a training of `steps` compiles its network; inference (0 steps, many shapes) does not."""
+        if steps == 0:
+            return False
+        if self.compile is None:
+            return self.device.startswith("cuda") and steps >= COMPILE_STEPS and shutil.which("cc") is not None
+        return self.compile
+
+    def place(self, net: nn.Module, steps: int = 0, precision: str | None = None) -> nn.Module:
+        """Moves a network here; its calls run channels_last, in autocast bf16 if asked, and return float32."""
+        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        half = (precision or self.precision) == "bf16"
+        plain = partial(_graph() if self.compiles(steps) else _apply, net)
+        kind = torch.device(self.device).type
+
+        def forward(x: Tensor) -> Tensor:
+            with torch.autocast(kind, torch.bfloat16, enabled=half):
+                output = plain(x.contiguous(memory_format=torch.channels_last))
+            return output.float() if half else output
+
+        net.forward = forward
+        return net
+
+
+def _apply(net: nn.Module, x: Tensor) -> Tensor:
+    """The network's own forward, without the instance's wrapper."""
+    output: Tensor = type(net).forward(net, x)
+    return output
+
+
+@cache
+def _graph() -> Callable[[nn.Module, Tensor], Tensor]:
+    """`_apply` compiled: one graph serves all networks of a class and shape."""
+    return torch.compile(_apply)
+
+
+def choose(
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    compile: bool | None = None,
+    deterministic: bool = False,
+) -> tuple[Machine, list[str]]:
+    """The machine for these options, and a line for each thing it cannot do; InputError for what is not there."""
+    notes: list[str] = []
+    _algorithms(deterministic)
+    cuda = torch.cuda.is_available()
+    device = ("cuda" if cuda else "cpu") if device == "auto" else device
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise InputError(f"--device {device!r}; allowed: auto, cpu, cuda, cuda:N")
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {device}: no such CUDA device here; allowed: cpu" + ", cuda" * cuda)
+    if threads < 0:
+        raise InputError(f"--threads {threads}: must be positive")
+    if threads:
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+    if precision not in ("auto", "bf16", "float32"):
+        raise InputError(f"--precision {precision!r}; allowed: auto, bf16, float32")
+    if precision == "auto":
+        precision = "bf16" if has_bf16(device) else "float32"
+        if precision == "float32":
+            notes.append(f"no bf16 instructions on this {device}: training in float32")
+    if compile and shutil.which("cc") is None:
+        compile = False
+        notes.append("no C compiler (cc) on this machine: training without torch.compile")
+    return Machine(device, precision, torch.get_num_threads(), compile, deterministic), notes  # type: ignore[arg-type]
+
+
+def _algorithms(deterministic: bool) -> None:
+    """Those whose sums run in one order, or those that are fast."""
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when CUDA starts
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports for a second
+        torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.get_device_capability(device) >= (8, 0))
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    if any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
+        return True
+    return platform.machine() in ("arm64", "aarch64") and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def environment(machine: Machine | None = None) -> dict[str, Any]:
+    """Versions, processor and commit, for records and bug reports."""
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "versions": {name: _version(name) for name in ("torch", "numpy", "scikit-image", "pillow", "bm3d")},
+        "commit": commit(),
+    }
+    if machine is not None:
+        facts |= {
+            "device": torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu",
+            "precision": machine.precision,
+            "threads": machine.threads,
+        }
+        facts |= {"deterministic": True} if machine.deterministic else {}
+    return facts
+
+
+@cache
+def commit() -> str:
+    """The checkout's commit, marked if the tree has changes; `release` outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return "release"
+    git = ["git", "-C", str(root)]
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    code = ["--", "bench", "methods", "datasets"]
+    dirty = subprocess.run([*git, "status", "--porcelain", *code], capture_output=True, text=True, check=False)
+    return (head.stdout.strip() or "unborn") + ("+changes" if dirty.stdout.strip() else "")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,155 @@
+"""Executes one unit of work into the store: all that an engine sees."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from torch import nn
+
+from ..compute import training
+from ..compute.evaluation import evaluate
+from ..compute.machine import Machine, environment
+from ..compute.sanity import DivergedError
+from ..datasets.errors import InputError
+from ..datasets.images import Picture
+from ..datasets.sets import catalogue
+from ..protocol.plan import Fit, Score, Unit
+from ..store.checkpoint import forget
+from ..store.record import Record, summary
+from ..store.rows import Row, infinite
+from ..store.store import Store, kind
+from ..store.tensors import read_tensors, write_tensors
+from .display import clock
+
+
+class Watch(Struct):
+    """Who follows a unit: its progress, and whether it should stop."""
+
+    fit: Callable[[training.Report], None] = lambda report: None
+    score: Callable[[float, int], None] = lambda done, total: None
+    stop: Callable[[], bool] = lambda: False
+
+
+class Sets:
+    """The image sets of one process, each read and checked once."""
+
+    def __init__(self, data: Path | None) -> None:
+        self.data = data
+        self._loaded: dict[tuple[str, int], list[Picture]] = {}
+
+    def __call__(self, name: str, channels: int) -> list[Picture]:
+        """The pictures of a set; InputError if they are not what the catalogue says."""
+        if (name, channels) not in self._loaded:
+            self._loaded[name, channels] = catalogue.load(name, self.data, channels)
+        return self._loaded[name, channels]
+
+
+def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, sets: Sets, watch: Watch) -> Record:
+    """Trains or scores, and writes the record; what a method's code raises becomes a failed or diverged one.
+
+    InputError: wrong input or an unwritable store. training.Stopped: `watch` said so; nothing is written.
+    """
+    record = _record(unit, label, machine)
+    rows: list[Row] = []
+    seconds = None
+    try:
+        if isinstance(unit, Fit):
+            record.result, seconds = _fit(unit, store, machine, sets, watch)
+        else:
+            rows = _score(unit, store, machine, sets, watch)
+            record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
+            if unit.fit.method.fits == "image":
+                record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
+    except InputError:
+        raise
+    except Exception as error:  # a method's code may raise anything; the other cells go on
+        record.state = "diverged" if isinstance(error, DivergedError) else "failed"
+        ours = type(error).__module__.startswith(f"{__package__}.")
+        record.reason = str(error) if ours else f"{type(error).__name__}: {error}"
+    store.write(unit, record, rows, seconds)
+    return record
+
+
+def failed(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, reason: str) -> Record:
+    """Writes the record of a unit that could not say itself why it failed."""
+    record = _record(unit, label, machine)
+    record.state, record.reason = "failed", reason
+    store.write(unit, record)
+    return record
+
+
+def _record(unit: Unit, label: dict[str, Any], machine: Machine) -> Record:
+    return Record(
+        key=unit.key,
+        kind=kind(unit),
+        state="done",
+        title=unit.title,
+        label=label,
+        identity=unit.identity,
+        environment=environment(machine),
+    )
+
+
+def _made_with(fit: Fit, store: Store) -> dict[str, Any]:
+    """The weights that are scored: a fit may be trained again, and its scores must be of one network."""
+    record = store.read(fit) if fit.method.fits == "dataset" else None
+    return {"weights": record.result["weights"]} if record else {}
+
+
+def describe(unit: Unit, record: Record, store: Store) -> str:
+    """How a unit ended, in a few words."""
+    if record.state != "done":
+        return f"{record.state}: {record.reason}"
+    if isinstance(unit, Fit):
+        return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
+    best = record.result["outputs"][unit.fit.method.headline().name]
+    return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
+
+
+def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
+    checkpoint = store.path(unit, ".checkpoint")
+    pictures = sets(unit.train, unit.channels)
+    trained = training.fit(unit, pictures, machine, checkpoint, watch.fit, watch.stop)
+    weights = store.path(unit, ".safetensors")
+    write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
+    forget(checkpoint)
+    result = {
+        "parameters": parameters(trained.net),
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "history": trained.history,
+        "quality": trained.quality,
+        "warnings": trained.warnings,
+        "compiled": machine.compiles(unit.steps),
+    }
+    return result, trained.seconds
+
+
+def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch) -> list[Row]:
+    channels = unit.fit.channels
+    before = [sets(name, channels) for name, _ in unit.before]
+    net = load(unit.fit, store, machine)
+    folder = store.images(unit)
+    rows = evaluate(unit, net, sets(unit.test, channels), machine, before, watch.score, watch.stop, folder)
+    if any(math.isnan(row.ssim) for row in rows):
+        raise DivergedError("an output has values that are not finite")
+    return rows
+
+
+def parameters(net: nn.Module) -> int:
+    """The number of trained numbers."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
+    """The trained network for float32 inference; None where there is none for a whole set."""
+    if fit.method.fits != "dataset":
+        return None
+    weights = store.weights(fit)
+    if weights is None:
+        raise RuntimeError(f"the weights of {fit.title} are not those of its record; train it again with --force")
+    net = training.build(fit.method, fit.planes, 1.0, 0)
+    net.load_state_dict(read_tensors(weights)[0])
+    return machine.place(net, precision="float32").eval()

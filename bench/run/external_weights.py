@@ -1,0 +1,221 @@
+"""Weights from elsewhere, scored as any others, and ours for elsewhere; nothing in a file is trusted."""
+
+import hashlib
+import re
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import ZipFile
+
+import safetensors.torch
+import torch
+from msgspec import structs, to_builtins
+from torch import Tensor, nn
+
+from ..compute import training
+from ..datasets import files
+from ..datasets.errors import InputError, few, one_line, unknown
+from ..methods.networks.official_names import OURS, official
+from ..protocol import plan
+from ..protocol import suites as protocol
+from ..protocol.plan import Cell, Fit, Imported, Plan, Request
+from ..store.record import Record
+from ..store.store import Store
+from ..store.tensors import read_tensors, write_tensors
+from . import execution
+
+LIMIT = 1 << 30  # bytes of a file and of the tensors that it announces; the networks here have up to 26 MB
+WRAPPERS = ("state_dict", "model", "net")  # keys under which checkpoints keep the state dict
+ZIP = b"PK\x03\x04"
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or a saved state dict under our names, floats as float32.
+
+    InputError: no such file, another content, code in it, too large, values that are not finite.
+    """
+    if not path.is_file():
+        raise InputError(f"--weights {path}: no such file")
+    if path.stat().st_size > LIMIT:
+        raise InputError(f"--weights {path}: {path.stat().st_size:,} bytes; allowed: up to {LIMIT:,}")
+    try:
+        loaded = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        return _plain(loaded)
+    except InputError as error:
+        raise InputError(f"--weights {path}: {error}") from None
+    except UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it asks for {_said(asked[1])}, which could run code" if asked else "there is more in it than tensors"
+        fix = "expected what torch.save(net.state_dict(), FILE) writes"
+        raise InputError(f"--weights {path}: refused: {why}; {fix}") from None
+    except Exception as error:  # a damaged or hostile file may raise anything
+        raise InputError(f"--weights {path}: not a file of weights: {_said(one_line(error))}") from None
+
+
+def _unpickled(path: Path) -> Any:
+    """What `torch.load` makes of a file without running code from it, in no more memory than the file has bytes."""
+    with path.open("rb") as file:
+        zipped = file.read(len(ZIP)) == ZIP
+    if zipped:
+        with ZipFile(path) as archive:
+            announced = sum(info.file_size for info in archive.infolist())
+        if announced > LIMIT:  # compressed: torch.save never does
+            raise InputError(f"unpacks to {announced:,} bytes; allowed: up to {LIMIT:,}")
+    with warnings.catch_warnings(action="ignore"):  # of odd pickles, which end well or in an error
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)  # mmap: no tensor beyond the file
+
+
+def _plain(loaded: Any) -> dict[str, Tensor]:
+    """A state dict under our names, freed of wrappers and prefixes, its tensors checked and copied."""
+    if isinstance(loaded, dict):
+        loaded = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), loaded)
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(name, str) for name in loaded):
+        raise InputError(f"holds a {type(loaded).__name__}; expected a dictionary of names and tensors")
+    for name, value in loaded.items():
+        if not _is_plain(value):
+            raise InputError(f"{_said(name)} is no plain tensor but a {type(value).__name__}; expected plain ones")
+    announced = sum(value.numel() * value.element_size() for value in loaded.values())
+    if announced > LIMIT:
+        raise InputError(f"announces tensors of {announced:,} bytes; allowed: up to {LIMIT:,}")
+    parallel = all(name.startswith("module.") for name in loaded)  # as torch.nn.DataParallel saves
+    bare = {name.removeprefix("module.") if parallel else name: value for name, value in loaded.items()}
+    ours = {OURS.get(name, name): _copy(value) for name, value in bare.items()}
+    if len(ours) < len(loaded):
+        raise InputError("names the same layer twice, under two conventions")
+    if infinite := [_said(name) for name, value in ours.items() if not value.isfinite().all()]:
+        raise InputError(f"values that are not finite in {few(infinite)}")
+    return ours
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) not in (Tensor, nn.Parameter) or value.device.type != "cpu" or value.layout != torch.strided:
+        return False
+    return not (value.is_nested or value.is_quantized or value.is_complex())
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().to(torch.float32 if value.is_floating_point() else value.dtype, copy=True).contiguous()
+
+
+def _said(text: str) -> str:
+    """Words from a file, in one line that is not too long."""
+    shown = " ".join(text.split())
+    shown = "".join(letter if letter.isprintable() else "?" for letter in shown)
+    return shown if len(shown) <= 100 else f"{shown[:100]}..."
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of names, shapes and values."""
+    sha = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        sha.update(f"{name} {value.dtype} {list(value.shape)}\n".encode(errors="backslashreplace"))
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def add(store: Store, request: Request, method: str, path: Path, note: Callable[[str], None]) -> Plan:
+    """The plan that scores a file's weights as a method's; puts them into the store as a fit that is done.
+
+    InputError: a bad file, another network's weights, another file of this name before, nothing to score.
+    """
+    suite = protocol.load(request.suite)
+    noises = plan.noises_of(request, suite, protocol.preset(suite, request.preset))
+    tensors = read(path)
+    asked = {noise.name: Imported(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
+    planned = plan.make(structs.replace(request, weights=tuple(asked.values())))
+    cells = [cell for cell in planned.cells if cell.fit.weights]
+    if cells[0].fit.method.fits != "dataset":
+        raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
+    if not any(cell.scores for cell in cells):
+        raise InputError(f"--method {method}: {cells[0].reason or 'without clean images there is nothing to score'}")
+    for cell in cells:
+        if wrong := _unfit(cell.fit, tensors):
+            raise InputError(f"--weights {path}: not {method}'s network for {cell.fit.planes} channels: {wrong}")
+    for other in filter(None, (record.imported for record in store.find(""))):
+        mine = asked.get(other.noise)
+        if mine is not None and other.name == mine.name and other.digest != mine.digest:
+            raise InputError(f"--weights {path}: {store.root} has other weights of this name for {mine.noise}; rename")
+    store.open()
+    for cell in cells:
+        if wrong := store.set_aside(cell.fit):
+            note(wrong)
+    weights = [_put(store, planned, cell, asked[cell.noise.name], tensors) for cell in cells if cell.scores]
+    return plan.make(structs.replace(request, weights=tuple(weights)))
+
+
+def _unfit(fit: Fit, tensors: dict[str, Tensor]) -> str:
+    """What is missing, not of the fit's network, or of another shape; empty if all fits."""
+    expected = training.build(fit.method, fit.planes, 1.0, 0).state_dict()
+    wrong = {
+        "missing": [name for name in expected if name not in tensors],
+        "not of it": [_said(name) for name in tensors if name not in expected],
+        "of another shape or type": [
+            f"{name} {_shape(tensors[name])} instead of {_shape(value)}"
+            for name, value in expected.items()
+            if name in tensors and _shape(tensors[name]) != _shape(value)
+        ],
+    }
+    found = "; ".join(f"{what}: {few(names)}" for what, names in wrong.items() if names)
+    return found and f"{found}. Expected its {len(expected)} tensors, named as ours or the authors', and no others"
+
+
+def _shape(value: Tensor) -> str:
+    return str(list(value.shape)) if value.is_floating_point() else f"{list(value.shape)} {value.dtype}"
+
+
+def _put(store: Store, planned: Plan, cell: Cell, one: Imported, tensors: dict[str, Tensor]) -> Imported:
+    """Writes weights and record, unless the store has these weights; what it has them as."""
+    fit, suite = cell.fit, planned.suite
+    record = store.read(fit)
+    if record is not None and record.imported and store.weights(record):
+        return record.imported
+    path = store.path(fit, ".safetensors")
+    write_tensors(path, tensors, {"key": fit.key, "identity": fit.identity})
+    label = {"suite": suite.name, "version": suite.version, "preset": planned.request.label, "method": fit.name}
+    label |= {"noise": one.noise, "seed": fit.seed, "knowledge": fit.method.knowledge}
+    result = {
+        "parameters": execution.parameters(training.build(fit.method, fit.planes, 1.0, 0)),
+        "weights": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "imported": to_builtins(one),
+    }
+    known: dict[str, Any] = {"title": fit.title, "label": label, "identity": fit.identity, "result": result}
+    store.write(fit, Record(key=fit.key, kind="fit", state="done", **known))
+    return one
+
+
+def export(store: Store, words: str, out: Path) -> str:
+    """Writes the weights of one fit under the authors' names, where they have this network; the fit's title.
+
+    InputError: words that name no fit or several, weights that are not in the store, a file that cannot be written.
+    """
+    if out.suffix not in (".safetensors", ".pth"):
+        raise InputError(f"--out {out}: allowed: a name that ends in .safetensors or .pth")
+    fits = [record for record in store.find("") if record.kind == "fit"]
+    found = [record for record in store.find(words) if record.kind == "fit"]
+    if not found:
+        raise unknown("fit", words, [record.title for record in fits], f"Store: {store.root}.")
+    if len(found) > 1:
+        each = few([f"{record.key} ({record.title}, {record.label['preset']})" for record in found])
+        raise InputError(f"{words!r} names {len(found)} fits; give the start of a key: {each}")
+    weights = store.weights(found[0])
+    if weights is None:
+        raise InputError(f"{found[0].title}: its weights are not in the store {store.root}")
+    tensors, _ = read_tensors(weights)
+    names = official(tensors)
+    _write(out, {names[name]: value for name, value in tensors.items()})
+    return found[0].title
+
+
+def _write(out: Path, tensors: dict[str, Tensor]) -> None:
+    if out.suffix == ".pth":
+        torch.save(tensors, buffer := BytesIO())
+        content = buffer.getvalue()
+    else:
+        content = safetensors.torch.save(tensors)
+    try:
+        files.write(out, lambda temporary: temporary.write_bytes(content))
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None

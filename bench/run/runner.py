@@ -1,0 +1,221 @@
+"""Carries out a plan: claims each unit, has it executed, goes on after a failed one."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from ..compute.evaluation import check
+from ..compute.machine import Machine
+from ..compute.training import Report, Stopped, source_of
+from ..protocol.plan import Cell, Fit, Plan, Score, Unit
+from ..store.progress import Notes
+from ..store.store import Store, stale
+from . import cost
+from .display import Display
+from .execution import Sets, Watch, describe, execute
+
+
+class Outcome(Struct):
+    """How a run ended."""
+
+    states: Counter[str]
+    interrupted: int = 0  # the signal's number
+
+    @property
+    def code(self) -> int:
+        """0 done, 1 a unit failed or diverged, 128 + signal."""
+        if self.interrupted:
+            return 128 + self.interrupted
+        return 1 if self.states["failed"] + self.states["diverged"] else 0
+
+
+class Run:
+    """One plan on one store and machine."""
+
+    signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGINT, signal.SIGTERM)  # that stop it at a safe point
+    jobs = 1
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        machine: Machine,
+        sets: Sets,
+        display: Display,
+        force: bool = False,
+        training: bool = True,
+    ) -> None:
+        self.plan, self.store, self.machine, self.display = plan, store, machine, display
+        self.training = training  # without it, only what weights and stored images can tell is scored
+        self.sets = sets
+        self.signal = 0
+        self._forced = self.keys() if force else set()  # keys to compute again
+        self.tried: set[str] = set()  # keys that this run has executed
+
+    def carry_out(self) -> Outcome:
+        """Executes what is to do; waits for units that another run has claimed."""
+        self.store.open()
+        self.check(pending := self.pending())
+        costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
+        total = len(self.keys())
+        self.display.plan(total, total - len(pending), sum(costs.values()), self.jobs)
+        if self.training:
+            self.store.remember(self.plan)
+        with self._signals():
+            while not self.signal and (pending := self.pending()):
+                if not self._pass(pending, costs):
+                    time.sleep(1.0)  # another run works on these
+        return Outcome(self._states(), self.signal)
+
+    def pending(self) -> list[tuple[Cell, Unit]]:
+        """The units still to do, fits before their scores; scores of a failed fit are not."""
+        found: dict[str, tuple[Cell, Unit]] = {}
+        for cell in self.plan.cells:
+            for unit in cell.units():
+                if self._todo(cell, unit):
+                    found.setdefault(unit.key, (cell, unit))
+        return list(found.values())
+
+    def keys(self) -> set[str]:
+        """The keys of all units of the plan."""
+        return {unit.key for cell in self.plan.cells for unit in cell.units()}
+
+    def check(self, pending: list[tuple[Cell, Unit]]) -> None:
+        """Reads and checks all images that these units need; InputError before anything is trained."""
+        for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
+            if isinstance(unit, Score):
+                captures = unit.repeats if unit.noise.family == "captured" else 0
+                for name in (unit.test, *(name for name, _ in unit.before)):
+                    check(self.sets(name, unit.fit.channels), unit.fit.view, captures)
+            else:
+                source_of(unit, self.sets(unit.train, unit.channels))
+
+    def _todo(self, cell: Cell, unit: Unit) -> bool:
+        if unit.key in self.tried or cell.fit.method.unavailable():
+            return False
+        if isinstance(unit, Score):
+            return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
+        if not self.training or unit.weights:
+            return False
+        record = None if unit.key in self._forced else self.store.whole(unit)
+        if record is None or record.state == "failed":
+            return True
+        gone = record.state == "done" and self.store.weights(unit) is None
+        return gone and not all(self._finished(score) for score in cell.scores)
+
+    def _finished(self, score: Score) -> bool:
+        record = None if score.key in self._forced else self.store.whole(score)
+        return record is not None and record.state != "failed" and not stale(record, self.store.whole(score.fit))
+
+    def _ready(self, score: Score) -> bool:
+        """Whether the weights to score are there and belong to a training that succeeded."""
+        fit = score.fit
+        if not self.training and (fit.method.kept or fit.method.fits == "image"):
+            return self._kept(score)
+        return fit.method.fits != "dataset" or (fit.key not in self._forced and self.store.weights(fit) is not None)
+
+    def _kept(self, score: Score) -> bool:
+        """Whether the store has all denoised images of a method that no stored weights can give back."""
+        images = score.repeats * len(self.sets(score.test, score.fit.channels))
+        return len(list(self.store.images(score).glob("*.safetensors"))) == images
+
+    def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:
+        """Executes every pending unit that is ready and not claimed; whether there was one."""
+        progressed = False
+        for cell, unit in pending:
+            if self._stopping():
+                break
+            if isinstance(unit, Score) and not self._ready(unit):
+                continue
+            with self.store.claim(unit) as mine:
+                if mine and self._todo(cell, unit):  # not done by another run meanwhile
+                    progressed = True
+                    self._execute(cell, unit, costs.get(unit.key, 0.0))
+        return progressed
+
+    def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
+        if unit.key in self._forced:
+            self.store.discard(unit)
+        if note := self.store.set_aside(unit):
+            self.display.note(note)
+        self.display.begin(unit.title, seconds)
+        notes = Notes(self.store, unit.key, unit.title)
+        try:
+            watch = self._watch(unit, notes)
+            record = execute(unit, self._label(cell, unit), self.store, self.machine, self.sets, watch)
+        except Stopped:
+            self.display.note(f"stopped in {unit.title}; run the same command again to continue")
+            return
+        finally:
+            notes.end()
+        self._finish(unit, describe(unit, record, self.store), seconds)
+
+    def _finish(self, unit: Unit, text: str, seconds: float) -> None:
+        self._forced.discard(unit.key)
+        self.tried.add(unit.key)
+        self.display.end(unit.title, text, seconds)
+
+    def _watch(self, unit: Unit, notes: Notes) -> Watch:
+        """Shows the progress of a unit here, and to other processes."""
+
+        def advance(fraction: float, text: str) -> None:
+            self.display.advance(unit.title, fraction, text)
+            notes(fraction, text)
+
+        def fit(report: Report) -> None:
+            advance(report.step / report.steps, report.text)
+            if report.message:
+                self.display.note(f"{unit.title}: {report.message} (step {report.step})")
+
+        def score(done: float, total: int) -> None:
+            advance(done / total, f"image {done:.4g}/{total}")
+
+        return Watch(fit, score, self._stopping)
+
+    def _stopping(self) -> bool:
+        return self.signal != 0
+
+    def _label(self, cell: Cell, unit: Unit) -> dict[str, Any]:
+        suite, method = self.plan.suite, cell.fit.method
+        label: dict[str, Any] = {"suite": suite.name, "version": suite.version, "preset": self.plan.request.label}
+        label |= {"method": cell.name, "noise": cell.noise.name, "seed": cell.seed, "knowledge": method.knowledge}
+        return label if isinstance(unit, Fit) else label | {"test": unit.test, "passes": method.passes()}
+
+    def _states(self) -> Counter[str]:
+        states: Counter[str] = Counter()
+        for cell in self.plan.cells:
+            if cell.reason:
+                states[cell.reason.split(":")[0]] += 1
+                continue
+            found = {record.state if record else "missing" for record in map(self.store.whole, cell.units())}
+            order = ("failed", "diverged", "missing", "done")
+            state = next(state for state in order if state in found)
+            states["skipped" if state == "missing" and cell.fit.method.unavailable() else state] += 1
+        return states
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM stop at the next step or image; a second Ctrl-C stops at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.signal:
+                raise KeyboardInterrupt
+            self.signal = number
+
+        old = {}
+        for number in self.signals:
+            try:
+                old[number] = signal.signal(number, stop)
+            except ValueError:  # not in the main thread: its owner handles signals
+                break
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)

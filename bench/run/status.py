@@ -1,0 +1,90 @@
+"""Where a plan stands: units done, running, interrupted, failed, diverged, stale, damaged, missing; the time to go."""
+
+from collections import Counter
+
+from msgspec import Struct
+
+from ..compute.machine import Machine
+from ..protocol.differences import differences
+from ..protocol.plan import Cell, Fit, Plan, Score, Unit
+from ..store.progress import Progress, running
+from ..store.record import Record, UnreadableError
+from ..store.store import Store, kind, stale
+from . import cost
+
+NAMED = 3  # ingredients of a stale record
+
+
+class Standing(Struct):
+    """How a unit of work stands."""
+
+    unit: str
+    kind: str
+    key: str
+    state: str
+    detail: str = ""
+    seconds: float = 0.0  # to go, roughly
+
+
+def standing(plan: Plan, store: Store, machine: Machine) -> list[Standing]:
+    """Every unit of a plan, each once."""
+    now = {note.key: note for note in running(store)}
+    known: dict[tuple[str, ...], Record] = {}  # the last of each name: what a stale record is compared with
+    for record in store.look()[0]:
+        known[record.kind, record.label["suite"], record.label["preset"], record.title] = record
+    found: dict[str, Standing] = {}
+    for cell in plan.cells:
+        for unit in cell.units():
+            if unit.key not in found:
+                old = known.get((kind(unit), plan.suite.name, plan.request.label, unit.title))
+                found[unit.key] = _standing(cell, unit, store, machine, now.get(unit.key), old)
+    return list(found.values())
+
+
+def _standing(
+    cell: Cell, unit: Unit, store: Store, machine: Machine, note: Progress | None, old: Record | None
+) -> Standing:
+    one = Standing(unit.title, kind(unit), unit.key, "done")
+    if note is not None:
+        one.state, one.detail, one.seconds = "running", f"{note.host}, process {note.process}: {note.text}", 0.0
+        one.seconds = note.left if note.left is not None else cost.seconds(unit, machine)
+        return one
+    try:
+        record = store.examine(unit)
+    except UnreadableError as error:
+        one.state, _, one.detail = error.state.partition(": ")
+    else:
+        if record is not None:
+            one.state, one.detail = record.state, record.reason
+        if isinstance(unit, Score) and record is not None and stale(record, store.whole(unit.fit)):
+            one.state, one.detail = "stale", "scored with other weights than its fit has now"
+        if record is None:
+            one.state, one.detail = _absent(cell, unit, store, old)
+    if one.state not in ("done", "diverged", "skipped"):
+        one.seconds = cost.seconds(unit, machine)
+    return one
+
+
+def _absent(cell: Cell, unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:
+    """State and detail of a unit without a record."""
+    if why := cell.fit.method.unavailable():
+        return "skipped", why
+    if isinstance(unit, Fit) and unit.weights:
+        return "missing", "give its weights again: python -m bench score"
+    if isinstance(unit, Fit) and store.path(unit, ".checkpoint").is_file():
+        return "interrupted", "its checkpoint is there"
+    fit = store.whole(cell.fit) if isinstance(unit, Score) else None
+    if fit is not None and fit.state == "diverged":
+        return "diverged", "its training did"
+    if old is None:
+        return "missing", ""
+    changed = differences(old.identity, unit.identity)
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    return "stale", f"recorded with {', '.join(changed[:NAMED])}{more}"
+
+
+def counted(found: list[Standing]) -> str:
+    """How many units are in which state, such as `3 of 5 units done, 1 failed, 1 missing`."""
+    states = Counter(one.state for one in found)
+    others = [f"{count} {state}" for state, count in sorted(states.items()) if state != "done"]
+    return ", ".join([f"{states['done']} of {len(found)} units done", *others])

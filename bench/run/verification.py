@@ -1,0 +1,131 @@
+"""Stored weights and images scored again: how far the numbers of today are from the records."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct
+
+from ..compute.evaluation import evaluate
+from ..compute.machine import Machine
+from ..datasets.errors import DamagedError, InputError, one_line, printable
+from ..datasets.images import Picture
+from ..datasets.sets.catalogue import remember_folders
+from ..protocol.plan import Score
+from ..store.match import match
+from ..store.record import Record, UnreadableError, summary
+from ..store.rows import Row, infinite
+from ..store.store import Store, stale
+from ..store.tensors import read_tensors
+from .execution import Sets, load
+
+PSNR, SSIM = 0.01, 1e-4  # dB and similarity that an image may drift; on one machine none drifts at all
+
+
+class Drift(Struct, kw_only=True):
+    """One score of a store, recorded and of today."""
+
+    title: str
+    state: str  # same, recomputed (without weights), drifted, wrong: reason, or left out: reason
+    recorded: float = 0.0  # PSNR of the headline output [dB]
+    now: float = 0.0
+    psnr: float = 0.0  # largest difference over all images and outputs [dB]
+    ssim: float = 0.0
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are numbers of today."""
+        return self.state in ("same", "recomputed", "drifted")
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the record is not what its weights give."""
+        return self.state.startswith(("drifted", "wrong"))
+
+
+def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[Drift]:
+    """Scores again what the done scores with these words were made of; the store stays as it is."""
+    every, damaged = store.look()
+    last = store.last()
+    remember_folders(last.folders)
+    units = match(every, last.requests.values())
+    yield from (Drift(title=error.path.name, state=f"wrong: {error.state}") for error in damaged)
+    for record in store.find(words):
+        unit = units[record.key]
+        if (record.kind, record.state) != ("score", "done"):
+            continue
+        if isinstance(unit, Score):
+            yield _drift(store, record, unit, machine, sets)
+        else:
+            yield Drift(title=printable(record.title), state=f"left out: {unit}")
+
+
+def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Sets) -> Drift:
+    try:
+        if obstacle := _obstacle(store, record, unit):
+            return Drift(title=printable(record.title), state=obstacle)
+        recorded = store.rows(unit)
+    except (UnreadableError, DamagedError) as error:
+        return Drift(title=printable(record.title), state=f"wrong: {error}")
+    try:
+        pictures, *before = (sets(name, unit.fit.channels) for name in (unit.test, *(name for name, _ in unit.before)))
+    except InputError as error:
+        return Drift(title=printable(record.title), state=f"left out: {error}")
+    try:
+        rows, again = _rows(store, unit, machine, pictures, before)
+    except Exception as error:  # weights of another network, a method's code
+        return Drift(title=printable(record.title), state=f"wrong: {one_line(error)}")
+    return _compared(unit.title, unit.fit.method.headline().name, recorded, rows, again)
+
+
+def _obstacle(store: Store, record: Record, unit: Score) -> str:
+    """Why there is nothing to score again; DamagedError for a stored image that cannot be read."""
+    fit, images = unit.fit, sorted(store.images(unit).glob("*.safetensors"))
+    if lacking := fit.method.unavailable():
+        return f"left out: {lacking}"
+    for path in images:
+        read_tensors(path)
+    if fit.method.fits == "image" and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):
+        return "left out: not all of its images are in the store"
+    if fit.method.fits != "dataset":
+        return ""
+    if not store.path(fit, ".safetensors").is_file():
+        return "left out: no weights in the store"
+    if store.weights(fit) is None:
+        return "wrong: other weights than the record of its fit has"
+    return "wrong: scored with other weights than its fit has now" if stale(record, store.whole(fit)) else ""
+
+
+def _rows(
+    store: Store, unit: Score, machine: Machine, pictures: list[Picture], before: list[list[Picture]]
+) -> tuple[list[Row], bool]:
+    """The scores of today, and whether images had to be computed without stored weights."""
+    with TemporaryDirectory() as folder:  # what is missing is computed, but not kept
+        stored = list(store.images(unit).glob("*.safetensors"))
+        for path in stored:
+            (Path(folder) / path.name).symlink_to(path.resolve())
+        rows = evaluate(unit, load(unit.fit, store, machine), pictures, machine, before, folder=Path(folder))
+    return rows, unit.fit.method.fits != "dataset" and len(stored) < len({(row.image, row.repeat) for row in rows})
+
+
+def _compared(title: str, headline: str, recorded: list[Row], rows: list[Row], again: bool) -> Drift:
+    was, now = ({(row.image, row.repeat, row.output): row for row in one} for one in (recorded, rows))
+    if was.keys() != now.keys():
+        return Drift(title=title, state="wrong: scores of other images or outputs")
+    psnrs = [_apart(was[one].psnr, now[one].psnr) for one in was]
+    ssims = [abs(was[one].ssim - now[one].ssim) for one in was]
+    near = all(psnr <= PSNR for psnr in psnrs) and all(ssim <= SSIM for ssim in ssims)  # not a number: no
+    before, today = (infinite(summary(one)[headline]["psnr"]) for one in (recorded, rows))
+    return Drift(
+        title=title,
+        state=("recomputed" if again else "same") if near else "drifted",
+        recorded=before,
+        now=today,
+        psnr=max(psnrs),
+        ssim=max(ssims),
+    )
+
+
+def _apart(was: float | None, now: float | None) -> float:
+    """Two PSNR [dB], of which None is infinite."""
+    return 0.0 if was == now else abs(infinite(was) - infinite(now))

@@ -1,0 +1,1 @@
+"""Records, claims, checkpoints and tensors in one folder. Imports the protocol."""

@@ -1,0 +1,123 @@
+"""The checkpoints of a training: all that a killed one needs to end in the same bytes."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+
+from ..datasets.errors import DamagedError, InputError
+from .tensors import read_tensors, write_tensors
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, per parameter
+
+
+class Past(Struct):
+    """What happened in a training until its checkpoint."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    seconds: float
+    history: list[tuple[int, float]]
+    quality: list[tuple[int, float]]
+    warnings: list[Annotated[str, msgspec.Meta(pattern=": ")]]
+    chunk: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class State:
+    """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
+
+    def __init__(self, key: str, setting: dict[str, Any], net: nn.Module, adam: torch.optim.Adam, chunk: int) -> None:
+        self.about = {"key": key, "machine": setting}
+        self.net, self.adam, self.chunk = net, adam, chunk
+        self.step, self.seconds = 0, 0.0
+        self.history: list[tuple[int, float]] = []
+        self.quality: list[tuple[int, float]] = []
+        self.warnings: list[str] = []
+
+    def said(self) -> set[str]:
+        """The kinds of warnings already given."""
+        return {warning.split(": ")[1] for warning in self.warnings}
+
+    def save(self, path: Path) -> None:
+        """The last two are kept: a file may be lost to the disk."""
+        tensors, rest = self._tensors(), msgspec.to_builtins(self._past())
+        if path.is_file():
+            path.replace(before(path))
+        write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
+
+    def load(self, path: Path | None) -> str:
+        """Continues at the newer whole checkpoint of the same work and machine; a sentence if one does not fit."""
+        found = [one for one in (path, before(path)) if one.is_file()] if path else []
+        note = ""
+        for one in found:
+            try:
+                return self._resume(*read_tensors(one)) or note
+            except (InputError, msgspec.ValidationError):
+                note = "the checkpoint is damaged; going on at the one before it"
+        return "the checkpoint is damaged; starting again" if found else ""
+
+    def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+        past = msgspec.convert(about, Past)
+        if {name: about.get(name) for name in self.about} != self.about:
+            return (
+                "the checkpoint was made with another device, precision, compiler or thread count; starting again"
+            )
+        if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or not self._fits(tensors):
+            raise DamagedError("other tensors than were saved")
+        self._take(tensors, past)
+        return ""
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
+                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
+        return tensors
+
+    def _past(self) -> Past:
+        return Past(self.step, self.seconds, self.history, self.quality, self.warnings, self.chunk)
+
+    def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
+        self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
+        for name, parameter in self.net.named_parameters():
+            if f"{MOMENTS[0]}.{name}" in tensors:
+                self.adam.state[parameter] = {"step": torch.tensor(float(past.step))} | {
+                    moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS
+                }
+        self.step, self.seconds, self.warnings = past.step, past.seconds, past.warnings
+        self.history, self.quality, self.chunk = past.history, past.quality, past.chunk
+
+    def _fits(self, tensors: dict[str, Tensor]) -> bool:
+        """Whether the tensors are this network's: loading others fails half-way."""
+        expected = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            if f"{MOMENTS[0]}.{name}" in tensors:
+                expected |= {f"{moment}.{name}": parameter for moment in MOMENTS}
+        return _forms(tensors) == _forms(expected)
+
+
+def _forms(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+
+
+def _digest(tensors: dict[str, Tensor], rest: dict[str, Any]) -> str:
+    """SHA-256 of all that a checkpoint holds; safetensors has no checksum of its own."""
+    found = hashlib.sha256(msgspec.json.encode(rest, order="sorted"))
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def before(checkpoint: Path) -> Path:
+    """Where the checkpoint before this one is kept."""
+    return checkpoint.with_suffix(".before")
+
+
+def forget(checkpoint: Path) -> None:
+    """Deletes both checkpoints of a training."""
+    for path in (checkpoint, before(checkpoint)):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""Records matched with what this version plans under the same name: the same unit of work, or what differs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from ..datasets.errors import InputError, few
+from ..protocol import plan
+from ..protocol import suites as protocol
+from ..protocol.differences import differences
+from ..protocol.plan import Imported, Request, Unit
+from .record import Record
+from .store import kind
+
+LONGEST = 4000  # letters of a label
+LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "tested"}  # in labels: in requests
+
+
+def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, Unit | str]:
+    """For each key the unit of this version, or in words why it is none; `requests` know suites that are files."""
+    suites = {name: {name: None} for name in protocol.suites()}  # files by the name in them; some are called like ours
+    for request in requests:
+        suites.setdefault(_name(request.suite), {})[request.suite] = None
+    elsewhere = list(dict.fromkeys(filter(None, (record.imported for record in records))))
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.label["suite"], record.label["preset"]), []).append(record)
+    found: dict[str, Unit | str] = {}
+    for (name, preset), mine in groups.items():
+        found |= dict.fromkeys((record.key for record in mine), f"foreign: no suite {name!r} here")
+        for suite in reversed(suites.get(name, {})):
+            try:
+                units = _units(request_of_label(suite, preset), mine, elsewhere)
+            except InputError as error:
+                found |= {record.key: f"foreign: {error}" for record in mine if isinstance(found[record.key], str)}
+                continue
+            found |= {record.key: _unit(record, units) for record in mine if isinstance(found[record.key], str)}
+    return found
+
+
+def _name(suite: str) -> str:
+    """The name of a suite that is a file; empty if it cannot be read."""
+    try:
+        return protocol.load(suite).name
+    except InputError:
+        return ""
+
+
+def request_of_label(suite: str, label: str) -> Request:
+    """The request that has a label such as `mini, steps=20`; InputError if none has."""
+    if len(label) > LONGEST:
+        raise InputError(f"a label of {len(label)} letters; expected at most {LONGEST}")
+    preset, *changes = label.split(", ")
+    given: dict[str, Any] = {}
+    for name, equals, value in (change.partition("=") for change in changes):
+        values = tuple(value.split("+"))
+        given[LISTS.get(name, name)] = values if name in LISTS else value
+        if name == "seeds" and all(map(str.isdecimal, values)):
+            given[name] = tuple(map(int, values))
+        if name in ("steps", "repeats") and value.isdecimal():
+            given[name] = int(value)
+        if not equals or name not in (*LISTS, "train", "steps", "repeats", "scoring"):
+            raise InputError(f"a label {label!r}, which no request has")
+    request = Request(suite=suite, preset=preset, **given)
+    if request.label != label:
+        raise InputError(f"a label {label!r}, which no request has")
+    return request
+
+
+def _units(request: Request, records: Sequence[Record], elsewhere: Sequence[Imported]) -> list[Unit]:
+    """All units of a request with the methods of these records."""
+    known = plan.methods_of(protocol.load(request.suite))
+    names = dict.fromkeys(record.label["method"] for record in records)
+    methods = tuple(name for name in names if name in known)
+    weights = tuple(one for one in elsewhere if one.name in names and one.method in known)
+    planned = plan.make(structs.replace(request, methods=methods, weights=weights))
+    cells = [cell for cell in planned.cells if not cell.reason]
+    units: list[Unit] = [cell.fit for cell in cells]
+    return units + [score for cell in cells for score in cell.scores]
+
+
+def _unit(record: Record, units: Sequence[Unit]) -> Unit | str:
+    named = [unit for unit in units if (kind(unit), unit.title) == (record.kind, record.title)]
+    known = [unit for unit in named or units if _has_images(unit)]
+    same = next((unit for unit in known if unit.key == record.key), None)
+    if same is not None:
+        return same
+    if not named:  # perhaps called otherwise then
+        return f"foreign: not in suite {record.label['suite']} [{record.label['preset']}] of this version"
+    if not known:
+        return "foreign: its folder of images is not here"
+    return "not ours: " + few(min((differences(record.identity, unit.identity) for unit in known), key=len))
+
+
+def _has_images(unit: Unit) -> bool:
+    try:
+        return bool(unit.key)
+    except InputError:  # a folder that is not here, and of which nothing is known
+        return False

@@ -1,0 +1,1 @@
+"""Checks of methods, of numbers and of speed. Imports all floors below."""

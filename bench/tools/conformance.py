@@ -1,0 +1,123 @@
+"""Conformance kit: whether a method fits the harness, check by check, with the reason. Nothing here knows a name."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from ..datasets.errors import InputError, one_line
+from ..datasets.noise.model import parse
+from ..methods import registry
+from ..methods.base import Method
+from . import conformance_checks as checks
+from .conformance_checks import Subject, UnfitError
+
+NOISES = ("gauss25", "poisson30", "gauss5_50", "poisson5_50", "none")
+CHANNELS = (3, 1, 4)
+
+
+class Finding(Struct):
+    """How a check ended."""
+
+    check: str
+    state: str  # ok, failed, does not apply, skipped
+    text: str
+
+
+def trains(method: Method) -> str:
+    """For checks of the training."""
+    return "it trains nothing" if method.fits == "never" else ""
+
+
+def claims_blindness(method: Method) -> str:
+    """For the check of blindness."""
+    return "" if any(output.blind for output in method.outputs) else "no output claims to be blind"
+
+
+def always(method: Method) -> str:
+    """For checks of every method."""
+    return ""
+
+
+CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
+    "declaration": (checks.declaration, always),
+    "odd sizes": (checks.shapes, always),
+    "shape and dtype": (checks.dtype, always),
+    "determinism": (checks.determinism, always),
+    "blindness": (checks.blindness, claims_blindness),
+    "firewall": (checks.firewall, trains),
+    "micro-batches": (checks.micro_batches, trains),
+    "bf16": (checks.half_precision, trains),
+    "loss goes down": (checks.loss_goes_down, trains),
+    "interrupted = uninterrupted": (checks.resumption, trains),
+    "cost of a step": (checks.cost, trains),
+}
+# On every family of noise and number of channels; the others on the first.
+EVERYWHERE = ("odd sizes", "firewall")
+
+
+def check(name: str, method: Method) -> Iterator[Finding]:
+    """All findings of one method, as they come."""
+    # Noisy images without clean ones cannot train a supervised method.
+    noises = NOISES if method.supervision in ("noisy", "none") else NOISES[:-1]
+    cells = [(parse(noise), channels) for noise in noises for channels in CHANNELS]
+    try:
+        reasons = {(noise, channels): method.applies(noise, channels) for noise, channels in cells}
+    except Exception as error:  # a third party's code may raise anything
+        yield Finding("declaration", "failed", f"applies raised {one_line(error)}")
+        return
+    defined = [cell for cell in cells if reasons[cell] is None]
+    if not defined:
+        yield Finding("declaration", "failed", f"not defined anywhere: {next(iter(reasons.values()))}")
+        return
+    families = {(noise.family, channels): noise for noise, channels in reversed(defined)}
+    for title, (function, scope) in CHECKS.items():
+        subject = Subject(name, method, *defined[0])
+        if title not in EVERYWHERE:
+            yield _finding(title, function, scope(method), subject)
+            continue
+        for (_, channels), noise in sorted(families.items(), key=lambda cell: str(cell[0])):
+            subject = Subject(name, method, noise, channels)
+            yield _finding(f"{title}, {noise.name}, C = {channels}", function, scope(method), subject)
+    for noise in dict.fromkeys(noise for noise, _ in cells):
+        missing = {c: r for (n, c), r in reasons.items() if n == noise and r is not None}
+        if missing:
+            where = "" if len(missing) == len(CHANNELS) else f", C = {', '.join(map(str, sorted(missing)))}"
+            yield Finding(f"{noise.name}{where}", "not defined", str(next(iter(missing.values()))))
+
+
+def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, subject: Subject) -> Finding:
+    if out_of_scope:
+        return Finding(title, "does not apply", out_of_scope)
+    try:
+        if reason := subject.method.unavailable():
+            return Finding(title, "skipped", reason)
+        return Finding(title, "ok", function(subject))
+    except UnfitError as error:
+        return Finding(title, "failed", str(error))
+    except Exception as error:  # a third party's code may raise anything
+        return Finding(title, "failed", one_line(error))
+
+
+def targets(text: str) -> dict[str, Method]:
+    """The methods of a registered name, a plug-in file, or package:Class, with their default fields."""
+    if text.endswith(".py"):
+        registry.load_plugin(Path(text))
+        file = Path(text).resolve()
+        classes = {name: cls for name, cls in registry.methods().items() if registry.source_file(cls) == file}
+    elif ":" in text:
+        module, _, attribute = text.partition(":")
+        try:
+            found: Any = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a third party's code may raise anything
+            raise InputError(f"check {text}: {one_line(error)}") from None
+        names = [name for name, cls in registry.methods().items() if cls is found]
+        classes = dict.fromkeys(names, found) or {attribute.lower(): registry.register(attribute.lower())(found)}
+    else:
+        classes = {text: registry.find(text)}
+    try:
+        return {name: cls() for name, cls in classes.items()}
+    except TypeError as error:
+        raise InputError(f"check {text}: every field needs a default ({error})") from None

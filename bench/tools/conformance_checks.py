@@ -1,0 +1,310 @@
+"""What the conformance kit looks at: one function per check, on a method with small images."""
+
+import tempfile
+import time
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..compute.evaluation import denoise
+from ..compute.machine import Machine
+from ..compute.training import CAPTURES, Report, Stopped, Trainer, build, collate, parts, train
+from ..datasets.errors import one_line
+from ..datasets.images import Picture, unit
+from ..datasets.noise.model import Noise
+from ..datasets.sampling import OneImage, Patches, Source, Views
+from ..datasets.sets import catalogue
+from ..methods.base import Context, Method, Progress, Rng
+from ..protocol.plan import Fit
+from ..protocol.suites import Recipe
+
+BATCH, STEPS = 2, 4
+ODD = (29, 61)  # sides
+RECIPE = Recipe(schedule="constant", lr=1e-3, beta2=0.99, weight_decay=0.0)
+MACHINE = Machine("cpu", "float32", 1)
+
+
+class UnfitError(Exception):
+    """A check failed, and why."""
+
+
+class Subject:
+    """A method on one noise and number of channels, with small images."""
+
+    def __init__(self, name: str, method: Method, noise: Noise, channels: int) -> None:
+        self.name, self.method, self.noise, self.channels = name, method, noise, channels
+        self.side = max(32, method.multiple)
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """Three photographs with so many channels."""
+        found = []
+        for picture in catalogue.load("embedded_test", None, 3):
+            pixels = picture.pixels[64:320, 64:320]
+            pixels = np.concatenate([pixels, pixels[..., :1]], axis=2)[..., : self.channels]
+            found.append(Picture.decoded(picture.name, picture.path, np.ascontiguousarray(pixels), self.channels))
+        return found
+
+    @cached_property
+    def crop(self) -> int:
+        """The side of its training crops: small, or twice that for a method that trains on sub-images."""
+        try:
+            net = self.net()
+            assert net is not None
+            self.loss(net, [self.views(0, self.side)], 1)
+        except Exception:  # too small, or broken: the checks will tell
+            return 2 * self.side
+        return self.side
+
+    def net(self) -> nn.Module | None:
+        """A new network with its named initial weights."""
+        return None if self.method.fits == "never" else build(self.method, self.channels, 1.0, 0)
+
+    def trained(self) -> nn.Module | None:
+        """A network as the harness gives it to `denoise`."""
+        net = self.net()
+        return net and net.eval()
+
+    def image(self, height: int, width: int) -> NDArray[np.float32]:
+        """A noisy photograph [height, width, C]."""
+        clean = unit(self.pictures[0].pixels[:height, :width])
+        return self.noise.apply(clean, self.noise.high, np.random.RandomState(0))
+
+    def outputs(self, net: nn.Module | None, noisy: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """What the harness would score."""
+        return denoise(self.method, net, noisy, self.noise, self.noise.high, MACHINE, "next", ("check", 0))
+
+    def context(self, samples: tuple[int, ...], chunk: int) -> Context:
+        """Of a training step."""
+        family = None if self.method.knowledge == "none" else self.noise.family
+        return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, family)
+
+    def views(self, number: int, crop: int = 0) -> Views:
+        """One training sample."""
+        source = Patches(self.pictures, self.noise, "fresh", crop or self.crop, 0)
+        return source.sample(number, CAPTURES[self.method.supervision])
+
+    def loss(self, net: nn.Module, views: list[Views], chunk: int) -> float:
+        """The loss of a batch, its gradient left in the network."""
+        batch, total = collate(views, self.method, "cpu"), 0.0
+        for part in parts(net, self.method, batch, self.context(tuple(range(len(views))), chunk)):
+            if part.dim():
+                raise UnfitError(f"losses yielded a tensor of shape {list(part.shape)}; expected single numbers")
+            part.backward()  # type: ignore[no-untyped-call]
+            total += float(part.detach())
+        return total
+
+    def work(self, steps: int) -> Fit:
+        """A tiny training."""
+        return Fit(
+            name=self.name, method=self.method, noise=self.noise, seed=0, channels=self.channels, train="embedded_test",
+            train_noise="fresh", crop=self.crop, batch=1 if self.method.fits == "image" else BATCH, steps=steps,
+            epochs=1, recipe=RECIPE,
+        )  # fmt: skip
+
+    def source(self) -> Source:
+        """What that training trains on."""
+        if self.method.fits == "image":
+            return OneImage(self.image(self.crop, self.crop), self.noise.high)
+        return Patches(self.pictures, self.noise, "fresh", self.crop, 0)
+
+
+def declaration(subject: Subject) -> str:
+    """Outputs, passes and fields are what the tables and records need."""
+    method = subject.method
+    names = [output.name for output in method.outputs]
+    if len(set(names)) < len(names):
+        raise UnfitError(f"outputs have the same name: {', '.join(names)}")
+    if set(method.passes()) != set(names):
+        raise UnfitError(f"passes() names {sorted(method.passes())}, outputs are {sorted(names)}")
+    again = msgspec.convert(msgspec.to_builtins(method), type(method))
+    if again != method:
+        raise UnfitError("its fields do not survive being written to a record and read back")
+    return f"{', '.join(names)}; headline {method.headline().name}"
+
+
+def shapes(subject: Subject) -> str:
+    """Every output is there, has the image's odd shape, and finite values."""
+    shape = (*ODD, subject.channels)
+    found = subject.outputs(subject.trained(), subject.image(*ODD))
+    declared = [output.name for output in subject.method.outputs]
+    if sorted(found) != sorted(declared):
+        raise UnfitError(f"denoise returned {sorted(found)}, outputs declares {sorted(declared)}")
+    for name, image in found.items():
+        if image.shape != shape:
+            raise UnfitError(f"{name} of {_size(shape)} has the size {_size(image.shape)}")
+        if not np.isfinite(image).all():
+            raise UnfitError(f"{name} of {_size(shape)} has values that are not finite")
+    return _size(shape)
+
+
+def dtype(subject: Subject) -> str:
+    """A batch of whole multiples: the same shape, float32 in, float32 out, the input left as it was."""
+    noisy = _batch(subject)
+    before = noisy.clone()
+    found = _denoised(subject, subject.trained(), noisy)
+    if not torch.equal(noisy, before):
+        raise UnfitError("denoise changed its input in place")
+    for name, image in found.items():
+        if image.shape != noisy.shape:
+            raise UnfitError(f"{name} of {list(noisy.shape)} has the shape {list(image.shape)}")
+        if image.dtype != torch.float32:
+            raise UnfitError(f"{name} is {image.dtype}; expected torch.float32")
+    return f"{_size(tuple(noisy.shape))}, float32"
+
+
+def determinism(subject: Subject) -> str:
+    """An image gives the same output whatever a global random generator did, and whatever stands beside it."""
+    net, noisy = subject.trained(), _batch(subject)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the global generator, which a method must not use
+        found.append(_denoised(subject, net, noisy))
+    alone = _denoised(subject, net, noisy[:1])
+    for name, image in found[0].items():
+        if not torch.equal(image, found[1][name]):
+            raise UnfitError(f"{name} differs between two calls; draw random numbers from ctx.rng")
+        if not torch.allclose(image[:1], alone[name], atol=1e-3):
+            raise UnfitError(f"{name} of an image depends on the images beside it in the batch")
+    return "two calls are equal to the last bit"
+
+
+def blindness(subject: Subject) -> str:
+    """No pixel of a blind output depends on the same input pixel, exactly, in float64."""
+    net, side = subject.trained(), subject.side
+    y = _batch(subject)[:1].double().requires_grad_()
+    images = _denoised(subject, net and net.double(), y)
+    places = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1), (5, 8), (8, 5), (9, 9), (6, 6)]
+    names = [output.name for output in subject.method.outputs if output.blind]
+    for name in names:
+        if not images[name].requires_grad:
+            raise UnfitError(f"{name} cannot be differentiated: denoise must be plain torch, without no_grad")
+        for i, j in places:
+            (gradient,) = torch.autograd.grad(images[name][0, :, i, j].sum(), y, retain_graph=True)
+            if gradient[0, :, i, j].any():
+                own = float(gradient[0, :, i, j].abs().max())
+                raise UnfitError(f"{name} sees its own pixel ({i}, {j}): gradient {own:.2g}, claimed 0")
+            if not gradient.any():
+                raise UnfitError(f"{name} at ({i}, {j}) depends on no pixel at all")
+    return f"{', '.join(names)} at {len(places)} pixels, corners included"
+
+
+def firewall(subject: Subject) -> str:
+    """The loss needs nothing that was not declared, and is a finite number."""
+    net = subject.net()
+    assert net is not None
+    declared = f"supervision {subject.method.supervision}, knowledge {subject.method.knowledge}"
+    try:
+        loss = subject.loss(net, [subject.views(number) for number in range(BATCH)], BATCH)
+    except (AttributeError, TypeError, AssertionError) as error:
+        raise UnfitError(f"losses fail with what is declared ({declared}): {one_line(error)}") from None
+    if not np.isfinite(loss):
+        raise UnfitError(f"the loss is {loss} with what is declared ({declared})")
+    return declared
+
+
+def half_precision(subject: Subject) -> str:
+    """In bf16, the training default where a machine has it, the loss and its gradient are finite."""
+    net = subject.net()
+    assert net is not None
+    net = Machine("cpu", "bf16", 1).place(net)
+    loss = subject.loss(net, [subject.views(number) for number in range(BATCH)], BATCH)
+    broken = [n for n, p in net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    if not np.isfinite(loss) or broken:
+        raise UnfitError(f"the loss is {loss:.4g}; gradients that are not finite: {', '.join(broken[:3]) or 'none'}")
+    return f"loss {loss:.4g}"
+
+
+def micro_batches(subject: Subject) -> str:
+    """A batch split into single samples has the whole batch's loss and gradient: a mean, with draws from ctx.rng."""
+    views = [subject.views(number) for number in range(BATCH)]
+    found = []
+    for chunk in (BATCH, 1):
+        net = subject.net()
+        assert net is not None
+        loss = subject.loss(net, views, chunk)
+        gradients = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
+        if not gradients or not torch.cat(gradients).any():
+            raise UnfitError("no gradient reaches the network")
+        found.append((loss, torch.cat(gradients)))
+    (whole, gradient), (split, other) = found
+    if abs(whole - split) > 1e-3 * abs(whole) + 1e-6:
+        raise UnfitError(f"the loss of {BATCH} samples is {whole:.6g} at once and {split:.6g} one by one")
+    if (gradient - other).norm() > 1e-2 * gradient.norm():
+        raise UnfitError("the gradient of a batch is not that of its samples one by one")
+    return f"{BATCH} samples at once and one by one"
+
+
+def loss_goes_down(subject: Subject) -> str:
+    """A few steps of Adam on one batch with the same random numbers lower its loss."""
+    net = subject.net()
+    assert net is not None
+    adam = torch.optim.Adam(net.parameters(), 1e-3)
+    views = [subject.views(number) for number in range(BATCH)]
+    losses = []
+    for _ in range(8):
+        adam.zero_grad()
+        losses.append(subject.loss(net, views, BATCH))
+        adam.step()
+    if not min(losses[-3:]) < losses[0]:
+        raise UnfitError(f"the loss went from {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} steps on one batch")
+    return f"{losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} steps"
+
+
+def resumption(subject: Subject) -> str:
+    """A training that is interrupted and continued ends with the weights of an uninterrupted one, bit by bit."""
+    whole = train(subject.work(STEPS), subject.source(), MACHINE).net.state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, seen = Path(folder) / "state", list[Report]()
+        with suppress(Stopped):
+            train(subject.work(STEPS), subject.source(), MACHINE, checkpoint, seen.append, lambda: len(seen) == 2)
+        resumed = train(subject.work(STEPS), subject.source(), MACHINE, checkpoint).net.state_dict()
+    for name, weight in whole.items():
+        if not torch.equal(weight, resumed[name]):
+            raise UnfitError(f"{name} differs after an interruption: all state must be in the network's state_dict")
+    return f"{STEPS} steps, interrupted after 2"
+
+
+def cost(subject: Subject) -> str:
+    """Time of a training step, and what it keeps for the gradient."""
+    trainer = Trainer(subject.work(STEPS), subject.source(), MACHINE)
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    trainer.update(*trainer.batch(0))
+    began = time.perf_counter()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        trainer.update(*trainer.batch(1))
+    took = time.perf_counter() - began
+    parameters = sum(parameter.numel() for parameter in trainer.net.parameters())
+    kept = sum(saved.values()) / 2**20
+    work = trainer.work
+    return f"{took:.2f} s, {kept:.0f} MiB for {work.batch} crops of {work.crop}; {parameters:,} parameters"
+
+
+def _denoised(subject: Subject, net: nn.Module | None, noisy: Tensor) -> dict[str, Tensor]:
+    context = subject.context(tuple(range(len(noisy))), len(noisy))
+    if subject.method.knowledge == "level":
+        context = context._replace(level=torch.full((len(noisy),), subject.noise.high))
+    with torch.set_grad_enabled(noisy.requires_grad):
+        return subject.method.denoise(net, noisy, context)  # type: ignore[arg-type]
+
+
+def _batch(subject: Subject) -> Tensor:
+    images = [unit(picture.pixels[: subject.side, : subject.side]) for picture in subject.pictures[:BATCH]]
+    noisy = [subject.noise.apply(image, subject.noise.high, np.random.RandomState(i)) for i, image in enumerate(images)]
+    return torch.from_numpy(np.stack(noisy)).permute(0, 3, 1, 2).contiguous()
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,152 @@
+"""Speed of our training step against a plain one, side by side in one process."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from msgspec import structs
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..compute.evaluation import evaluate
+from ..compute.machine import Machine
+from ..compute.training import Trainer
+from ..datasets.sampling import OneImage, Patches, Source
+from ..datasets.sets import catalogue
+from ..methods import registry
+from ..methods.base import Batch, Context, Method, Progress, Rng
+from ..methods.n2c import N2C
+from ..protocol.plan import Fit, Request, Score, make
+
+
+def plain_step(method: Method, channels: int, batch: Batch, context: Context) -> Callable[[], Tensor]:
+    """The step one would write: float32, contiguous, no compiler, the whole batch and all masked members at once."""
+    net = method.build(channels)
+    assert net is not None
+    net.to(batch.noisy.device)
+    adam = torch.optim.Adam(net.parameters(), lr=3e-4)
+    everything = context._replace(chunk=10**9)
+
+    def step() -> Tensor:
+        adam.zero_grad()
+        loss = torch.stack(list(method.losses(net, batch, everything))).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        return loss.detach()
+
+    return step
+
+
+def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training steps of the methods that train, scored images of those that do not; medians."""
+    training, scoring = [], []
+    peak = 0.0
+    for name in names or sorted(registry.methods()):
+        cells = [cell for cell in make(Request(preset="paper", methods=(name,))).cells if cell.name == name]
+        work = next((cell.scores[0] for cell in cells if cell.scores), None)
+        if work is None:
+            scoring.append({"method": name, "skipped": "not defined for any noise of the suite"})
+            continue
+        if reason := work.fit.method.unavailable():
+            scoring.append({"method": name, "skipped": reason})
+            continue
+        if work.fit.method.fits == "never":
+            scoring.append(_scoring(work, machine))
+        else:
+            peak = peak or matmul_rate(machine)
+            training.append(_training(work.fit, machine, rounds, peak))
+    return pd.DataFrame(training), pd.DataFrame(scoring).fillna("")
+
+
+def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:
+    """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
+    work = structs.replace(fit, train="embedded_train")
+    pictures = catalogue.load(work.train, None, work.channels)
+    source: Source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
+    if work.method.fits == "image":
+        source = OneImage(source.sample(0, 1).captures[0], work.noise.high)
+    trainer = Trainer(work, source, machine)
+    batch, context = trainer.batch(0)
+    plain = plain_step(work.method, work.channels, batch, context)
+    with FlopCounterMode(display=False) as counter:
+        plain()
+    trainer.update(batch, context)  # warm up, and compile if that is on
+    steps: dict[str, Callable[[], Tensor]] = {
+        "plain": plain,
+        "bare": partial(trainer.update, batch, context),
+        "ours": partial(_whole_step, trainer),
+    }
+    net = unet_step(work, batch)
+    net()
+    times = interleaved(steps | {"unet": net}, machine, rounds)
+    return {
+        "method": work.name,
+        "plain steps/s": f"{1 / times['plain']:.3f}",
+        "our steps/s": f"{1 / times['ours']:.3f}",
+        "ratio": f"{times['plain'] / times['ours']:.2f}",
+        "plain step / plain U-Net's": f"{times['plain'] / times['unet']:.2f}",
+        "of bf16 matmul": f"{counter.get_total_flops() / times['ours'] / peak:.0%}",
+        "harness overhead": f"{times['ours'] / times['bare'] - 1:+.1%}",
+        "machine": f"{machine.device}, {machine.precision}, {machine.threads} threads",
+    }
+
+
+def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
+    """The plain step of the shared U-Net on the same images: what a method's own network is compared with."""
+    supervised = N2C()
+    context = Context(Progress(0, 1, 1), Rng(0, (), batch.noisy.device), len(batch.noisy))
+    return plain_step(supervised, work.channels, batch._replace(target=batch.noisy), context)
+
+
+def _scoring(work: Score, machine: Machine) -> dict[str, str]:
+    """Seconds per image (centre 192x192 of six photographs) with one worker and with all, in turn."""
+    pictures = catalogue.load("embedded_test", None, work.fit.channels)
+    job = structs.replace(work, test="embedded_test", window=192, repeats=2, stream="named", before=())
+
+    def seconds(workers: int) -> float:
+        began = time.perf_counter()
+        evaluate(job, None, pictures, structs.replace(machine, threads=workers))
+        return (time.perf_counter() - began) / (job.repeats * len(pictures))
+
+    seconds(1)  # warm up
+    turns = [(seconds(1), seconds(machine.threads)) for _ in range(3)]
+    one, several = (statistics.median(times) for times in zip(*turns, strict=True))
+    return {
+        "method": work.fit.name,
+        "noise": work.fit.noise.name,
+        "s/image, 1 worker": f"{one:.2f}",
+        f"s/image, {machine.threads} workers": f"{several:.2f}",
+        "ratio": f"{one / several:.2f}",
+    }
+
+
+def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds: int) -> dict[str, float]:
+    """The median seconds of each, taken in turn so that a slow minute hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(max(5, rounds)):
+        for name, step in steps.items():
+            times[name].append(timed(step, machine))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _whole_step(trainer: Trainer) -> Tensor:
+    """Our step with everything around it: samples, noise, their transfer."""
+    return trainer.update(*trainer.batch(1))
+
+
+def timed(step: Callable[[], Tensor], machine: Machine) -> float:
+    """Seconds until the result is there."""
+    began = time.perf_counter()
+    float(step().flatten()[0])  # waits for the device
+    return time.perf_counter() - began
+
+
+def matmul_rate(machine: Machine) -> float:
+    """Floating-point operations per second of a bf16 matrix product, the best of several."""
+    n = 8192 if machine.device.startswith("cuda") else 2048
+    a = torch.from_numpy(np.ones((n, n), np.float32)).to(machine.device, torch.bfloat16)
+    return max(2 * n**3 / timed(lambda: a @ a, machine) for _ in range(7))

@@ -1,0 +1,125 @@
+"""`bench` works from any folder, beside foreign packages called `datasets` and `methods`, and from a wheel."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.cli import CHECKOUT, ROOT, finish, photos, start
+
+OURS = {"b2u", "n2c", "n2n", "nbr2nbr"}
+ROOMS = ("datasets", "methods")
+
+
+def foreign(folder: Path, text: str) -> Path:
+    """A folder with a package for each common name."""
+    for name in ROOMS:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("where", ["first on the path", "in the current folder"])
+def test_methods_are_ours_whatever_else_is_called_so(where: str, tmp_path: Path) -> None:
+    other = foreign(tmp_path / "other", "raise ImportError('the foreign one')")
+    path, cwd = ((other, ROOT), tmp_path) if where == "first on the path" else ((ROOT,), other)
+    result = finish(start("methods", "--format", "json", cwd=cwd, path=path))
+    assert result.code == 0, result.err
+    assert {method["name"] for method in json.loads(result.out)} >= OURS
+
+
+def test_a_data_folder_called_datasets_does_no_harm(tmp_path: Path) -> None:
+    photos(tmp_path / "datasets", "chelsea")
+    argv = ("--noise", "gauss25", "--test-sets", "folder:datasets", "--store", "records")
+    result = finish(start("run", "--methods", "noisy", *argv, cwd=tmp_path))
+    assert result.code == 0, result.err
+    assert len(list((tmp_path / "records" / "scores").glob("*.json"))) == 2  # noisy and blur
+
+
+@pytest.mark.parametrize("first", ["bench", "foreign"])
+def test_foreign_packages_stay_what_they_are(first: str, tmp_path: Path) -> None:
+    other = foreign(tmp_path / "other", "")
+    imports = ["import bench, bench.cli.main", "import datasets, methods"]
+    lines = [*(imports if first == "bench" else reversed(imports)), "print(datasets.__file__, methods.__file__)"]
+    lines += ["print(bench.datasets.__file__, bench.methods.__file__)"]
+    result = finish(start(program=("-c", "\n".join(lines)), cwd=tmp_path, path=(other, ROOT)))
+    assert result.code == 0, result.err
+    theirs, ours = (row.split() for row in result.out.splitlines())
+    assert theirs == [str(other / name / "__init__.py") for name in ROOMS]
+    assert not set(ours) & set(theirs)
+
+
+def test_import_leaves_the_search_path_alone(tmp_path: Path) -> None:
+    lines = ["import sys", "before = list(sys.path)", "import bench", "print(sys.path == before)"]
+    lines += ["print(sorted(sys.modules.keys() & {'datasets', 'methods', 'results', 'tests'}))"]
+    result = finish(start(program=("-c", "\n".join(lines)), cwd=tmp_path))
+    assert result.out.split("\n")[:2] == ["True", "[]"], result.err
+
+
+# ---- the wheel
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, unpacked into a folder of its own."""
+    folder = tmp_path_factory.mktemp("wheel")
+    skipped = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "runs", "measured")
+    source = shutil.copytree(CHECKOUT, folder / "source", ignore=skipped)  # setuptools writes beside its sources
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir", "-w", str(folder), str(source)]
+    subprocess.run(wheel, check=True, timeout=120, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    install = [*pip, "install", "--no-deps", "--no-index", "--target", str(folder / "site"), str(built)]
+    subprocess.run(install, check=True, timeout=120, capture_output=True)
+    return folder / "site"
+
+
+def test_the_wheel_takes_one_name(installed: Path) -> None:
+    top = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
+    assert top - {"bin"} == {"bench"}  # bin: the console script
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "bench/report/table.html.j2",
+        "bench/suites/synthetic.toml",
+        "bench/results/paper/table1.csv",
+        "bench/datasets/catalogue.toml",
+        "bench/datasets/digests.csv",
+        "bench/methods/b2u.py",
+        "bench/py.typed",
+    ],
+)
+def test_the_wheel_holds_the_data(installed: Path, file: str) -> None:
+    assert (installed / file).stat().st_size >= (0 if file.endswith("py.typed") else 1)
+
+
+def test_the_wheel_holds_every_file_of_the_rooms(installed: Path) -> None:
+    for room in ("bench", "bench/report", "bench/suites", "datasets", "methods"):
+        ours = {path.name for path in (CHECKOUT / room).iterdir() if path.suffix in (".py", ".toml", ".csv", ".j2")}
+        target = installed / (room if room.startswith("bench") else f"bench/{room}")
+        assert ours == {path.name for path in target.iterdir() if path.name in ours}
+
+
+def test_the_wheel_runs_beside_foreign_packages(installed: Path, tmp_path: Path) -> None:
+    other = foreign(tmp_path / "other", "raise ImportError('the foreign one')")
+    result = finish(start("methods", "--format", "json", cwd=other, path=(other, installed)))
+    assert result.code == 0, result.err
+    assert {method["name"] for method in json.loads(result.out)} >= OURS
+
+
+def test_the_wheel_prints_published_numbers(installed: Path, tmp_path: Path) -> None:
+    result = finish(start("tables", cwd=tmp_path, path=(installed,)))
+    assert result.code == 0, result.err
+    assert "32.27/0.880" in result.out
+
+
+def test_the_wheel_scores_into_the_current_folder(installed: Path, tmp_path: Path) -> None:
+    photos(tmp_path / "images", "chelsea")
+    argv = ("--noise", "gauss25", "--test-sets", "folder:images")
+    result = finish(start("run", "--methods", "noisy", *argv, cwd=tmp_path, path=(installed,)))
+    assert result.code == 0, result.err
+    assert list((tmp_path / "results" / "runs" / "scores").glob("*.json"))

@@ -1,0 +1,272 @@
+"""Methods of third parties: a file given with --plugin, or an installed package's entry point."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from support.cli import bench, finish, line, lines, photos, record, refused, start
+
+from bench.methods import registry
+
+HEAD = """
+import torch
+from torch import nn
+from bench import Method, register
+
+class Small(Method, frozen=True):
+    def build(self, channels):
+        return nn.Conv2d(channels, channels, 3, padding=1)
+
+    def losses(self, net, batch, ctx):
+        assert batch.target is None and batch.level is None and ctx.family is None
+        yield ((net(batch.noisy) - batch.noisy.mean()) ** 2).mean()
+"""
+OTHER = HEAD + '\n@register("other")\nclass Other(Small, frozen=True):\n    "One that works."\n'
+MINE = HEAD + '\n@register("mine")\nclass Mine(Small, frozen=True):\n    "A network of one layer."\n'
+LOSSES = "    def losses(self, net, batch, ctx):\n"
+DENOISE = "    def denoise(self, net, noisy, ctx):\n"
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(registry, "_methods", registry.methods())
+
+
+@pytest.fixture
+def argv(tmp_path: Path) -> tuple[object, ...]:
+    """A short run on one small photograph."""
+    tests = photos(tmp_path / "tests", "chelsea")
+    short = ("--noise", "gauss25", "--steps", "4", "--precision", "float32", "--test-sets", f"folder:{tests}")
+    return (*short, "--store", tmp_path / "store")
+
+
+def plugin(folder: Path, text: str, name: str = "my_method.py") -> Path:
+    """A plug-in file."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# ---- it works
+
+
+def test_a_file_runs_to_a_row_of_the_table(argv: tuple[object, ...], tmp_path: Path) -> None:
+    result = bench("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE), *argv)
+    assert result.code == 0, result.err
+    score = record(tmp_path / "store", "score", "mine")["result"]["outputs"]["denoised"]
+    row = next(row for row in result.out.splitlines() if " mine " in row)
+    assert f"{score['psnr']:.2f}/{score['ssim']:.3f}" in row
+
+
+def test_a_file_runs_in_a_process(argv: tuple[object, ...], tmp_path: Path) -> None:
+    result = finish(start("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE), *argv, cwd=tmp_path))
+    assert result.code == 0, result.err
+    assert " mine " in result.out
+
+
+def test_the_second_run_of_a_file_computes_nothing(argv: tuple[object, ...], tmp_path: Path) -> None:
+    command = ("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE), *argv)
+    first, second = bench(*command), bench(*command)
+    assert second.out == first.out
+    assert "trained" in first.err
+    assert "trained" not in second.err
+
+
+def test_tables_show_a_file_s_row(argv: tuple[object, ...], tmp_path: Path) -> None:
+    path = plugin(tmp_path, MINE)
+    assert bench("run", "--methods", "mine", "--plugin", path, *argv).code == 0
+    found = line(lines("--plugin", path, "--store", tmp_path / "store"), method="mine", noise="gauss25", seeds=1)
+    assert found["state"] == "done"
+
+
+def test_tables_without_the_file_show_the_others(argv: tuple[object, ...], tmp_path: Path) -> None:
+    assert bench("run", "--methods", "mine,n2c", "--plugin", plugin(tmp_path, MINE), *argv).code == 0
+    del registry._methods["mine"]
+    found = line(lines("--store", tmp_path / "store"), method="n2c", noise="gauss25", seeds=1)
+    assert found["state"] == "done"
+
+
+def test_a_file_is_listed_with_what_it_declares(tmp_path: Path) -> None:
+    found = json.loads(bench("methods", "--plugin", plugin(tmp_path, MINE), "--format", "json").out)
+    mine = next(method for method in found if method["name"] == "mine")
+    assert (mine["outputs"], mine["supervision"], mine["paper"]) == (["denoised"], "noisy", "unpublished")
+
+
+def test_register_without_a_name_takes_the_class_s(tmp_path: Path) -> None:
+    text = HEAD + "\n@register\nclass Tiny(Small, frozen=True):\n    pass\n"
+    assert "tiny" in bench("methods", "--plugin", plugin(tmp_path, text)).out
+
+
+def test_two_files(tmp_path: Path) -> None:
+    one = plugin(tmp_path, MINE, "one.py")
+    two = plugin(tmp_path, MINE.replace('"mine"', '"yours"'), "two.py")
+    listed = bench("methods", "--plugin", one, "--plugin", two).out
+    assert "mine" in listed
+    assert "yours" in listed
+
+
+def test_another_default_is_another_identity(argv: tuple[object, ...], tmp_path: Path) -> None:
+    for value in ("1.0", "2.0"):
+        path = plugin(tmp_path, MINE + f"    alpha: float = {value}\n")
+        assert bench("run", "--methods", "mine", "--plugin", path, *argv).code == 0
+    fits = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").glob("*.json")]
+    assert [fit["identity"]["fields"] for fit in fits] == [{}, {}]  # defaults are left out; the source tells
+    assert len({fit["key"] for fit in fits}) == len({fit["identity"]["source"] for fit in fits}) == 2
+
+
+# ---- its file is broken
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def (", "SyntaxError"),
+        ("raise ValueError('no luck')", "ValueError: no luck"),
+        ("raise ValueError('two\\nlines')", "ValueError: two"),
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("x = 1", "registers no method"),
+        ("", "registers no method"),
+        (MINE.replace('"mine"', '"b2u"'), "two methods are called 'b2u'"),
+        (MINE.replace('"mine"', '"my method"'), "letters, digits"),
+        ("from bench import register\n@register('mine')\nclass Mine:\n    pass", "not a subclass"),
+        (MINE + "    outputs = ()\n", "exactly one output must be the headline"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
+    path = plugin(tmp_path, text)
+    assert says in refused("methods", "--plugin", path)
+
+
+def test_the_error_of_a_broken_file_names_it(tmp_path: Path) -> None:
+    assert str(tmp_path / "my_method.py") in refused("methods", "--plugin", plugin(tmp_path, "1 / 0"))
+
+
+@pytest.mark.parametrize("name", ["missing.py", "folder", "text.txt"])
+def test_what_is_no_python_file_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.txt").write_text(MINE, encoding="utf-8")
+    assert name in refused("methods", "--plugin", tmp_path / name)
+
+
+# ---- its code fails while it runs
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "says"),
+    [
+        (LOSSES + "        raise RuntimeError('no idea')\n", "failed", "RuntimeError: no idea"),
+        (LOSSES + "        yield net(batch.noisy).sum() * float('nan')\n", "diverged", "the loss is nan"),
+        (LOSSES + "        yield net(batch.noisy).mean().exp() * float('inf')\n", "diverged", "the loss is inf"),
+        (LOSSES + "        return iter(())\n", "failed", "los"),
+        (LOSSES + "        return net(batch.noisy).mean()\n", "failed", "los"),
+        (LOSSES + "        yield net(batch.noisy)\n", "failed", ""),
+        (LOSSES + "        return iter([batch.target.mean()])\n", "failed", "None"),
+        (DENOISE + "        raise KeyError('oops')\n", "failed", "oops"),
+        (DENOISE + "        return {'other': net(noisy)}\n", "failed", "denoised"),
+        (DENOISE + "        return {'denoised': net(noisy) * float('nan')}\n", "diverged", "not finite"),
+        (DENOISE + "        return {'denoised': net(noisy)[:, :1]}\n", "failed", ""),
+        ("    def build(self, channels):\n        return None\n", "failed", ""),
+    ],
+)
+def test_a_failing_cell_says_why_and_the_others_go_on(
+    body: str, state: str, says: str, argv: tuple[object, ...], tmp_path: Path
+) -> None:
+    files = ("--plugin", plugin(tmp_path, OTHER, "other.py"), "--plugin", plugin(tmp_path, MINE + body))
+    result = bench("run", "--methods", "mine,other", *files, *argv)
+    assert result.code == 1, result.err
+    assert f": {state}: " in result.err
+    assert says in next(row for row in result.err.splitlines() if f": {state}: " in row)
+    assert "Traceback" not in result.err
+    records = [json.loads(path.read_bytes()) for path in (tmp_path / "store").glob("*/*.json")]
+    mine = [one for one in records if one["label"]["method"] == "mine"]
+    assert state in {one["state"] for one in mine}
+    assert {one["state"] for one in records if one["label"]["method"] == "other"} == {"done"}
+    assert f"1 {state}" in result.err
+    shown = next(row for row in result.out.splitlines() if " mine " in row)
+    assert state in shown
+
+
+def test_a_failed_cell_is_tried_again(argv: tuple[object, ...], tmp_path: Path) -> None:
+    broken = plugin(tmp_path, MINE + LOSSES + "        raise RuntimeError('no idea')\n")
+    assert bench("run", "--methods", "mine", "--plugin", broken, *argv).code == 1
+    assert bench("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE), *argv).code == 0
+    mine = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").glob("*.json")]
+    assert {one["state"] for one in mine} == {"failed", "done"}  # another source, another key
+
+
+def test_a_diverged_cell_is_a_result(argv: tuple[object, ...], tmp_path: Path) -> None:
+    broken = plugin(tmp_path, MINE + LOSSES + "        yield net(batch.noisy).sum() * float('nan')\n")
+    command = ("run", "--methods", "mine", "--plugin", broken, *argv)
+    first, second = bench(*command), bench(*command)
+    assert (first.code, second.code) == (1, 1)
+    assert second.out == first.out
+    assert "diverged: the loss is nan" not in second.err  # it was not trained again
+
+
+def test_a_method_that_is_not_defined_here_says_so(argv: tuple[object, ...], tmp_path: Path) -> None:
+    body = "    def applies(self, noise, channels):\n        return 'needs Poisson noise'\n"
+    result = bench("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE + body), *argv)
+    assert result.code == 0
+    assert "not defined: needs Poisson noise" in result.out
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (DENOISE + "        return {'denoised': noisy.clone()}\n", "identity collapse"),
+        (DENOISE + "        return {'denoised': torch.full_like(noisy, 0.5)}\n", "constant output"),
+    ],
+)
+def test_an_output_that_is_no_image_is_said_at_once(
+    body: str, says: str, argv: tuple[object, ...], tmp_path: Path
+) -> None:
+    result = bench("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE + body), *argv)
+    assert f"mine gauss25 seed 0: {says}" in result.err
+    assert says in str(record(tmp_path / "store", "fit", "mine")["result"]["warnings"])
+
+
+# ---- installed plug-ins
+
+
+def install(folder: Path, text: str, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package with one entry point."""
+    plugin(folder, text, "their_package.py")
+    info = folder / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{point}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "their_package", raising=False)
+
+
+@pytest.mark.parametrize("decorator", ['@register("theirs")', ""])
+def test_an_entry_point_runs(
+    decorator: str, argv: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = MINE.replace('@register("mine")', decorator)
+    install(tmp_path, text, "theirs = their_package:Mine", monkeypatch)
+    result = bench("run", "--methods", "theirs", *argv)
+    assert result.code == 0, result.err
+    assert " theirs " in result.out
+
+
+@pytest.mark.parametrize(
+    ("text", "point", "says"),
+    [
+        (MINE, "theirs = their_package:Other", "AttributeError"),
+        ("raise ValueError('no luck')", "theirs = their_package:Mine", "ValueError: no luck"),
+        (MINE, "theirs = no_such_package:Mine", "ModuleNotFoundError"),
+        (MINE, "n2c = their_package:Mine", "two methods are called 'n2c'"),
+        ("Mine = 1", "theirs = their_package:Mine", "not a subclass"),
+    ],
+)
+def test_a_broken_entry_point_is_refused_by_name(
+    text: str, point: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, text, point, monkeypatch)
+    message = refused("methods")
+    assert says in message
+    assert point.split(" ")[0] in message

@@ -1,0 +1,85 @@
+"""Device, precision, threads, compiler: what is not there is said, what is there changes no numbers."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+import torch
+from msgspec import structs
+from torch._dynamo.utils import counters
+
+from bench.compute import machine as machines
+from bench.compute import training
+from bench.compute.machine import Machine, choose
+from bench.datasets.errors import InputError
+from bench.datasets.images import Picture
+from bench.methods.base import Method
+from bench.protocol.plan import Request, make
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "cude"}, "allowed: auto, cpu, cuda"),
+        ({"precision": "fp16"}, "allowed: auto, bf16, float32"),
+        ({"threads": -1}, "must be positive"),
+    ],
+)
+def test_what_is_not_there_is_wrong_input(options: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        choose(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is missing")
+def test_a_missing_gpu_is_wrong_input() -> None:
+    with pytest.raises(InputError, match="no such CUDA device here"):
+        choose("cuda")
+
+
+def test_without_bf16_hardware_training_is_in_float32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "has_bf16", lambda device: False)
+    machine, notes = choose("cpu")
+    assert machine.precision == "float32"
+    assert notes == ["no bf16 instructions on this cpu: training in float32"]
+
+
+def test_without_a_compiler_the_plain_path_runs_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    machine, notes = choose("cpu", "float32", compile=True)
+    assert not machine.compiles(10**6)
+    assert notes == ["no C compiler (cc) on this machine: training without torch.compile"]
+
+
+def test_deterministic_algorithms_are_those_of_the_last_choice() -> None:
+    assert choose("cpu", "float32", deterministic=True)[0].deterministic
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.deterministic
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not choose("cpu", "float32")[0].deterministic
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.deterministic
+
+
+def test_a_short_run_or_a_processor_compiles_nothing_by_itself() -> None:
+    assert not Machine("cpu").compiles(10**6)
+    assert not Machine("cuda").compiles(machines.COMPILE_STEPS - 1)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
+def test_one_compiled_graph_serves_all_cells_of_a_shape(
+    pictures: list[Picture], small: Callable[..., Method], machine: Machine
+) -> None:
+    plan = make(Request(methods=("n2c",), noises=("gauss25", "poisson30"), steps=3))
+    works = [structs.replace(c.fit, method=small("n2c")) for c in plan.cells if c.name == "n2c"]
+    plain = [training.fit(work, pictures, machine).history for work in works]
+    counters.clear()
+    torch._dynamo.reset()
+    compiled, graphs = [], []
+    for work in works:
+        compiled.append(training.fit(work, pictures, structs.replace(machine, compile=True)).history)
+        graphs.append(counters["stats"]["unique_graphs"])
+    for mine, theirs in zip(compiled, plain, strict=True):
+        assert [loss for _, loss in mine] == pytest.approx([loss for _, loss in theirs], rel=1e-4)
+    assert graphs[0] > 0
+    assert graphs[1] == graphs[0]

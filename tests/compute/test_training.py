@@ -1,0 +1,396 @@
+"""The training loop: exact resume, named seeds, the learning rate, and faults that are noticed at once."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.compute import sanity as health
+from bench.compute.machine import Machine, has_bf16
+from bench.compute.training import PROBES, Report, Stopped, Trained, build, fit, learning_rate
+from bench.datasets.errors import InputError
+from bench.datasets.images import Picture
+from bench.datasets.noise.model import Draws, Image, Noise, parse
+from bench.datasets.sampling import Patches
+from bench.methods import registry
+from bench.methods.b2u import B2U
+from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.n2c import N2C
+from bench.methods.networks.unet import UNetConfig
+from bench.protocol.plan import Fit
+from bench.protocol.suites import Recipe
+
+Work = Callable[..., Fit]
+HALVING = Recipe(schedule="halving", lr=2e-3, beta2=0.999, weight_decay=1e-8)
+BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16("cpu"), reason="no bf16 instructions here"))
+
+
+def interrupted(unit: Fit, pictures: list[Picture], machine: Machine, checkpoint: Path, after: int) -> list[int]:
+    """Stops as a signal would after so many steps; the numbers of the steps done."""
+    seen: list[int] = []
+    with pytest.raises(Stopped):
+        fit(unit, pictures, machine, checkpoint, lambda report: seen.append(report.step), lambda: len(seen) >= after)
+    return seen
+
+
+def continued(unit: Fit, pictures: list[Picture], machine: Machine, checkpoint: Path) -> tuple[Trained, list[int]]:
+    seen: list[int] = []
+    trained = fit(unit, pictures, machine, checkpoint, lambda report: seen.append(report.step))
+    return trained, [step for step in seen if step]  # step 0 only tells why a checkpoint does not fit
+
+
+def assert_identical(one: Trained, two: Trained) -> None:
+    assert one.history == two.history
+    assert one.warnings == two.warnings
+    weights = two.net.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in one.net.state_dict().items())
+
+
+# ---- resume
+
+
+@pytest.mark.parametrize("precision", ["float32", BF16])
+@pytest.mark.parametrize("kind", ["fresh", "fixed"])
+@pytest.mark.parametrize("name", ["n2c", "n2n", "nbr2nbr", "b2u"])
+def test_a_continued_training_is_bit_identical(
+    name: str, kind: str, precision: Any, work: Work, pictures: list[Picture], tmp_path: Path
+) -> None:
+    unit, machine = work(name, "gauss5_50", train_noise=kind), Machine("cpu", precision, 1)
+    expected = fit(unit, pictures, machine)
+    assert interrupted(unit, pictures, machine, tmp_path / "c", 2) == [1, 2]
+    assert interrupted(unit, pictures, machine, tmp_path / "c", 1) == [3]
+    found, steps = continued(unit, pictures, machine, tmp_path / "c")
+    assert steps == [4, 5, 6]
+    assert_identical(found, expected)
+
+
+@pytest.mark.parametrize("at", [2, 3, 5])
+def test_a_kill_anywhere_is_harmless(
+    at: int, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+) -> None:
+    """A power cut leaves the last checkpoint that was written on the clock."""
+    unit = work("n2c", recipe=HALVING)
+    expected = fit(unit, pictures, machine)
+
+    def cut(report: Report) -> None:
+        if report.step == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(unit, pictures, machine, tmp_path / "c", cut, every_seconds=0.0)
+    found, steps = continued(unit, pictures, machine, tmp_path / "c")
+    assert steps[0] == at
+    assert_identical(found, expected)
+
+
+def test_a_failed_write_leaves_the_last_checkpoint(
+    work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = work()
+    interrupted(unit, pictures, machine, tmp_path / "c", 2)
+
+    def full(*args: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises((OSError, InputError), match="No space"):
+            fit(unit, pictures, machine, tmp_path / "c", every_seconds=0.0)
+    assert continued(unit, pictures, machine, tmp_path / "c")[1] == [3, 4, 5, 6]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "header cut": lambda content: content[:100],
+    "tensors cut": lambda content: content[:-100],
+    "zeros": lambda content: bytes(len(content)),
+    "text": lambda content: b"not a checkpoint",
+    "other metadata": lambda content: content.replace(b'"about"', b'"ABOUT"', 1),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_a_damaged_checkpoint_is_no_checkpoint(
+    damage: str, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+) -> None:
+    unit = work()
+    expected = fit(unit, pictures, machine)
+    interrupted(unit, pictures, machine, tmp_path / "c", 2)
+    (tmp_path / "c").write_bytes(DAMAGE[damage]((tmp_path / "c").read_bytes()))
+    found, steps = continued(unit, pictures, machine, tmp_path / "c")
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert_identical(found, expected)
+
+
+@pytest.mark.parametrize("other", ["key", "threads", "precision", "deterministic"])
+def test_a_checkpoint_of_other_work_or_another_machine_is_left_alone(
+    other: str, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+) -> None:
+    interrupted(work(), pictures, machine, tmp_path / "c", 2)
+    unit = work(seed=1) if other == "key" else work()
+    machines = {"key": machine, "threads": Machine("cpu", "float32", 2), "precision": Machine("cpu", "bf16", 1)}
+    machines["deterministic"] = Machine("cpu", "float32", 1, deterministic=True)
+    assert continued(unit, pictures, machines[other], tmp_path / "c")[1][0] == 1
+
+
+def test_a_signal_in_the_last_step_loses_nothing(
+    work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+) -> None:
+    unit, seen = work(), []
+    try:
+        fit(unit, pictures, machine, tmp_path / "c", lambda report: seen.append(report), lambda: len(seen) >= 6)
+    except Stopped:
+        assert continued(unit, pictures, machine, tmp_path / "c")[1][0] > 1
+
+
+# ---- seeds
+
+
+@pytest.mark.parametrize("name", ["n2c", "nbr2nbr", "b2u"])
+def test_one_seed_gives_one_network(name: str, work: Work, pictures: list[Picture], machine: Machine) -> None:
+    torch.manual_seed(1)
+    one = fit(work(name, steps=2), pictures, machine)
+    torch.manual_seed(2)  # global generators are not used
+    np.random.seed(2)  # noqa: NPY002
+    assert_identical(fit(work(name, steps=2), pictures, machine), one)
+
+
+def test_another_seed_gives_another_network(work: Work, pictures: list[Picture], machine: Machine) -> None:
+    one, two = (fit(work(seed=seed, steps=1), pictures, machine).net.state_dict() for seed in (0, 1))
+    assert not any(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_seed_decides_initial_weights_noise_and_crops(
+    work: Work, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets = [build(N2C(net=UNetConfig(width=4)), 3, 1.0, seed).state_dict() for seed in (0, 1)]
+    assert not any(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    views = [Patches(pictures, parse("gauss25"), "fresh", 64, seed).sample(0, 1) for seed in (0, 1)]
+    assert not np.array_equal(views[0].clean, views[1].clean)  # type: ignore[arg-type]
+
+
+def test_building_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    build(N2C(net=UNetConfig(width=4)), 3, 1.0, 0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_gain_scales_the_initial_weights() -> None:
+    whole, half = (build(N2C(net=UNetConfig(width=4)), 3, gain, 0).state_dict() for gain in (1.0, 0.5))
+    assert all(torch.equal(half[name], 0.5 * whole[name]) for name in whole)
+
+
+def test_all_methods_see_the_same_noisy_images(
+    work: Work, pictures: list[Picture], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[Tensor]] = {}
+    for name in ("n2c", "n2n", "b2u"):
+        kind = registry.find(name)
+        plain = kind.losses
+
+        def losses(self: Method, net: nn.Module, batch: Batch, ctx: Context, plain: Any = plain) -> Iterator[Tensor]:
+            seen.setdefault(type(self).__name__, []).append(batch.noisy)
+            yield from plain(self, net, batch, ctx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "losses", losses)
+            fit(work(name, steps=2), pictures, machine)
+    first, *others = (torch.cat(batches) for batches in seen.values())
+    assert len(others) == 2
+    assert all(torch.equal(other, first) for other in others)
+
+
+# ---- the learning rate
+
+
+@pytest.mark.parametrize("steps", [20, 300, 8000])
+@pytest.mark.parametrize("warmup", [0.05, 0.3, 0.5])
+def test_a_cycle_rises_to_the_rate_and_falls_to_zero(steps: int, warmup: float) -> None:
+    recipe = Recipe(schedule="cycle", lr=1e-3, beta2=0.95, weight_decay=0.0, warmup=warmup)
+    rates = np.array([learning_rate(recipe, Progress(step, steps, 100)) for step in range(steps)])
+    top = int(rates.argmax())
+    assert rates.min() > 0
+    assert rates.max() <= 1e-3
+    assert rates.max() == pytest.approx(1e-3, rel=max(2 / (warmup * steps), 1e-3) if warmup * steps > 2 else 0.5)
+    assert top / steps == pytest.approx(warmup, abs=1 / steps)
+    assert (np.diff(rates[: top + 1]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
+    assert rates[-1] < 0.01e-3
+
+
+@pytest.mark.parametrize("epochs", [5, 20, 100])
+def test_halving_is_the_official_schedule(epochs: int) -> None:
+    """The released code steps torch's MultiStepLR after every epoch; it ends at a sixteenth."""
+    adam = torch.optim.Adam([nn.Parameter(torch.zeros(1))], HALVING.lr)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(adam, [k * epochs // 5 - 1 for k in (1, 2, 3, 4)], 0.5)
+    rate = 0.0
+    for epoch in range(epochs):
+        for step in range(3 * epoch, 3 * epoch + 3):
+            rate = learning_rate(HALVING, Progress(step, 3 * epochs, epochs))
+            assert rate == pytest.approx(schedule.get_last_lr()[0])
+        adam.step()
+        schedule.step()
+    assert rate == pytest.approx(HALVING.lr / 16)
+
+
+def test_epochs_are_virtual_in_short_runs() -> None:
+    epochs = [Progress(step, 250, 100).epoch for step in range(250)]
+    assert sorted(set(epochs)) == list(range(1, 101))
+    assert epochs == sorted(epochs)
+    assert Progress(249, 250, 100).t == 1.0
+
+
+# ---- health
+
+
+def constant_offset(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
+    """torch.normal's trap: one number for the whole image."""
+    return (clean + draws.standard_normal((1, 1, 1)) * (level / 255.0)).astype(np.float32)
+
+
+def too_strong(self: Noise, clean: Image, level: float, draws: Draws, plain: Any = Noise.apply) -> Image:
+    noisy: Image = clean + np.float32(1.3) * (plain(self, clean, level, draws) - clean)
+    return noisy
+
+
+def too_weak(self: Noise, clean: Image, level: float, draws: Draws, plain: Any = Noise.apply) -> Image:
+    noisy: Image = clean + np.float32(0.7) * (plain(self, clean, level, draws) - clean)
+    return noisy
+
+
+def none_at_all(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
+    return clean.copy()
+
+
+@pytest.mark.parametrize("kind", ["fresh", "fixed"])
+@pytest.mark.parametrize("noise", ["gauss25", "gauss5_50", "poisson30"])
+@pytest.mark.parametrize("fault", [constant_offset, too_strong, too_weak, none_at_all])
+def test_wrong_training_noise_stops_the_first_step(
+    fault: Any, noise: str, kind: str, work: Work, pictures: list[Picture], machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Noise, "apply", fault)
+    steps: list[int] = []
+    with pytest.raises(health.WrongNoiseError, match="standard deviation"):
+        fit(work("n2c", noise, train_noise=kind), pictures, machine, report=lambda report: steps.append(report.step))
+    assert not steps
+
+
+def test_a_wrong_second_capture_is_noticed(
+    work: Work, pictures: list[Picture], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, calls = Noise.apply, iter(range(10**6))
+
+    def apply(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
+        return clean.copy() if next(calls) % 2 else plain(self, clean, level, draws)
+
+    monkeypatch.setattr(Noise, "apply", apply)
+    with pytest.raises(health.WrongNoiseError):
+        fit(work("n2n"), pictures, machine)
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch, work: Work) -> Callable[[type[Method]], Fit]:
+    """Work with a faulty method, registered for this test alone."""
+
+    def plant(kind: type[Method], **changes: Any) -> Fit:
+        monkeypatch.setitem(registry._methods, "faulty", kind)
+        return work(kind(net=UNetConfig(width=4)), **changes)  # type: ignore[call-arg]
+
+    return plant
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_is_divergence(
+    value: float, planted: Callable[..., Fit], pictures: list[Picture], machine: Machine
+) -> None:
+    class Faulty(N2C, frozen=True):
+        def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+            for part in super().losses(net, batch, ctx):
+                yield part * (value if ctx.progress.step == 3 else 1.0)
+
+    with pytest.raises(health.DivergedError, match=r"at step 3"):
+        fit(planted(Faulty), pictures, machine)
+
+
+def test_divergence_between_two_looks_is_noticed_at_once(
+    planted: Callable[..., Fit], pictures: list[Picture], machine: Machine
+) -> None:
+    class Faulty(N2C, frozen=True):
+        def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+            yield next(super().losses(net, batch, ctx)) * (float("nan") if ctx.progress.step == 1 else 1.0)
+
+    seen: list[int] = []
+    unit = planted(Faulty, steps=4 * PROBES)
+    with pytest.raises(health.DivergedError):
+        fit(unit, pictures, machine, report=lambda report: seen.append(report.step))
+    assert seen == [1]
+
+
+class Same(nn.Module):
+    """Learns nothing and returns its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.0 * self.weight
+
+
+class Flat(Same):
+    """Learns nothing and returns one gray."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, 0.5) + 0.0 * self.weight
+
+
+@pytest.mark.parametrize(("network", "words"), [(Same, "identity collapse"), (Flat, "constant output")])
+def test_an_output_that_is_no_image_is_reported_at_once_and_once(
+    network: type[nn.Module], words: str, planted: Callable[..., Fit], pictures: list[Picture], machine: Machine
+) -> None:
+    class Faulty(N2C, frozen=True):
+        def build(self, channels: int) -> nn.Module:
+            return network()
+
+    reports: list[Report] = []
+    trained = fit(planted(Faulty, steps=8), pictures, machine, report=reports.append)
+    assert [words in warning for warning in trained.warnings] == [True]
+    assert [report.step for report in reports if words in report.message] == [2]  # a quarter of the steps
+    assert trained.warnings[0].startswith("step 2: ")
+
+
+def test_a_warning_survives_an_interruption(
+    planted: Callable[..., Fit], pictures: list[Picture], machine: Machine, tmp_path: Path
+) -> None:
+    class Faulty(N2C, frozen=True):
+        def build(self, channels: int) -> nn.Module:
+            return Same()
+
+    unit = planted(Faulty, steps=8)
+    interrupted(unit, pictures, machine, tmp_path / "c", 4)
+    assert len(continued(unit, pictures, machine, tmp_path / "c")[0].warnings) == 1
+
+
+@pytest.mark.parametrize("kind", [N2C, B2U])
+def test_a_healthy_run_has_no_warnings(kind: Any, work: Work, pictures: list[Picture], machine: Machine) -> None:
+    fast = Recipe(schedule="cycle", lr=1e-2, beta2=0.95, weight_decay=0.0, warmup=0.1)
+    fields = {"s": 2} if kind is B2U else {}
+    unit = work(kind(net=UNetConfig(width=8), **fields), recipe=fast, steps=40)
+    reports: list[Report] = []
+    trained = fit(unit, pictures, machine, report=reports.append)
+    assert trained.warnings == []
+    assert not any(report.message for report in reports)
+    assert reports[-1].psnr is not None
+
+
+def test_history_has_every_look_and_the_last_step(work: Work, pictures: list[Picture], machine: Machine) -> None:
+    steps = [step for step, _ in fit(work(steps=45), pictures, machine).history]
+    assert steps == [*range(2, 45, 2), 45]

@@ -1,0 +1,324 @@
+"""A key is everything that determines a number and nothing else; rooms know only the rooms below."""
+
+import ast
+import graphlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+import bench
+from bench import datasets, methods
+from bench.compute.machine import Machine
+from bench.datasets.noise.model import parse
+from bench.methods.n2c import N2C
+from bench.methods.networks.unet import UNetConfig
+from bench.protocol import plan
+from bench.protocol.plan import Fit, Plan, Request, Score, make
+from bench.protocol.suites import Recipe, Scoring
+from bench.run import runner as runner_module
+from bench.run.display import Display
+from bench.run.execution import Sets
+from bench.run.runner import Run
+from bench.store.store import Store
+
+SUITE = """
+name = "tiny"
+version = 1
+title = "A tiny suite"
+channels = 3
+noises = ["gauss25", "gauss5_50"]
+[recipes.one]
+schedule = "cycle"
+lr = 1e-3
+beta2 = 0.95
+weight_decay = 0.0
+[presets.mini]
+train = "folder:PHOTOS"
+tests = ["folder:TURNED"]
+crop = 32
+batch = 2
+steps = 2
+epochs = 2
+recipe = "one"
+CHANGES
+[presets.mini.fields.n2c.net]
+width = 4
+[presets.mini.fields.b2u]
+s = 2
+net = { width = 4 }
+"""
+
+
+@pytest.fixture
+def tiny(photos: Path, tmp_path: Path) -> Callable[..., Plan]:
+    """The plan of a request on a tiny suite tested on the photos upside down; `changes` are lines of its preset."""
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    for path in photos.iterdir():
+        Pillow.fromarray(np.asarray(Pillow.open(path))[::-1]).save(turned / path.name)
+    made = iter(range(100))
+
+    def ask(changes: str = "", **request: Any) -> Plan:
+        path = tmp_path / f"suite{next(made)}.toml"  # another name each time: suites are read once
+        text = SUITE.replace("PHOTOS", photos.as_posix()).replace("TURNED", turned.as_posix())
+        path.write_text(text.replace("CHANGES", changes))
+        return make(Request(suite=str(path), **({"methods": ("n2c", "b2u")} | request)))
+
+    return ask
+
+
+@pytest.fixture
+def score(tiny: Callable[..., Plan]) -> Score:
+    return next(cell.scores[0] for cell in tiny().cells if cell.name == "n2c")
+
+
+def fits(made: Plan) -> list[str]:
+    return [cell.fit.key for cell in made.cells]
+
+
+def scores(made: Plan) -> list[str]:
+    return [score.key for cell in made.cells for score in cell.scores]
+
+
+# ---- what a key depends on
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"tests": ("kodak", "set14")},
+        {"repeats": 3},
+        {"changes": 'padding = "square"'},
+        {"changes": 'test_noise = "official"'},
+        {"changes": 'scoring = { quantise = "float", data_range = 1.0 }'},
+    ],
+    ids=["tests", "repeats", "padding", "stream", "scoring"],
+)
+def test_what_is_only_scored_trains_nothing_again(asked: dict[str, Any], tiny: Callable[..., Plan]) -> None:
+    assert fits(tiny(**asked)) == fits(tiny())
+    assert not set(scores(tiny(**asked))) & set(scores(tiny()))
+
+
+def test_a_name_given_to_a_configuration_is_no_identity(score: Score) -> None:
+    other = msgspec.structs.replace(score.fit, name="mine")
+    assert other.key == score.fit.key
+
+
+FIT_CHANGES: dict[str, Any] = {
+    "seed": 1, "steps": 3, "epochs": 3, "batch": 3, "crop": 64, "noise": parse("gauss26"), "train_noise": "fixed",
+    "train": "embedded_train", "method": N2C(net=UNetConfig(width=5)), "channels": 1, "view": "bayer",
+    "recipe": Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=0.0), "weights": "0" * 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [*FIT_CHANGES])
+def test_whatever_changes_the_weights_changes_both_keys(field: str, score: Score) -> None:
+    if field == "channels":  # sets whose images need not be read as gray
+        fit = msgspec.structs.replace(score.fit, train="embedded_train")
+        score = msgspec.structs.replace(score, fit=fit, test="embedded_test")
+    other = msgspec.structs.replace(score.fit, **{field: FIT_CHANGES[field]})
+    assert other.key != score.fit.key
+    assert msgspec.structs.replace(score, fit=other).key != score.key
+
+
+def test_every_field_of_a_fit_but_its_name_has_been_changed() -> None:
+    """A new field must be thought about here."""
+    assert {*FIT_CHANGES, "name"} == set(Fit.__struct_fields__)
+
+
+@pytest.mark.parametrize("field", [*FIT_CHANGES])
+def test_weights_from_elsewhere_are_known_by_themselves_and_by_what_the_method_does_with_them(
+    field: str, score: Score
+) -> None:
+    fit = msgspec.structs.replace(score.fit, weights="1" * 64, train="")
+    other = msgspec.structs.replace(fit, **{field: FIT_CHANGES[field]})
+    assert (other.key != fit.key) == (field in ("weights", "method", "noise", "view"))
+
+
+@pytest.mark.parametrize("field", [*Recipe.__struct_fields__])
+def test_every_field_of_a_recipe_counts(field: str, score: Score) -> None:
+    value = getattr(score.fit.recipe, field)
+    recipe = msgspec.structs.replace(score.fit.recipe, **{field: "halving" if field == "schedule" else value + 0.01})
+    assert msgspec.structs.replace(score.fit, recipe=recipe).key != score.fit.key
+
+
+@pytest.mark.parametrize("where", ["loop", "method"])
+def test_a_raised_revision_changes_both_keys(where: str, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = score.fit.key, score.key
+    if where == "loop":
+        monkeypatch.setattr(plan, "LOOP_REVISION", plan.LOOP_REVISION + 1)
+    else:
+        monkeypatch.setattr(N2C, "revision", N2C.revision + 1)
+    fit = msgspec.structs.replace(score.fit)
+    assert fit.key != before[0]
+    assert msgspec.structs.replace(score, fit=fit).key != before[1]
+
+
+def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photos: Path) -> None:
+    before = tiny()
+    assert fits(before)  # keys are computed when asked for: now
+    pixels = np.asarray(Pillow.open(photos / "coffee.png")).copy()
+    pixels[0, 0, 0] ^= 1
+    Pillow.fromarray(pixels).save(photos / "coffee.png")
+    pairs = zip(before.cells, tiny().cells, strict=True)
+    assert all((old.fit.key == new.fit.key) == (old.name in ("noisy", "blur")) for old, new in pairs)
+
+
+SCORE_CHANGES: dict[str, Any] = {
+    "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "window": 48,
+    "scoring": Scoring(quantise="float"), "noise": parse("gauss50"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [*SCORE_CHANGES])
+def test_whatever_changes_a_score_changes_its_key(field: str, score: Score) -> None:
+    assert msgspec.structs.replace(score, **{field: SCORE_CHANGES[field]}).key != score.key
+
+
+def test_every_field_of_a_score_has_been_changed() -> None:
+    """`fit` above, `before` below."""
+    assert {*SCORE_CHANGES, "fit", "before"} == set(Score.__struct_fields__)
+
+
+@pytest.mark.parametrize(("stream", "counts"), [("official", True), ("named", False)])
+def test_sets_scored_before_count_in_the_official_stream_only(stream: str, counts: bool, score: Score) -> None:
+    alone, later = (msgspec.structs.replace(score, stream=stream, before=before) for before in ((), (("set14", 2),)))
+    assert (alone.key != later.key) == counts
+
+
+def test_methods_that_never_fit_are_scored_once_for_all_trainings(tiny: Callable[..., Plan]) -> None:
+    noisy = [
+        [cell.fit.key for cell in made.cells if cell.name == "noisy"]
+        for made in (tiny(), tiny("seeds = [3, 4]"), tiny(steps=9), tiny(train="embedded_train"))
+    ]
+    assert all(keys == noisy[0] for keys in noisy)
+
+
+def test_all_units_of_a_plan_have_keys_of_their_own(tiny: Callable[..., Plan]) -> None:
+    keys = fits(made := tiny("seeds = [0, 1]", tests=("kodak", "bsd300"))) + scores(made)
+    assert len(keys) == len(set(keys)) == 12 + 24
+
+
+def test_keys_are_frozen() -> None:
+    """Committed records are found by these; a key that changes without a change of meaning orphans them."""
+    cells = make(Request(methods=("b2u",), noises=("gauss25",))).cells
+    identity = cells[-1].fit.identity | {"revision": [1, 1]}
+    assert sorted(identity) == sorted(
+        ["method", "fields", "revision", "noise", "seed", "train", "train_noise", "crop", "batch", "steps", "epochs",
+         "recipe"]
+    )  # fmt: skip
+    assert plan.digest({"b": [1, 2.5, "x"], "a": {"d": None, "c": True}}) == "5ccd52c83105ca4ef6eac61e"
+
+
+# ---- the same numbers from any order, on any machine
+
+
+def carried_out(
+    made: Plan, root: Path, monkeypatch: pytest.MonkeyPatch, machine: Machine | None = None
+) -> dict[str, bytes]:
+    """Every file of the store's fits and scores by name."""
+    monkeypatch.setattr(runner_module.cost, "seconds", lambda unit, machine: 0.0)
+    outcome = Run(
+        made, Store(root), machine or Machine("cpu", "float32", 1), Sets(None), Display(quiet=True)
+    ).carry_out()
+    assert outcome.code == 0
+    return {path.name: path.read_bytes() for path in sorted(root.glob("[fs]*/*.*"))}
+
+
+def test_scores_do_not_depend_on_the_order_of_the_cells(
+    tiny: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny(noises=("gauss5_50",))
+    turned = msgspec.structs.replace(made, cells=made.cells[::-1])
+    one, two = carried_out(made, tmp_path / "1", monkeypatch), carried_out(turned, tmp_path / "2", monkeypatch)
+    same = [name for name in one if name.endswith((".rows.jsonl", ".safetensors"))]
+    assert len(same) == 4 + 2  # noisy, blur, n2c, b2u; the last two have weights
+    assert one.keys() == two.keys()
+    assert all(one[name] == two[name] for name in same)
+
+
+def test_methods_are_scored_on_the_same_noisy_pixels(
+    tiny: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny(noises=("gauss5_50",), repeats=2, steps=1)
+    carried_out(made, tmp_path / "s", monkeypatch)
+    rows = [Store(tmp_path / "s").rows(cell.scores[0]) for cell in made.cells]
+    levels = [{(row.image, row.repeat): row.level for row in some} for some in rows]
+    assert len(levels[0]) == 6
+    assert levels[0] == levels[1] == levels[2]
+
+
+def test_another_machine_or_precision_finds_the_same_records(
+    tiny: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny(methods=("n2c",), noises=("gauss25",))
+    first = carried_out(made, tmp_path / "s", monkeypatch)
+    assert carried_out(made, tmp_path / "s", monkeypatch, Machine("cpu", "bf16", 2)) == first
+
+
+def test_a_perfect_output_has_a_score_that_can_be_read(
+    tiny: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise below half a gray value is rounded away: the noisy image scores as the clean one."""
+    made = tiny(methods=(), noises=("gauss0.05",))
+    carried_out(made, tmp_path / "s", monkeypatch)
+    assert len(Store(tmp_path / "s").rows(made.cells[0].scores[0])) == 3
+
+
+# ---- the one-way street
+
+
+ROOMS = {"datasets": datasets, "methods": methods, "bench": bench}
+
+
+def modules(room: str) -> dict[str, Path]:
+    """Dotted name below `bench` -> file; the rooms may stand beside `bench/` or inside it."""
+    folder = Path(str(ROOMS[room].__file__)).parent
+    prefix = "" if room == "bench" else f"{room}."
+    return {prefix + path.stem: path for path in folder.glob("*.py")}
+
+
+def imported(name: str, path: Path) -> set[str]:
+    """Everything a module imports, relative names resolved below `bench`: `.datasets.noise`, `numpy.random`."""
+    here = ["", *name.split(".")[:-1]]  # the package it stands in; the first is `bench` itself
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = [*here[: len(here) - node.level + 1]] if node.level else []
+            where = ".".join([*base, *filter(None, [node.module])])
+            found |= {f"{where}.{alias.name}" for alias in node.names}
+    return {target.removeprefix("bench") if target.split(".")[0] == "bench" else target for target in found}
+
+
+@pytest.mark.parametrize(("room", "allowed"), [("datasets", ("datasets",)), ("methods", ("methods", "datasets"))])
+def test_rooms_import_only_the_rooms_below(room: str, allowed: tuple[str, ...]) -> None:
+    assert len(modules(room)) > 3
+    for name, path in modules(room).items():
+        inner = {target for target in imported(name, path) if target.startswith(".") or target == ""}
+        assert {target for target in inner if target.split(".")[1] not in allowed} == set(), path
+
+
+@pytest.mark.parametrize("room", ["datasets", "methods"])
+def test_lower_rooms_import_nothing_by_a_computed_name(room: str) -> None:
+    """`import_module` and `__import__` would go round the test above."""
+    for path in modules(room).values():
+        text = path.read_text(encoding="utf-8")
+        assert "import_module" not in text, path
+        assert "__import__" not in text, path
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    files = {name: path for room in ROOMS for name, path in modules(room).items() if not name.endswith("__init__")}
+    graph = {}
+    for name, path in files.items():
+        targets = imported(name, path)
+        graph[name] = {module for module in files if any(f"{t}.".startswith(f".{module}.") for t in targets)}
+    assert graph["training"] >= {"plan", "datasets.patches", "methods.base"}  # names do resolve
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError

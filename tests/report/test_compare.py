@@ -1,0 +1,163 @@
+"""Two stores side by side: differences, holes, and what must not be compared."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.datasets.errors import InputError
+from bench.protocol.plan import Request, make
+from bench.report.compare import compare, conventions
+from bench.report.lines import Line, Table
+from bench.report.significance import p_value
+
+PLAN = make(Request())
+
+
+def line(psnr: float | None = 30.0, **changes: Any) -> Line:
+    known: dict[str, Any] = {
+        "table": 1, "suite": "synthetic", "version": 1, "preset": "mini", "noise": "gauss25", "tested": "gauss25",
+        "label": "NBR2NBR", "method": "nbr2nbr", "output": "denoised", "test": "kodak",
+        "state": "not run" if psnr is None else "done", "psnr": psnr, "ssim": None if psnr is None else 0.85,
+        "precision": "float32", "device": "cpu",
+    }  # fmt: skip
+    if "noise" in changes:
+        known["tested"] = changes["noise"]
+    return Line(**(known | changes))
+
+
+def table(*lines: Line, images: Sequence[float] = ()) -> list[Table]:
+    """A table of these lines; every measured one has these images."""
+    scores = {f"image{i}": value for i, value in enumerate(images)}
+    return [Table(1, PLAN, list(lines), [], {one.place: scores for one in lines if one.psnr is not None})]
+
+
+def only(frame: pd.DataFrame) -> dict[str, str]:
+    """The only row."""
+    assert len(frame) == 1
+    return {str(name): value for name, value in frame.iloc[0].items()}
+
+
+def test_both_and_their_difference() -> None:
+    found = compare(table(line(30.0)), table(line(29.5, ssim=0.852)), ("cpu", "gpu"))
+    assert only(found) == {
+        "table": "1", "noise": "gauss25", "method": "NBR2NBR", "test": "kodak", "cpu": "30.00/0.850",
+        "gpu": "29.50/0.852", "difference": "-0.50/+0.002", "p": "", "environment": "",
+    }  # fmt: skip
+
+
+def test_equal_stores_differ_by_nothing() -> None:
+    assert only(compare(table(line(math.inf)), table(line(math.inf))))["difference"] == "+0.00/+0.000"
+
+
+def test_holes_show_their_state() -> None:
+    found = only(compare(table(line()), table(line(None, state="failed: out of memory"))))
+    assert (found["A"], found["B"], found["difference"]) == ("30.00/0.850", "failed: out of memory", "")
+
+
+def test_lines_go_by_noise_label_and_test() -> None:
+    a = table(line(30.0), line(20.0, noise="poisson30"), line(25.0, label="N2C"), line(22.0, test="set14"))
+    b = table(line(23.0, test="set14"), line(26.0, label="N2C"), line(31.0), line(21.0, noise="poisson30"))
+    found = compare(a, b)
+    assert list(found["difference"]) == ["+1.00/+0.000"] * 4
+    assert list(found["A"].str[:2]) == ["30", "20", "25", "22"]
+
+
+def test_another_noise_in_the_test_is_another_line() -> None:
+    other = {"noise": "gauss25", "tested": "gauss50"}
+    found = compare(table(line(30.0), line(20.0, **other)), table(line(20.5, **other), line(30.0)))
+    assert list(found["noise"]) == ["gauss25", "gauss25, tested on gauss50"]
+    assert list(found["difference"]) == ["+0.00/+0.000", "+0.50/+0.000"]
+
+
+def test_the_same_row_of_another_table_is_another_line() -> None:
+    five, eight = line(31.0, table=5, suite="ablations"), line(31.0, table=8, suite="ablations")
+    tables = [Table(5, PLAN, [five], [], {}), Table(8, PLAN, [eight], [], {})]
+    assert list(compare(tables, tables[:1])["table"]) == ["5", "8"]
+    assert list(compare(tables, tables[:1])["B"]) == ["31.00/0.850", "not run"]
+
+
+def test_a_row_of_one_store_only_is_not_run_in_the_other() -> None:
+    found = compare(table(line()), table(line(), line(25.0, label="mine")))
+    assert list(found["method"]) == ["NBR2NBR", "mine"]
+    assert list(found["A"]) == ["30.00/0.850", "not run"]
+    assert list(found["difference"]) == ["+0.00/+0.000", ""]
+
+
+def test_what_only_the_paper_has_is_left_out() -> None:
+    printed = line(None, test="bsd300", published=True, published_psnr=30.79, published_ssim=0.873)
+    unprinted = line(None, label="RM+V", published=True)  # - / -
+    planned = line(None, test="set14")
+    both = table(line(), printed, unprinted, planned)
+    found = compare(both, both)
+    assert list(found["test"]) == ["kodak", "set14"]
+    assert list(found["B"]) == ["30.00/0.850", "not run"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"preset": "reduced"}, {"preset": "mini, steps=2"}, {"version": 2}, {"suite": "raw"}]
+)
+def test_protocols_are_never_mixed(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"synthetic v1 \[mini\] and .* cannot be compared"):
+        compare(table(line()), table(line(**change)))
+
+
+def test_equal_names_are_refused() -> None:
+    with pytest.raises(InputError, match="both stores are called 'runs'"):
+        compare(table(line()), table(line()), ("runs", "runs"))
+
+
+def test_other_environments_are_named() -> None:
+    found = compare(table(line()), table(line(precision="bfloat16", device="cuda")), ("here", "there"))
+    assert only(found)["environment"] == "here: float32 on cpu; there: bfloat16 on cuda"
+
+
+@pytest.mark.parametrize("untrained", [line(precision="", device=""), line(None, precision="", device="")])
+def test_what_was_not_trained_has_no_environment(untrained: Line) -> None:
+    assert only(compare(table(line()), table(untrained)))["environment"] == ""
+
+
+# ---- p
+
+
+def test_p_is_the_paired_test_over_the_images() -> None:
+    a, b = (30.0, 25.0, 20.0, 35.0, 28.0, 22.0, 27.0), (30.1, 25.2, 20.3, 35.4, 28.5, 22.6, 26.3)
+    expected = p_value(*({f"image{i}": value for i, value in enumerate(values)} for values in (a, b)))
+    assert 0.001 < expected < 1.0
+    assert only(compare(table(line(), images=a), table(line(), images=b)))["p"] == f"{expected:.3f}"
+
+
+def test_a_tiny_p_is_bounded() -> None:
+    a, b = table(line(), images=range(20, 34)), table(line(), images=[value + 0.1 for value in range(20, 34)])
+    assert only(compare(a, b))["p"] == "<0.001"
+
+
+def test_no_p_without_images_or_without_a_number() -> None:
+    assert only(compare(table(line(), images=[30.0]), table(line())))["p"] == ""
+    assert only(compare(table(line(None), images=[30.0]), table(line(), images=[30.0])))["p"] == ""
+
+
+def test_p_of_other_images_is_refused() -> None:
+    with pytest.raises(InputError, match="image1"):
+        compare(table(line(), images=[30.0, 31.0]), table(line(), images=[30.0]))
+
+
+# ---- conventions
+
+
+def test_conventions_stand_beside_the_first_with_their_differences() -> None:
+    other = line(30.25, ssim=0.86, tested="gauss25:8bit")
+    found = only(conventions({"official": table(line()), "clipped-input": table(other)}))
+    assert found == {
+        "noise": "gauss25", "method": "NBR2NBR", "test": "kodak", "official": "30.00/0.850",
+        "clipped-input": "30.25/0.860", "clipped-input (diff.)": "+0.25/+0.010",
+    }  # fmt: skip
+
+
+def test_a_line_without_another_convention_is_left_out() -> None:
+    hole, kept = line(None), line(20.0, label="BM3D")
+    found = conventions({"official": table(line(), kept), "float": table(hole), "luma": table(hole, kept)})
+    assert only(found)["method"] == "BM3D"
+    assert only(found)["float"] == ""

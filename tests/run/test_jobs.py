@@ -1,0 +1,471 @@
+"""Several processes on one plan: the same bytes, whatever stops or kills them; nothing is done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from support.cli import LIMIT, Result, finish, photos, refused, start
+from support.tiny import Tiny
+from test_resume import check_same, contents
+
+from bench.compute import training
+from bench.compute.machine import Machine
+from bench.datasets.errors import InputError
+from bench.methods import registry
+from bench.protocol import suites as protocol
+from bench.protocol.plan import Request, make
+from bench.run import memory
+from bench.run.display import Display
+from bench.run.execution import Sets
+from bench.run.orders import Order, Reply, place, work
+from bench.run.spread import Spread, chains
+from bench.store.store import Store
+from bench.tools import scaling
+
+psutil = pytest.importorskip("psutil", reason="psutil tells which processes are left; it comes with the test extra")
+
+SLOW = """
+import os, time
+from torch import nn
+from torch.nn.functional import mse_loss
+from bench import Method, register
+
+class Slow(Method, frozen=True):
+    supervision = "clean"
+
+    def build(self, channels):
+        return nn.Conv2d(channels, channels, 3, padding=1)
+
+    def losses(self, net, batch, ctx):
+        time.sleep(0.02)
+        yield mse_loss(net(batch.noisy), batch.target) + 0.1 * ctx.rng.normal("own", 1).mean()
+
+@register("slow")
+class One(Slow, frozen=True):
+    pass
+
+@register("slower")
+class Two(Slow, frozen=True):
+    pass
+
+@register("killer")
+class Killer(Slow, frozen=True):
+    def losses(self, net, batch, ctx):
+        if ctx.progress.step:  # not in the estimate of its cost
+            os.kill(os.getpid(), 9)
+        yield from super().losses(net, batch, ctx)
+
+@register("wrong")
+class Wrong(Slow, frozen=True):
+    def losses(self, net, batch, ctx):
+        raise ValueError("no loss today")
+"""
+UNITS = 6  # two methods, a training and a score each; and two baselines
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """Two trainings of about three seconds."""
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "slow.py").write_text(SLOW, encoding="utf-8")
+    train = photos(folder / "train", "astronaut", "coffee", height=96, width=96)
+    tests = photos(folder / "tests", "chelsea", "coffee")
+    asked = ("--noise", "gauss25", "--steps", "100", "--train", f"folder:{train}", "--test-sets")
+    machine = ("--threads", "1", "--precision", "float32")
+    return ["run", "--plugin", folder / "slow.py", "--methods", "slow,slower", *asked, f"folder:{tests}", *machine]
+
+
+@pytest.fixture(scope="module")
+def whole(command: list[object], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process leaves."""
+    store = tmp_path_factory.mktemp("one") / "store"
+    result = finish(start(*command, "--store", store))
+    assert result.code == 0, result.err
+    return settled(store)
+
+
+def settled(store: Path) -> dict[str, bytes]:
+    """The files that stay; what a killed process noted of its progress does not count."""
+    return {name: content for name, content in contents(store).items() if not name.startswith(("claims", "slurm"))}
+
+
+def executed(result: Result) -> list[str]:
+    """The titles of the units that a run says it has done."""
+    lines = [line.partition("] ")[2] for line in result.err.splitlines() if line.startswith("[")]
+    return sorted(line.rpartition(": ")[0] for line in lines if " dB / " in line or ": trained in" in line)
+
+
+def until_training(store: Path, count: int = 2) -> None:
+    """Waits for so many trainings to have saved or noted something."""
+    deadline = time.monotonic() + LIMIT
+    while len(list(store.glob("claims/*.note"))) < count:
+        assert time.monotonic() < deadline, "nothing has started"
+        time.sleep(0.05)
+
+
+def children(process: "subprocess.Popen[str]") -> list[Any]:
+    """The processes that a run has started, those that train last."""
+    return list(psutil.Process(process.pid).children(recursive=True))
+
+
+def check_gone(started: list[Any], seconds: float = 15.0) -> None:
+    _, alive = psutil.wait_procs(started, timeout=seconds)
+    assert [one.cmdline() for one in alive] == []
+
+
+# ---- loky
+
+
+def test_two_jobs_leave_the_bytes_of_one(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
+    result = finish(start(*command, "--store", tmp_path, "--jobs", 2))
+    assert result.code == 0, result.err
+    check_same(settled(tmp_path), whole, result.err)
+    assert len(set(executed(result))) == len(executed(result)) == UNITS
+
+
+@pytest.mark.parametrize(("number", "everywhere"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+def test_a_signal_stops_all_jobs_at_the_next_safe_point(
+    number: signal.Signals, everywhere: bool, command: list[object], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """SIGTERM goes to the run alone; Ctrl-C to every process of the terminal."""
+    process = start(*command, "--store", tmp_path, "--jobs", 2)
+    until_training(tmp_path)
+    started, sent = children(process), time.monotonic()
+    for one in [*started, process] if everywhere else [process]:
+        with suppress(psutil.NoSuchProcess):  # the run had asked git for its commit, and that has ended
+            one.send_signal(number)
+    stopped = finish(process)
+    assert time.monotonic() - sent < 15.0
+    assert stopped.code == 128 + number, stopped.err
+    assert "run the same command again to continue" in stopped.err
+    assert "Traceback" not in stopped.err
+    check_gone(started)
+    assert not list(tmp_path.glob("claims/*.stop"))
+    again = finish(start(*command, "--store", tmp_path, "--jobs", 2))
+    assert again.code == 0, again.err
+    check_same(settled(tmp_path), whole, again.err)
+
+
+def test_the_jobs_of_a_killed_run_end_too(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = start(*command, "--store", tmp_path, "--jobs", 2)
+    until_training(tmp_path)
+    started = children(process)
+    process.kill()
+    finish(process)
+    check_gone(started)
+    again = finish(start(*command, "--store", tmp_path))
+    assert again.code == 0, again.err
+    check_same(settled(tmp_path), whole, again.err)
+
+
+def test_a_killed_job_is_done_by_another(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = start(*command, "--store", tmp_path, "--jobs", 2)
+    until_training(tmp_path)
+    time.sleep(1.0)
+    note = next(iter(tmp_path.glob("claims/*.note"))).read_text(encoding="utf-8")
+    victim = next(one for one in children(process) if f'"process":{one.pid},' in note)
+    victim.kill()
+    result = finish(process)
+    assert result.code == 0, result.err
+    assert "a worker process was killed; going on with what is left" in result.err
+    check_same(settled(tmp_path), whole, result.err)
+    assert len(set(executed(result))) == len(executed(result))
+
+
+def test_a_method_that_fails_in_a_job_leaves_the_others(command: list[object], tmp_path: Path) -> None:
+    asked = [("wrong,slow" if one == "slow,slower" else one) for one in command]
+    result = finish(start(*asked, "--steps", 2, "--store", tmp_path, "--jobs", 2))
+    assert result.code == 1, result.err
+    assert "wrong gauss25 seed 0: failed: ValueError: no loss today" in result.err
+    assert "cells: 3 done, 1 failed" in result.err
+
+
+def test_jobs_that_would_not_fit_into_memory_are_refused(
+    command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_free", lambda: 3 * memory.PROCESS)
+    said = refused(*command, "--store", tmp_path, "--jobs", 4)
+    assert "--jobs 4: each needs up to about 0.6 GiB" in said
+    assert said.endswith("allowed: up to 2")
+    for name in ("slow", "slower", "wrong", "killer"):
+        registry._methods.pop(name)
+
+
+def test_larger_networks_and_crops_need_more_memory() -> None:
+    """The order of what processes were seen to take: about 100 and 350 MiB."""
+    cells = make(Request(methods=("n2c", "laine19"), noises=("gauss25",))).cells
+    machine = Machine("cpu", "float32", 1)
+    one, four = (memory.needed(cell.fit, machine) - memory.PROCESS for cell in cells if cell.fits)
+    assert 70 * 2**20 < one < 160 * 2**20
+    assert 250 * 2**20 < four < 600 * 2**20
+
+
+def order(store: Path, **changes: Any) -> Order:
+    """An order for this machine's processor."""
+    known: dict[str, Any] = {"request": Request(), "store": str(store), "data": None, "device": "cpu", "threads": 1}
+    known |= {"precision": "float32", "compile": None, "deterministic": False, "stop": str(store / "none.stop")}
+    return Order(**known | changes)
+
+
+def test_each_gpu_serves_as_many_orders_as_it_has_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    (tmp_path / "claims").mkdir()
+    asked = order(tmp_path, device="cuda")
+    with place(asked) as one, place(asked) as two:
+        assert {one, two} == {"cuda:0", "cuda:1"}
+        waited = list[str]()
+
+        def third() -> None:
+            with place(asked) as device:
+                waited.append(device)
+
+        thread = threading.Thread(target=third)
+        thread.start()
+        time.sleep(0.7)
+        assert waited == []
+        (tmp_path / "all.stop").touch()
+        with place(order(tmp_path, device="cuda", stop=str(tmp_path / "all.stop"))):
+            pass  # it does not wait for a place
+    thread.join(5.0)
+    assert waited == ["cuda:0"]
+    with place(order(tmp_path, device="cuda:1")) as named, place(order(tmp_path)) as processor:
+        assert (named, processor) == ("cuda:1", "cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="finds no CUDA device"), place(asked):
+        pass
+
+
+# ---- one process that carries out orders
+
+
+def lengthen(tiny: Tiny, steps: int) -> None:
+    text = tiny.suite.read_text(encoding="utf-8")
+    tiny.suite.write_text(text.replace("steps = 1\n", f"steps = {steps}\n"), encoding="utf-8")
+
+
+def ordered(tiny: Tiny, **changes: Any) -> Reply:
+    """What a process says of an order for all units of the suite's file as it is now."""
+    protocol.load.cache_clear()
+    request = Request(suite=str(tiny.suite), methods=("n2c",))
+    keys = tuple(unit.key for cell in make(request).cells for unit in cell.units())
+    answer = work(msgspec.json.encode(order(tiny.store, **{"request": request, "keys": keys} | changes)))
+    return msgspec.json.decode(answer, type=Reply)
+
+
+def test_a_process_that_outlives_a_run_reads_changed_files_again(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    assert len(ordered(tiny, stop="first").ended) == 4
+    tiny.suite.write_text(
+        tiny.suite.read_text(encoding="utf-8").replace("steps = 1\n", "steps = 2\n"), encoding="utf-8"
+    )
+    again = ordered(tiny, stop="second")
+    assert (again.error, len(again.ended)) == ("", 2)  # the training and its score; the baselines are done
+
+
+def test_a_process_that_would_do_other_units_says_so(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    assert ordered(tiny, keys=("0" * 24,)).error.startswith("a worker process plans other units than this one")
+
+
+def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, update = Tiny(tmp_path), training.Trainer.update
+    tiny.suite.write_text(
+        tiny.suite.read_text(encoding="utf-8").replace("steps = 1\n", "steps = 9\n"), encoding="utf-8"
+    )
+
+    def signalled(self: training.Trainer, *args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        return update(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "update", signalled)
+        stopped = ordered(tiny)
+    assert any(note.startswith("stopped in n2c gauss25 seed 0") for note in stopped.notes)
+    assert list(tiny.store.glob("fits/*.checkpoint"))
+    assert not list(tiny.store.glob("fits/*.json"))
+    assert [text.partition(" ")[0] for _, text in ordered(tiny).ended if "trained" in text] == ["trained"]
+
+
+def test_a_signal_to_the_only_process_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One job works in the run's own process."""
+    tiny, update = Tiny(tmp_path), training.Trainer.update
+
+    def signalled(self: training.Trainer, *args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return update(self, *args)
+
+    monkeypatch.setattr(training.Trainer, "update", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        ordered(tiny, parent=os.getpid())
+
+
+def test_an_order_on_its_way_when_a_signal_came_finds_the_file_that_stops_it(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    planned, store = make(Request(suite=str(tiny.suite), methods=("n2c",))), Store(tiny.store)
+    elsewhere, here = order(tiny.store), Machine("cpu", "float32", 1)
+
+    def engine(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
+        run.signal = signal.SIGINT
+        assert stopping()
+        return iter(())
+
+    run = Spread(planned, store, here, Sets(None), Display(quiet=True), engine=engine, order=elsewhere, jobs=2)
+    assert run.carry_out().code == 130
+    (stop,) = tiny.store.glob("claims/*.stop")
+    assert ordered(tiny, stop=str(stop)).ended == []
+
+
+def test_a_unit_that_kills_its_process_fails_and_the_others_are_done(command: list[object], tmp_path: Path) -> None:
+    asked = [("killer,slow" if one == "slow,slower" else one) for one in command]
+    result = finish(start(*asked, "--steps", 5, "--store", tmp_path, "--jobs", 2))
+    assert result.code == 1, result.err
+    assert "killer gauss25 seed 0: failed: its process was killed 3 times (out of memory?)" in result.err
+    assert "cells: 3 done, 1 failed" in result.err
+
+
+def test_a_training_and_its_scores_are_one_order_and_the_longest_is_first() -> None:
+    plan = make(Request(methods=("n2c", "bm3d"), noises=("gauss25", "gauss50")))
+    units = [unit for cell in plan.cells for unit in cell.units()]
+    costs = {unit.key: (9.0 if unit.title.startswith("bm3d gauss50") else 1.0) for unit in units}
+    titles = {unit.key: unit.title for unit in units}
+    found = [[titles[key].split(" seed")[0] for key in chain] for chain in chains(units, costs)]
+    assert found[0] == ["bm3d gauss50"]
+    assert ["n2c gauss25", "n2c gauss25"] in found
+    assert sorted(key for chain in chains(units, costs) for key in chain) == sorted(titles)
+
+
+# ---- other engines
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--engine", "dask"), "--engine dask needs --scheduler ADDRESS"),
+        (("--scheduler", "tcp://x:1"), "--scheduler is for --engine dask"),
+        (("--slurm", "a=1"), "--slurm is for --engine slurm"),
+        (("--engine", "slurm", "--slurm", "what"), "'what' is not KEY=VALUE"),
+        (("--engine", "pbs"), "invalid choice: 'pbs'"),
+        (("--jobs", "0"), "'0' is not a whole number above 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    assert said in refused("run", "--methods", "noisy", "--store", tmp_path, *options)
+
+
+@pytest.mark.parametrize(("engine", "module"), [("dask", "distributed"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_says_how_to_get_it(
+    engine: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    options = ("--scheduler", "tcp://127.0.0.1:1") if engine == "dask" else ()
+    said = refused("run", "--methods", "noisy", "--store", tmp_path, "--engine", engine, *options)
+    assert f"the package {module} is not installed: pip install 'blind2unblind-bench[{engine}]'" in said
+
+
+def test_nothing_of_the_engines_is_imported_without_being_asked_for() -> None:
+    code = "import bench.cli.main, sys; print([m for m in ('distributed', 'dask', 'submitit') if m in sys.modules])"
+    assert finish(start("-c", code, program=())).out.strip() == "[]"
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[str]"]]]:
+    """A Dask scheduler and two workers of one thread, each a process of its own."""
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    file = tmp_path / "scheduler.json"
+    program = ("-m", "distributed.cli.dask_scheduler")
+    hub = start("--scheduler-file", file, "--port", 0, "--no-dashboard", "--host", "127.0.0.1", program=program)
+    deadline = time.monotonic() + LIMIT
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    program = ("-m", "distributed.cli.dask_worker")
+    worker = ("--scheduler-file", file, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+    workers = [start(*worker, program=program, cwd=tmp_path) for _ in range(2)]
+    try:
+        yield json.loads(file.read_text(encoding="utf-8"))["address"], workers
+    finally:
+        for process in [*workers, hub]:
+            process.kill()
+            process.communicate()
+
+
+def test_a_killed_dask_worker_s_unit_is_continued_by_another(
+    scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[object], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    address, workers = scheduler
+    store = tmp_path / "store"
+    process = start(*command, "--store", store, "--engine", "dask", "--scheduler", address)
+    until_training(store)
+    time.sleep(1.0)
+    workers[0].kill()
+    result = finish(process)
+    assert result.code == 0, result.err
+    check_same(settled(store), whole, result.err)
+    assert len(set(executed(result))) == len(executed(result))
+
+
+def test_a_signal_stops_the_units_on_dask(
+    scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[object], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    address, workers = scheduler
+    store = tmp_path / "store"
+    process = start(*command, "--store", store, "--engine", "dask", "--scheduler", address)
+    until_training(store)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert result.code == 130, result.err
+    assert not list(store.glob("claims/*.note"))
+    assert [worker.poll() for worker in workers] == [None, None]  # they are the cluster's, not ours
+    again = finish(start(*command, "--store", store, "--engine", "dask", "--scheduler", address))
+    assert again.code == 0, again.err
+    check_same(settled(store), whole, again.err)
+
+
+def test_without_a_scheduler_dask_is_refused(command: list[object], tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    asked = ("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--store", tmp_path)
+    result = finish(start(*command, *asked))
+    assert result.code == 2
+    assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_submitit_s_local_jobs_leave_the_same_bytes_though_one_is_killed(
+    command: list[object], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    pytest.importorskip("submitit", reason="the slurm extra is not installed")
+    process = start(*command, "--store", tmp_path, "--engine", "slurm", "--jobs", 2)
+    until_training(tmp_path)
+    time.sleep(1.0)
+    note = next(iter(tmp_path.glob("claims/*.note"))).read_text(encoding="utf-8")
+    os.kill(int(note.split('"process":')[1].split(",")[0]), signal.SIGKILL)
+    result = finish(process)
+    assert result.code == 0, result.err
+    assert "ended without a result" in result.err
+    check_same(settled(tmp_path), whole, result.err)
+    assert len(set(executed(result))) == len(executed(result)) == UNITS
+
+
+def test_a_wrong_parameter_of_submitit_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("submitit", reason="the slurm extra is not installed")
+    said = refused("run", "--methods", "noisy", "--store", tmp_path, "--engine", "slurm", "--slurm", "colour=1")
+    assert "--slurm:" in said
+    assert "colour" in said
+
+
+def test_one_job_and_two_are_measured_on_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Request(methods=("noisy",), noises=("gauss25",))
+    monkeypatch.setattr(scaling, "WORKLOADS", {"little": few})
+    (row,) = scaling.measure(2, Machine("cpu", "float32", 1), 1).to_dict("records")
+    assert row["work"] == "little"
+    assert 0.0 < float(row["ratio"]) < 10.0

@@ -1,0 +1,160 @@
+"""bench clean: lists what can go, removes the kinds that are named and nothing that anybody works on."""
+
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.cli import bench, record, refused
+from support.tiny import Tiny, contents
+
+from bench.store import clean
+from bench.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    place = Tiny(tmp_path_factory.mktemp("filled"))
+    place.run("--seeds", "0,1")
+    return place
+
+
+def old(path: Path, text: bytes = b"1234") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text)
+    hours = time.time() - 7200
+    os.utime(path, (hours, hours))
+    return path
+
+
+@pytest.fixture
+def dirty(filled: Tiny, tmp_path: Path) -> dict[str, list[Path]]:
+    """A copy of the store with something of every kind; the files that each kind may remove."""
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    fit, score = (record(store, kind, "n2c gauss25 seed 0") for kind in ("fit", "score"))
+    stale = store / "scores" / f"{score['key']}.json"
+    stale.write_text(stale.read_text().replace(score["result"]["weights"], "0" * 64), encoding="utf-8")
+    for path in (
+        store / "fits" / f"{'a' * 24}.checkpoint",  # of a training that is not done
+        store / "notes.txt",
+        store / "images" / ("b" * 24) / "chelsea-0.safetensors",
+    ):
+        old(path)
+    (store / "scores" / f"{'c' * 24}.json.12345678.tmp").write_bytes(b"being written now")
+    return {
+        "temporary": [
+            old(store / "fits" / f"{fit['key']}.safetensors.12345678.tmp"),
+            old(store / "merge1234.tmp" / "fits" / "x.json"),
+            old(store / "last.json.12345678.tmp"),
+        ],
+        "checkpoints": [old(store / "fits" / f"{fit['key']}{suffix}") for suffix in (".checkpoint", ".before")],
+        "aside": [old(store / "scores" / f"{score['key']}.json{end}") for end in (".aside", ".1.aside")],
+        "stale": [stale, stale.with_suffix(".rows.jsonl")],
+        "claims": sorted((store / "claims").glob("*.lock")),
+    }
+
+
+def store_of(dirty: dict[str, list[Path]]) -> Path:
+    return dirty["claims"][0].parent.parent
+
+
+def everything(store: Path) -> set[Path]:
+    return {path for path in store.rglob("*") if path.is_file()}
+
+
+def test_without_a_kind_all_are_listed_and_none_removed(dirty: dict[str, list[Path]]) -> None:
+    store = store_of(dirty)
+    before = everything(store)
+    result = bench("clean", "--store", store, "--format", "json")
+    assert result.code == 0
+    found = [(one["kind"], store / one["file"]) for one in json.loads(result.out)]
+    assert sorted(found) == sorted((kind, path) for kind, paths in dirty.items() for path in paths)
+    assert {one["size"] for one in json.loads(result.out) if one["kind"] == "aside"} == {"4 B"}
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize("kind", clean.KINDS)
+def test_only_what_is_named_is_removed(kind: str, dirty: dict[str, list[Path]]) -> None:
+    store = store_of(dirty)
+    before = everything(store)
+    result = bench("clean", kind, "--yes", "--store", store)
+    assert result.code == 0
+    assert before - everything(store) == set(dirty[kind])
+    assert everything(store) <= before
+    count = len(dirty[kind])
+    assert result.err.startswith(f"{count} of {count} files")
+    assert bench("clean", kind, "--store", store).err == "0 files, 0 B\n"
+
+
+def test_all_kinds_together_leave_a_store_that_is_whole(filled: Tiny, dirty: dict[str, list[Path]]) -> None:
+    store = store_of(dirty)
+    assert bench("clean", *clean.KINDS, "--yes", "--store", store).code == 0
+    assert not (store / "merge1234.tmp").exists()
+    assert [path for paths in dirty.values() for path in paths if path.exists()] == []
+    filled.run("--seeds", "0,1", store=store)  # scores again what was stale
+    whole = contents(filled.store)
+    assert {name: text for name, text in contents(store).items() if name in whole} == whole
+
+
+def test_nothing_of_a_unit_that_somebody_works_on_is_removed(dirty: dict[str, list[Path]]) -> None:
+    store = store_of(dirty)
+    keys = [record(store, kind, "n2c gauss25 seed 0")["key"] for kind in ("fit", "score")]
+    mine = {path for path in everything(store) if path.name[:24] in keys}
+    with Store(store).claim(keys[0]) as one, Store(store).claim(keys[1]) as two:
+        assert one
+        assert two
+        listed = bench("clean", "claims", "--store", store, "--yes", "--format", "json").out
+        result = bench("clean", *clean.KINDS, "--yes", "--store", store)
+    assert not any(key in listed for key in keys)
+    assert mine <= everything(store)
+    assert result.err.count("stays, as it changed or its unit is being worked on: ") == 7
+
+
+def test_without_a_terminal_it_takes_a_yes(dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(dirty)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    result = bench("clean", "aside", "--store", store)
+    assert (result.code, result.err.strip()) == (
+        2, "bench: error: clean: no terminal to ask on; say --yes to remove what is listed"
+    )  # fmt: skip
+    assert ".aside" in result.out
+    assert all(path.exists() for path in dirty["aside"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"), [("y\n", True), ("yes\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_on_a_terminal_it_asks(
+    answer: str, gone: bool, dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", terminal)
+    result = bench("clean", "aside", "--store", store_of(dirty))
+    assert result.code == 0
+    assert "Remove 2 files, 8 B? [y/N] " in result.err
+    assert [not path.exists() for path in dirty["aside"]] == [gone, gone]
+
+
+def test_what_changed_since_it_was_listed_stays(dirty: dict[str, list[Path]]) -> None:
+    store = Store(store_of(dirty))
+    found = clean.find(store, "stale")
+    dirty["stale"][0].write_bytes(b"a run wrote it again")
+    assert clean.remove(store, found) == [dirty["stale"][0]]
+
+
+def test_nothing_outside_is_followed(dirty: dict[str, list[Path]], tmp_path: Path) -> None:
+    store, outside = store_of(dirty), old(tmp_path / "outside" / "precious.aside")
+    (store / "link").symlink_to(outside.parent, target_is_directory=True)
+    (store / "scores" / "link.aside").symlink_to(outside)
+    assert bench("clean", "aside", "--yes", "--store", store).code == 0
+    assert outside.exists()
+
+
+def test_wrong_kinds_and_stores_are_refused(dirty: dict[str, list[Path]], tmp_path: Path) -> None:
+    assert "Did you mean 'claims'?" in refused("clean", "claim", "--store", store_of(dirty))
+    assert "no such folder" in refused("clean", "--store", tmp_path / "none")

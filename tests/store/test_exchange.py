@@ -1,0 +1,455 @@
+"""Records exchanged between groups: what is taken, what is refused and why, and that no file is trusted."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.cli import Result, bench, photos, record, refused
+from support.tiny import KEEPER, Tiny, contents
+
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.archives import Limits
+from bench.methods import registry
+from bench.protocol.plan import Request, digest
+from bench.protocol.suites import load
+from bench.store import exchange
+from bench.store.match import request_of_label
+from bench.store.store import Store
+
+MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured" / "recipes"
+Members = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    place = Tiny(tmp_path_factory.mktemp("filled"))
+    place.run("--seeds", "0,1")
+    return place
+
+
+@pytest.fixture
+def archive(filled: Tiny, tmp_path: Path) -> Path:
+    """All records of the store, with weights."""
+    return export(filled, tmp_path / "ours.zip", "--weights")
+
+
+def export(place: Tiny, file: Path, *argv: object) -> Path:
+    result = bench("export", file, *argv, "--store", place.store)
+    assert result.code == 0, result.err
+    return file
+
+
+def merge(source: Path, store: Path) -> Result:
+    return bench("merge", source, "--store", store)
+
+
+def members(archive: Path) -> Members:
+    with zipfile.ZipFile(archive) as packed:
+        return {info.filename: packed.read(info) for info in packed.infolist()}
+
+
+def packed(path: Path, files: Members, manifest: bool = True) -> Path:
+    """An archive of these members, its manifest right."""
+    if manifest:
+        told = {
+            name: exchange.hashlib.sha256(text).hexdigest() for name, text in files.items() if name != "manifest.json"
+        }
+        files = files | {"manifest.json": json.dumps({"files": told, "schema": 1, "version": "0.1.0"}).encode()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return path
+
+
+# ---- what is taken
+
+
+def test_a_merge_into_an_empty_store_gives_the_same_tables(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    result = merge(archive, tmp_path / "new")
+    assert (result.code, result.out, result.err) == (0, "6 records taken, 0 were here, 0 refused\n", "")
+    assert contents(tmp_path / "new") == contents(filled.store)
+    assert filled.tables(tmp_path / "new") == filled.tables()
+    assert " 2 seeds" not in filled.tables().err
+    again = merge(archive, tmp_path / "new")
+    assert (again.code, again.out) == (0, "0 records taken, 6 were here, 0 refused\n")
+    assert contents(tmp_path / "new") == contents(filled.store)
+    assert "0 of" not in filled.run("--seeds", "0,1", store=tmp_path / "new").err  # nothing is left to do
+
+
+def test_a_store_is_merged_as_a_file_is(filled: Tiny, tmp_path: Path) -> None:
+    assert merge(filled.store, tmp_path / "new").code == 0
+    assert contents(tmp_path / "new") == contents(filled.store)
+
+
+def test_the_same_records_are_the_same_file(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    assert export(filled, tmp_path / "again.zip", "--weights").read_bytes() == archive.read_bytes()
+    shutil.copytree(filled.store, tmp_path / "copy")
+    place = Tiny.__new__(Tiny)
+    place.store = tmp_path / "copy"
+    assert export(place, tmp_path / "copy.zip", "--weights").read_bytes() == archive.read_bytes()
+
+
+def test_without_weights_none_are_exported_and_they_can_come_later(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    bare = export(filled, tmp_path / "bare.zip")
+    assert not [name for name in members(bare) if name.endswith(".safetensors")]
+    assert merge(bare, tmp_path / "new").code == 0
+    assert not list((tmp_path / "new").glob("fits/*.safetensors"))
+    assert merge(archive, tmp_path / "new").out == "0 records taken, 6 were here, 0 refused\n"
+    assert contents(tmp_path / "new") == contents(filled.store)
+
+
+def test_words_choose_scores_with_their_fits(filled: Tiny, tmp_path: Path) -> None:
+    file = export(filled, tmp_path / "one.zip", "n2c", "seed", "1", "on")
+    found = [name for name in members(file) if name.endswith(".json") and "/" in name]
+    assert sorted(name.split("/")[0] for name in found) == ["fits", "scores"]
+    assert "Did you mean" in refused("export", tmp_path / "no.zip", "n2c", "gaus25", "--store", filled.store)
+    assert not (tmp_path / "no.zip").exists()
+
+
+def test_what_cannot_be_read_is_not_exported(filled: Tiny, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    keys = [record(store, "score", f"n2c gauss25 seed {seed}")["key"] for seed in (0, 1)]
+    (store / "scores" / f"{keys[0]}.json").write_bytes(b"{")
+    (store / "scores" / f"{keys[1]}.rows.jsonl").unlink()
+    result = bench("export", tmp_path / "some.zip", "--store", store)
+    assert result.code == 1
+    assert result.err.count("not exported: ") == 2
+    assert not [name for name in members(tmp_path / "some.zip") if any(key in name for key in keys)]
+
+
+def test_what_failed_here_is_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    path = store / "scores" / f"{record(store, 'score', 'n2c gauss25 seed 0')['key']}.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"state": "failed", "reason": "no memory"}))
+    assert merge(archive, store).out == "1 records taken, 5 were here, 0 refused\n"
+    assert contents(store) == contents(filled.store)
+
+
+def test_what_failed_there_is_not_taken(filled: Tiny, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    path = store / "scores" / f"{record(store, 'score', 'n2c gauss25 seed 0')['key']}.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"state": "failed", "reason": "no memory"}))
+    assert merge(store, tmp_path / "new").out == "5 records taken, 0 were here, 0 refused\n"
+    assert merge(store, tmp_path / "new").out == "0 records taken, 5 were here, 0 refused\n"
+
+
+def test_what_is_damaged_here_is_set_aside_and_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    path = store / "fits" / f"{record(store, 'fit', 'n2c gauss25 seed 0')['key']}.json"
+    path.write_bytes(b"{")
+    result = merge(archive, store)
+    assert (result.code, result.out) == (0, "1 records taken, 5 were here, 0 refused\n")
+    assert "set aside as *.aside" in result.err
+    assert (store / "fits" / f"{path.name}.aside").read_bytes() == b"{"
+    assert {name: text for name, text in contents(store).items() if ".aside" not in name} == contents(filled.store)
+
+
+def test_imported_weights_are_merged_with_their_row(filled: Tiny, tmp_path: Path) -> None:
+    place = Tiny.__new__(Tiny)
+    place.__dict__ |= filled.__dict__ | {"store": shutil.copytree(filled.store, tmp_path / "store")}
+    bench("weights", "n2c gauss25 seed 0", "--out", tmp_path / "mine.safetensors", "--store", place.store)
+    scored = bench(
+        "score",
+        "--weights",
+        tmp_path / "mine.safetensors",
+        "--method",
+        "n2c",
+        "--suite",
+        place.suite,
+        "--store",
+        place.store,
+    )
+    assert scored.code == 0, scored.err
+    assert merge(export(place, tmp_path / "all.zip", "--weights"), tmp_path / "new").code == 0
+    assert contents(tmp_path / "new") == contents(place.store)
+    assert "n2c (mine.safetensors)" in place.tables(tmp_path / "new").out
+
+
+LABELS = [
+    Request(),
+    Request(preset="reduced", steps=20, repeats=3, train="folder:/a", scoring="luma"),
+    Request(noises=("gauss25", "poisson30"), tests=("kodak", "set14"), seeds=(0, 12), tested=("gauss25:8bit",)),
+]
+
+
+@pytest.mark.parametrize("request_", LABELS)
+def test_a_label_leads_back_to_its_request(request_: Request) -> None:
+    assert request_of_label(request_.suite, request_.label) == request_
+
+
+# ---- what is refused
+
+
+@pytest.fixture
+def altered(filled: Tiny, tmp_path: Path) -> Callable[[str, str], Path]:
+    """A store that another version of the suite has filled."""
+
+    def make(old: str, new: str) -> Path:
+        text = filled.suite.read_text(encoding="utf-8")
+        assert old in text
+        filled.suite.write_text(text.replace(old, new), encoding="utf-8")
+        load.cache_clear()
+        try:
+            filled.run("--seeds", "0,1", store=tmp_path / "theirs")
+        finally:
+            filled.suite.write_text(text, encoding="utf-8")
+            load.cache_clear()
+        return tmp_path / "theirs"
+
+    return make
+
+
+PROTOCOLS = {
+    "steps": ("steps = 1\n", "steps = 2\n", "steps 2 instead of 1"),
+    "rate": ("lr = 1e-3", "lr = 2e-3", "recipe.lr 0.002 instead of 0.001"),
+    "network": ("n2c]\nnet = { width = 4 }", "n2c]\nnet = { width = 5 }", "fields.net.width 5 instead of 4"),
+    "padding": ("steps = 1", "padding = 'square'\nsteps = 1", "padding square instead of next"),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_another_protocol_is_refused_by_name(
+    name: str, filled: Tiny, altered: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    old, new, said = PROTOCOLS[name]
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    theirs = altered(old, new)
+    result = merge(theirs, store)
+    assert result.code == 1
+    assert result.err.count("refused: ") == 4
+    assert said in result.err
+    assert contents(store) == contents(filled.store)
+
+
+def test_other_images_are_refused_by_name(filled: Tiny, tmp_path: Path) -> None:
+    theirs = Tiny(tmp_path)
+    theirs.suite.write_bytes(filled.suite.read_bytes())
+    moved = {"test": shutil.move(filled.folder / "test", tmp_path / "kept")}
+    try:
+        photos(filled.folder / "test", "coffee", "astronaut")
+        theirs.run(store=tmp_path / "theirs")
+    finally:
+        shutil.rmtree(filled.folder / "test")
+        shutil.move(moved["test"], filled.folder / "test")
+    result = merge(tmp_path / "theirs", tmp_path / "new")
+    assert result.code == 1
+    assert result.out == "1 records taken, 0 were here, 3 refused\n"  # the fit, which has seen none of them
+    assert result.err.count(": not ours: test images ") == 3
+
+
+def test_another_revision_is_refused_by_name(
+    filled: Tiny, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.find("n2c"), "revision", 9)
+    result = merge(archive, tmp_path / "new")
+    assert result.code == 1
+    assert result.err.count("revision of the method 1 instead of 9") == 2
+    assert result.err.count("its fit ") == 2
+
+
+def test_a_suite_or_method_of_others_is_refused_by_name(
+    filled: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_methods", registry.methods())
+    (tmp_path / "keeper.py").write_text(KEEPER)
+    filled.run("--plugin", tmp_path / "keeper.py", methods="keeper", store=tmp_path / "theirs")
+    monkeypatch.undo()
+    result = merge(tmp_path / "theirs", tmp_path / "new")
+    assert (result.code, result.err.count("keeper gauss25")) == (1, 1)
+    assert "foreign: not in suite tiny [mini, noise=gauss25] of this version" in result.err
+    away = filled.suite.rename(filled.suite.with_suffix(".away"))
+    load.cache_clear()
+    try:
+        assert merge(tmp_path / "theirs", tmp_path / "third").err.count("foreign: no suite 'tiny' here") == 3
+    finally:
+        away.rename(filled.suite)
+
+
+def forged(store: Path, kind: str, **result: object) -> None:
+    found = record(store, kind, "n2c gauss25 seed 0")
+    path = store / f"{kind}s" / f"{found['key']}.json"
+    path.write_text(json.dumps(found | {"result": found["result"] | result}), encoding="utf-8")
+
+
+def test_other_numbers_are_a_conflict_and_ours_stay(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    forged(store, "fit", weights="0" * 64)
+    before = contents(store)
+    result = merge(archive, store)
+    assert result.code == 1
+    assert "n2c gauss25 seed 0: other numbers than the record here, which stays: weights " in result.err
+    assert "scored with other weights than its fit has here" in result.err
+    assert result.out == "0 records taken, 4 were here, 2 refused\n"
+    assert contents(store) == before
+
+
+def test_other_scores_are_a_conflict(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    key = record(store, "score", "n2c gauss25 seed 0")["key"]
+    rows = store / "scores" / f"{key}.rows.jsonl"
+    rows.write_text(rows.read_text().replace('"psnr":', '"psnr":1'))
+    found = [json.loads(line) for line in rows.read_text().splitlines()]
+    mean = {"psnr": sum(one["psnr"] for one in found) / 2, "ssim": sum(one["ssim"] for one in found) / 2, "images": 2}
+    forged(store, "score", outputs={"denoised": mean}, rows=exchange.hashlib.sha256(rows.read_bytes()).hexdigest())
+    before = contents(store)
+    result = merge(archive, store)
+    assert (result.code, result.err.count("refused: ")) == (1, 1)
+    assert "stays: outputs.denoised.psnr " in result.err
+    assert contents(store) == before
+
+
+def test_damaged_records_are_named_and_the_others_taken(filled: Tiny, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    for name, text in (("0" * 24, b"{"), ("1" * 24, b'{"schema": 5}')):
+        (store / "scores" / f"{name}.json").write_bytes(text)
+    result = merge(store, tmp_path / "new")
+    assert (result.code, result.out) == (1, "6 records taken, 0 were here, 2 refused\n")
+    assert f"refused: damaged: scores/{'0' * 24}.json" in result.err
+    assert f"refused: foreign: scores/{'1' * 24}.json: schema 5" in result.err
+    assert contents(tmp_path / "new") == contents(filled.store)
+
+
+def test_weights_of_another_record_are_refused(filled: Tiny, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    keys = [record(store, "fit", f"n2c gauss25 seed {seed}")["key"] for seed in (0, 1)]
+    shutil.copy(*(store / "fits" / f"{key}.safetensors" for key in keys))
+    result = merge(store, tmp_path / "new")
+    assert result.code == 1
+    assert "n2c gauss25 seed 1: its weights are not those of its record" in result.err
+    assert len(list((tmp_path / "new").glob("fits/*.safetensors"))) == 1
+
+
+def test_what_a_run_works_on_is_left_to_it(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    key = record(filled.store, "fit", "n2c gauss25 seed 0")["key"]
+    store = Store(tmp_path / "new")
+    store.open()
+    with store.claim(key) as mine:
+        assert mine
+        result = merge(archive, store.root)
+    assert (result.code, result.err) == (1, "refused: n2c gauss25 seed 0: a run works on it now; merge again later\n")
+    assert merge(archive, store.root).out == "1 records taken, 5 were here, 0 refused\n"
+
+
+def test_a_store_that_cannot_be_written_is_no_refusal(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"precious")
+    assert "cannot write to the store" in refused("merge", archive, "--store", tmp_path / "file")
+    assert "cannot write" in refused("export", tmp_path / "file" / "x.zip", "--store", MEASURED)
+
+
+# ---- files that nobody should trust
+
+
+def test_no_path_leads_out_of_the_store(archive: Path, tmp_path: Path) -> None:
+    for name in ("../evil.json", "/evil.json", "fits/../../evil.json", "fits\\..\\..\\evil.json"):
+        bad = packed(tmp_path / "bad.zip", members(archive) | {name: b"{}"})
+        assert "leads out of it" in refused("merge", bad, "--store", tmp_path / "new")
+    assert not list(tmp_path.rglob("evil*"))
+    assert not list((tmp_path / "new").rglob("*.json"))
+    assert not list((tmp_path / "new").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["fits/evil.json", "claims/x.lock", "fits/" + "a" * 24 + ".checkpoint", "x/last.json"])
+def test_only_records_are_unpacked(name: str, archive: Path, tmp_path: Path) -> None:
+    bad = packed(tmp_path / "bad.zip", members(archive) | {name: b"{}"})
+    assert "are no records" in refused("merge", bad, "--store", tmp_path / "new")
+
+
+def test_what_the_manifest_does_not_say_is_refused(archive: Path, tmp_path: Path) -> None:
+    whole = members(archive)
+    name = next(name for name in whole if name.startswith("scores/") and name.endswith(".json"))
+    for files, said in (
+        ({one: text for one, text in whole.items() if one != "manifest.json"}, "no manifest.json"),
+        ({one: text for one, text in whole.items() if one != name}, "its members differ"),
+        (whole | {"fits/" + "a" * 24 + ".json": b"{}"}, "its members differ"),
+        (whole | {name: whole[name].replace(b"psnr", b"PSNR")}, "other bytes than its manifest says"),
+        (whole | {"manifest.json": b"[" * 10**5}, "manifest.json"),
+        (whole | {"manifest.json": b'{"files": {}, "schema": 9}'}, "schema 9, this version reads up to 1"),
+    ):
+        bad = packed(tmp_path / "bad.zip", files, manifest=False)
+        assert said in refused("merge", bad, "--store", tmp_path / "new")
+    assert not list((tmp_path / "new").rglob("*.json"))
+
+
+def test_bombs_and_what_is_no_archive_are_refused(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("last.json", bytes(10**7))
+    assert "bytes unpacked, found more" in refused("merge", tmp_path / "bomb.zip", "--store", tmp_path / "new")
+    (tmp_path / "half.zip").write_bytes(archive.read_bytes()[:-100])
+    assert "expected a whole zip or tar file" in refused("merge", tmp_path / "half.zip", "--store", tmp_path / "new")
+    assert "no such file" in refused("merge", tmp_path / "none.zip", "--store", tmp_path / "new")
+    assert "no store" in refused("merge", tmp_path, "--store", tmp_path / "new")
+    monkeypatch.setattr(exchange, "LIMITS", Limits(count=3))
+    assert "expected at most 3 entries" in refused("merge", archive, "--store", tmp_path / "new")
+    assert not list((tmp_path / "new").rglob("*.json"))
+
+
+def test_a_request_that_no_table_can_be_made_of_is_not_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    whole = members(archive)
+    last = json.loads(whole["last.json"])
+    last["requests"] |= {"gray": {"suite": "gray", "preset": "no such"}, "raw": {"suite": "/no/such.toml"}}
+    bad = packed(tmp_path / "bad.zip", whole | {"last.json": json.dumps(last).encode()})
+    assert merge(bad, tmp_path / "new").code == 0
+    assert set(json.loads((tmp_path / "new" / "last.json").read_bytes())["requests"]) == {str(filled.suite)}
+    assert bench("tables", "--store", tmp_path / "new").code == 0
+
+
+def test_digests_of_folders_that_are_here_are_not_believed(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    whole = members(archive)
+    last = json.loads(whole["last.json"])
+    last["folders"] = dict.fromkeys(last["folders"], "0" * 64)
+    bad = packed(tmp_path / "bad.zip", whole | {"last.json": json.dumps(last).encode()})
+    assert merge(bad, tmp_path / "new").code == 0
+    assert catalogue.set_digest(f"folder:{filled.folder / 'test'}", 3) != "0" * 64
+
+
+def test_what_a_file_says_is_printed_in_one_line(archive: Path, tmp_path: Path) -> None:
+    whole = members(archive)
+    for name in [name for name in whole if name.startswith("fits/") and name.endswith(".json")]:
+        whole[name] = json.dumps(json.loads(whole[name]) | {"title": "a\n\x1b[2J" + "b" * 9999}).encode()
+    result = merge(packed(tmp_path / "bad.zip", whole), tmp_path / "new")
+    assert result.code == 0  # the key says what it is, whatever it is called
+    for name in [name for name in whole if name.startswith("fits/") and name.endswith(".json")]:
+        whole[name] = json.dumps(
+            json.loads(whole[name]) | {"label": {"suite": "x\n", "preset": "", "method": ""}}
+        ).encode()
+    result = merge(packed(tmp_path / "bad.zip", whole), tmp_path / "new")
+    assert (result.code, len(result.err.splitlines())) == (1, 2)
+    assert all(row.isprintable() and len(row) < 2100 for row in result.err.splitlines())
+    assert "\x1b" not in bench("show", "", "--store", tmp_path / "new").out
+
+
+def test_a_folder_that_is_not_here_is_named(filled: Tiny, tmp_path: Path) -> None:
+    """Without the digests that the other store remembers, nobody can tell."""
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    last = json.loads((store / "last.json").read_bytes())
+    away = filled.folder.rename(filled.folder.with_name("away"))
+    try:
+        suite = tmp_path / "tiny.toml"
+        suite.write_bytes((away / "tiny.toml").read_bytes())
+        request = next(iter(last["requests"].values())) | {"suite": str(suite)}
+        for folders, code in (({}, 1), (last["folders"], 0)):
+            catalogue._remembered.clear()
+            (store / "last.json").write_text(json.dumps({"folders": folders, "requests": {str(suite): request}}))
+            result = merge(store, tmp_path / f"new{code}")
+            assert (result.code, result.err.count("its folder of images is not here")) == (code, 6 * code)
+    finally:
+        away.rename(filled.folder)
+
+
+def test_a_record_with_a_digest_of_its_own_is_another_question(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+    """A forger can give a wrong identity its right key; then it answers what nobody here asks."""
+    whole = members(archive)
+    name = next(one for one in whole if one.startswith("scores/") and b'"title": "n2c' in whole[one])
+    found = json.loads(whole.pop(name))
+    rows = whole.pop(name.replace(".json", ".rows.jsonl"))
+    identity = found["identity"] | {"repeats": 7}
+    found |= {"identity": identity, "key": digest(identity)}
+    whole |= {f"scores/{found['key']}.json": json.dumps(found).encode(), f"scores/{found['key']}.rows.jsonl": rows}
+    result = merge(packed(tmp_path / "bad.zip", whole), tmp_path / "new")
+    assert result.code == 1
+    assert "not ours: repeats 7 instead of 1" in result.err

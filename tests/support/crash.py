@@ -1,0 +1,90 @@
+"""Runs commands in children that kill themselves at a named moment, or are killed after some seconds.
+
+`python -m support.crash JOBS`: a JSON list of {"argv": [...], "at": [moment, pattern, number] or "after": seconds}; prints
+the list of exit statuses (negative: the signal). The children are forks, so that torch is imported once.
+"""
+
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from bench.cli.main import main
+from bench.compute import training
+from bench.datasets import files
+from bench.run import cost
+
+MOMENTS = ("before", "half", "written", "renamed")  # of a file: not there, torn, without its name, whole
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plant(moment: str, pattern: str, number: int) -> None:
+    """Makes this process die at a moment of the file's writing that matches a pattern for the n-th time."""
+    count = 0
+
+    def write(path: Path, make: Callable[[Path], object], plain: Any = files.write) -> None:
+        nonlocal count
+        count += path.match(pattern)
+        hit = path.match(pattern) and count == number
+        if hit and moment == "before":
+            die()
+
+        def made(temporary: Path) -> None:
+            make(temporary)
+            if hit and moment == "half":
+                os.truncate(temporary, temporary.stat().st_size // 2)
+            if hit and moment in ("half", "written"):
+                die()
+
+        plain(path, made)
+        if hit and moment == "renamed":
+            die()
+
+    def acquire(self: FileLock, *args: Any, plain: Any = FileLock.acquire, **kwargs: Any) -> Any:
+        nonlocal count
+        proxy = plain(self, *args, **kwargs)
+        count += moment == "claimed"
+        if moment == "claimed" and count == number:
+            die()
+        return proxy
+
+    files.write = write
+    FileLock.acquire = acquire  # type: ignore[method-assign]
+
+
+def child(job: dict[str, Any]) -> int:
+    """The status of one job."""
+    pid = os.fork()
+    if pid:
+        if "after" in job:
+            time.sleep(job["after"])
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status)
+    log = os.open(os.environ["CRASH_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if "at" in job:
+        plant(*job["at"])
+    cost.seconds = lambda unit, machine: 0.0  # type: ignore[assignment]  # no estimates
+    training.fit = functools.partial(training.fit, every_seconds=0.0)  # a checkpoint after every step
+    code = main(job["argv"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # the first one imports for seconds: not in every child
+    print(json.dumps([child(job) for job in json.loads(sys.argv[1])]))
