@@ -101,15 +101,15 @@ def gray(pixels: Pixels) -> Pixels:
     return rounded
 
 
-class Picture(Struct, dict=True):
+class SetImage(Struct, dict=True):
     """One image of a set, held as it is stored (or decoded at each use when the set is too large)."""
 
     name: str
     path: Path
     channels: int
     keep: bool = True
-    captures: tuple["Picture", ...] = ()  # real noisy observations of it
-    clean: "Picture | None" = None  # of a capture: the clean image aligned to it, where every capture has its own
+    frames: tuple["SetImage", ...] = ()  # real noisy observations of it
+    clean: "SetImage | None" = None  # of a frame: the clean image aligned to it, where every frame has its own
     pattern: str = ""  # of a Bayer mosaic, where it is known
 
     @property
@@ -118,11 +118,11 @@ class Picture(Struct, dict=True):
         return self._kept if self.keep else self._decode()
 
     @classmethod
-    def decoded(cls, name: str, path: Path, pixels: Stored, channels: int, **more: Any) -> "Picture":
-        """A picture whose stored pixels are at hand."""
-        picture = cls(name, path, channels, **more)
-        picture.__dict__["_kept"] = picture._expand(pixels)
-        return picture
+    def decoded(cls, name: str, path: Path, pixels: Stored, channels: int, **more: Any) -> "SetImage":
+        """A image whose stored pixels are at hand."""
+        set_image = cls(name, path, channels, **more)
+        set_image.__dict__["_kept"] = set_image._expand(pixels)
+        return set_image
 
     @cached_property
     def _kept(self) -> Stored:

@@ -1,1 +1,1 @@
-"""The methods, one idea per file; each file registers itself. Imports datasets, nothing of suites, records or tables."""
+"""The methods, one idea per file; each file registers itself. Imports datasets, no suites, records or tables."""

@@ -40,7 +40,7 @@ class B2U(Method, frozen=True):
         deviations="s = 4 as in the released code (the paper says 2), short presets 2; with s = 4 the reflect padding "
         "mirrors some masked pixels into sight at the border, as in the released evaluation",
     )
-    outputs = (Output("visible"), Output("blind", blind=True, headline=False), Output("weighted", headline=False))
+    outputs = (Output("visible"), Output("blind", blind=True, primary=False), Output("weighted", primary=False))
     eta: float = 1.0
     lambda_s: float = 2.0
     lambda_f: float = 20.0

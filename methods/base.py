@@ -21,18 +21,18 @@ class Card(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One image that a method's denoiser returns; tables show the headline one unless a row names another."""
+    """One image that a method's denoiser returns; tables show the primary one unless a row names another."""
 
     name: str = "denoised"
     blind: bool = False  # claims not to see the pixel it predicts
-    headline: bool = True
+    primary: bool = True
 
 
 class Batch(NamedTuple):
     """What a loss may see; a method gets no more than it declares (`supervision`, `knowledge`)."""
 
     noisy: Tensor  # [B, C, H, W] in 0..1, not clipped
-    target: Tensor | None = None  # the clean image, or a second capture
+    target: Tensor | None = None  # the clean image, or a second frame
     level: Tensor | None = None  # [B], sigma in 0..255 units or lambda
 
 
@@ -97,7 +97,7 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     card: ClassVar[Card] = Card(paper="unpublished")
     supervision: ClassVar[Literal["clean", "pair", "noisy", "none"]] = "noisy"
     knowledge: ClassVar[Literal["none", "family", "level"]] = "none"
-    fits: ClassVar[Literal["dataset", "image", "never"]] = "dataset"
+    trains_on: ClassVar[Literal["dataset", "image", "nothing"]] = "dataset"
     multiple: ClassVar[int] = MULTIPLE
     kept: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
     outputs: ClassVar[tuple[Output, ...]] = (Output(),)
@@ -124,14 +124,14 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
         return {self.outputs[0].name: net(noisy)}
 
     @classmethod
-    def headline(cls) -> Output:
+    def primary(cls) -> Output:
         """The output that tables show unless a row names another."""
-        return next(output for output in cls.outputs if output.headline)
+        return next(output for output in cls.outputs if output.primary)
 
-    def shortfall(self, steps: int) -> str:
+    def reduced_settings(self, steps: int) -> str:
         """What this configuration with so many steps does less of than the published one; tables print it."""
         return ""
 
     def passes(self) -> dict[str, int]:
         """Network passes per image that each output costs."""
-        return {output.name: 0 if self.fits == "never" else 1 for output in self.outputs}
+        return {output.name: 0 if self.trains_on == "nothing" else 1 for output in self.outputs}

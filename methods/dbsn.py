@@ -108,10 +108,12 @@ class DBSN(Method, frozen=True):
     knowledge = "family"
     multiple = 1
     revision = 2  # 1 had the framework's initial weights, with which it did not learn in short runs
-    outputs = (Output("mu", blind=True, headline=False), Output("map"))
+    outputs = (Output("mu", blind=True, primary=False), Output("map"))
     width: int = WIDTH
     blocks: int = BLOCKS
-    model: Literal["told", "gauss", "poisson"] = "told"  # of the noise; told: that of the simulated noise
+    model: Literal["simulated", "gauss", "poisson"] = (
+        "simulated"  # of the noise; simulated: that of the simulated noise
+    )
 
     def __post_init__(self) -> None:
         """InputError for a width for which oneDNN's bf16 gradient of dilated convolutions is not a number."""
@@ -120,7 +122,7 @@ class DBSN(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A noise family: one level per image (Gaussian), or a level that depends on the intensity (Poisson)."""
-        if self.model == "told" and noise.family not in ("gauss", "poisson"):
+        if self.model == "simulated" and noise.family not in ("gauss", "poisson"):
             return "DBSN needs a noise model: set the field model to gauss or poisson"
         return None
 
@@ -131,7 +133,7 @@ class DBSN(Method, frozen=True):
     def distributions(self, net: nn.Module, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
         """mu, s_mu, s_n [B, C, H, W]; s_n from y, one per image (Gaussian), or from mu, per pixel (Poisson)."""
         mu, s_mu, of_y, of_mu = net(y).chunk(4, dim=1)
-        model = ctx.family if self.model == "told" else self.model
+        model = ctx.family if self.model == "simulated" else self.model
         s_n = of_y.mean((2, 3), keepdim=True) if model == "gauss" else of_mu
         return mu, deviation(s_mu).square(), deviation(s_n).square().expand_as(mu)
 
@@ -146,7 +148,7 @@ class DBSN(Method, frozen=True):
         mu, s_mu, s_n = self.distributions(net, noisy, ctx)
         return {"mu": mu, "map": (s_mu * noisy + s_n * mu) / (s_mu + s_n)}
 
-    def shortfall(self, steps: int) -> str:
+    def reduced_settings(self, steps: int) -> str:
         """A smaller network than the official one."""
         return "" if (self.width, self.blocks) == (WIDTH, BLOCKS) else f"{self.width}x{self.blocks} network"
 

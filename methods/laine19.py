@@ -82,15 +82,15 @@ class Laine19(Method, frozen=True):
         deviations=f"shared widths and recipe; {BORDER}",
     )
     knowledge = "family"
-    outputs = (Output("mu", blind=True, headline=False), Output("pme"))
+    outputs = (Output("mu", blind=True, primary=False), Output("pme"))
     bonus: ClassVar[float] = 0.1  # for noise: only Sigma_x + Sigma_n can be observed
     parameter: Literal["global", "per_image"] = "global"  # noise level: one for the data set, or one per image
-    model: Literal["told", "gauss", "poisson"] = "told"  # noise model; told: that of the simulated noise
+    model: Literal["simulated", "gauss", "poisson"] = "simulated"  # noise model; simulated: that of the simulated noise
     net: UNetConfig = UNetConfig()
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A Gaussian or Poisson model."""
-        if self.model == "told" and noise.family not in ("gauss", "poisson"):
+        if self.model == "simulated" and noise.family not in ("gauss", "poisson"):
             return "Laine19 needs a noise model: set the field model to gauss or poisson"
         return None
 
@@ -108,7 +108,7 @@ class Laine19(Method, frozen=True):
         """y, mu [B, H, W, C], Sigma_x [B, H, W, C, C] and the noise's variance [B, H, W, C], in float64."""
         x = net(y)
         mu, sigma_x = prior(x, y.shape[1])
-        model = ctx.family if self.model == "told" else self.model
+        model = ctx.family if self.model == "simulated" else self.model
         assert model is not None
         parameter = self.noise_parameter(x, level, model)
         return y.permute(0, 2, 3, 1).double(), mu, sigma_x, variance(model, mu, parameter)
@@ -133,7 +133,7 @@ class Laine19Known(Laine19, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Levels that belong to the model."""
-        if self.model not in ("told", noise.family):
+        if self.model not in ("simulated", noise.family):
             return f"the levels of {noise.family} noise mean nothing to the model {self.model}"
         return super().applies(noise, channels)
 

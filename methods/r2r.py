@@ -67,7 +67,7 @@ class R2R(Method, frozen=True):
         """One per member of the ensemble."""
         return {"denoised": self.ensemble}
 
-    def shortfall(self, steps: int) -> str:
+    def reduced_settings(self, steps: int) -> str:
         """A smaller ensemble than the official one."""
         return f"{self.ensemble} of {PASSES} passes" if self.ensemble < PASSES else ""
 
@@ -95,7 +95,7 @@ class R2RThinning(R2R, frozen=True):
         """Poisson noise, the only one with counts."""
         return None if noise.family == "poisson" else "binomial thinning is for Poisson counts"
 
-    def shortfall(self, steps: int) -> str:
+    def reduced_settings(self, steps: int) -> str:
         """The paper has no such row."""
         return ""
 

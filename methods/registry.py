@@ -2,8 +2,8 @@
 
 import hashlib
 import importlib.util
-import sys
 import pkgutil
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.machinery import SourceFileLoader
@@ -38,15 +38,15 @@ def _add(name: str, method: object) -> type[Method]:
     allowed = {
         "supervision": ("clean", "pair", "noisy", "none"),
         "knowledge": ("none", "family", "level"),
-        "fits": ("dataset", "image", "never"),
+        "trains_on": ("dataset", "image", "nothing"),
     }
     for field, values in allowed.items():
         if getattr(method, field) not in values:
             raise unknown(f"{field} of method {name!r}", str(getattr(method, field)), values)
-    if method.supervision == "none" and method.fits != "never":
-        raise InputError(f"method {name!r}: supervision 'none' is for methods that fit 'never'")
-    if sum(output.headline for output in method.outputs) != 1:
-        raise InputError(f"method {name!r}: exactly one output must be the headline")
+    if method.supervision == "none" and method.trains_on != "nothing":
+        raise InputError(f"method {name!r}: supervision 'none' is for methods that train on 'nothing'")
+    if sum(output.primary for output in method.outputs) != 1:
+        raise InputError(f"method {name!r}: exactly one output must be the primary")
     if not _ours(method):
         _discover()  # a plug-in may not take the name of a method of ours
     other = _methods.get(name)

@@ -82,7 +82,7 @@ class Self2Self(Method, frozen=True):
         deviations="same-size maps and a full share of known pixels, where the official code pads twice and shifts; "
         "fewer steps and a smaller ensemble where the table says so, then under the shared recipe",
     )
-    fits = "image"
+    trains_on = "image"
     kept = True
     keep: float = 0.7
     dropout: float = 0.3
@@ -124,7 +124,7 @@ class Self2Self(Method, frozen=True):
         """One per member of the ensemble; the training of the image comes on top."""
         return {"denoised": self.ensemble}
 
-    def shortfall(self, steps: int) -> str:
+    def reduced_settings(self, steps: int) -> str:
         """Fewer steps and passes than the official code."""
         parts = [f"{steps:,} of {STEPS:,} steps"] * (steps < STEPS)
         parts += [f"{self.ensemble} of {ENSEMBLE} passes"] * (self.ensemble < ENSEMBLE)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image as Pillow
 
 from bench.compute.machine import Machine
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import parse
 from bench.datasets.sets import catalogue
 from bench.methods import registry
@@ -40,7 +40,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures(photos: Path) -> list[Picture]:
+def set_images(photos: Path) -> list[SetImage]:
     return catalogue.load(f"folder:{photos}", None, 3)
 
 

@@ -10,7 +10,7 @@ from ..compute.evaluation import Noisy, restore
 from ..compute.machine import Machine
 from ..datasets.errors import InputError, unknown
 from ..datasets.formats.mat import layout
-from ..datasets.images import Picture
+from ..datasets.images import SetImage
 from ..datasets.sets import sidd
 from ..protocol.plan import BASELINES, Plan, Score
 from ..run.execution import load
@@ -38,7 +38,7 @@ def submit(
     names = [one.name for one in method.outputs]
     if output not in names:
         raise unknown(f"output of {score.fit.name}", output, names)
-    if method.fits == "dataset" and store.weights(score.fit) is None:
+    if method.trains_on == "dataset" and store.weights(score.fit) is None:
         raise InputError(f"no weights of {score.fit.title} in {store.root}; train it first with python -m bench run")
     path = folder / f"{BLOCKS}.mat"
     if not path.is_file():
@@ -50,7 +50,7 @@ def submit(
     blocks = denoised.reshape(-1, *shape[2:])
     began = time.perf_counter()
     for number, (name, image, _) in enumerate(sidd.blocks(path, None)):
-        noisy = Noisy(Picture.decoded(name, path, image, 1), 0, image, 0.0)
+        noisy = Noisy(SetImage.decoded(name, path, image, 1), 0, image, 0.0)
         blocks[number] = restore(score, net, noisy, machine, _quiet, _never, None)[output][..., 0]
         report(number + 1, len(blocks), "blocks")
     megapixels = denoised.size / 1024**2
@@ -61,7 +61,7 @@ def _score(plan: Plan) -> Score:
     cells = [cell for cell in plan.cells if cell.name not in BASELINES]
     if len(cells) != 1 or cells[0].noise.family != "captured":
         raise InputError(
-            f"submit: {len(cells)} cells; expected one method of suite raw on real captures "
+            f"submit: {len(cells)} cells; expected one method of suite raw on real frames "
             f"(--preset paper or reduced), with one seed"
         )
     if cells[0].reason:

@@ -21,7 +21,7 @@ from ..datasets.sets.sidd import About
 from ..methods import registry
 from ..protocol import plan
 from ..protocol import suites as protocol
-from ..report.compare import compare, conventions, unscored
+from ..report.compare import compare, evaluation_protocols, unscored
 from ..report.lines import Table, plain
 from ..report.render import page, render
 from ..report.tables import build, request_of, suite_of, with_tables
@@ -138,7 +138,7 @@ def figures(options: argparse.Namespace) -> int:
 
 
 def rescore(options: argparse.Namespace) -> int:
-    """Scores again under other conventions, then prints what each is worth in dB."""
+    """Scores again under other evaluation protocols, then prints what each is worth in dB."""
     names = tuple(protocol.scorings()) if options.scoring == ("all",) else options.scoring
     for name in names:
         protocol.rescored(protocol.Scoring(), name)
@@ -157,14 +157,14 @@ def rescore(options: argparse.Namespace) -> int:
                     outcomes.append(Run(plan.make(request), store, chosen, sets, display, training=False).carry_out())
                 found += build(store, request, True, options.table)
             tables_of[name] = found
-    print(render(conventions(tables_of), options.format))
+    print(render(evaluation_protocols(tables_of), options.format))
     for line in unscored(tables_of):
         print(line, file=sys.stderr)
     return max((outcome.code for outcome in outcomes), default=0)
 
 
 def score(options: argparse.Namespace) -> int:
-    """Scores weights from elsewhere, then prints the tables."""
+    """Scores external weights, then prints the tables."""
     chosen, notes = launch.chosen(options)
     store = Store(options.store or default())
     asked = launch.asked(options, options.suite or "synthetic")
@@ -280,16 +280,16 @@ def methods(options: argparse.Namespace) -> int:
             "deviations": method.card.deviations,
             "supervision": method.supervision,
             "knowledge": method.knowledge,
-            "fits": method.fits,
+            "trains_on": method.trains_on,
             "outputs": [output.name for output in method.outputs],
-            "headline": method.headline().name,
+            "primary": method.primary().name,
         }
         for name, method in sorted(registry.methods().items())
     ]
     if options.format == "json":
         print(msgspec.json.format(msgspec.json.encode(rows)).decode())
         return 0
-    shown = pd.DataFrame(rows).drop(columns=["equations", "deviations", "fits", "headline"])
+    shown = pd.DataFrame(rows).drop(columns=["equations", "deviations", "trains_on", "primary"])
     print(render(shown.assign(outputs=shown["outputs"].map(", ".join)), options.format))
     return 0
 

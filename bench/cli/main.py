@@ -94,7 +94,9 @@ def parser() -> Parser:
     _request(draw)
     draw.set_defaults(do=commands.figures)
 
-    again = command("rescore", "score the same weights and stored images under other conventions; nothing is trained")
+    again = command(
+        "rescore", "score the same weights and stored images under other evaluation protocols; nothing is trained"
+    )
     again.add_argument("--scoring", type=_names, required=True, metavar="A,B", help="see bench/scorings.toml, or all")
     again.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
     again.add_argument("--table", type=int, default=None, metavar="N", help="1 to 8; default: all of the suites")
@@ -102,7 +104,7 @@ def parser() -> Parser:
     _machine(again)
     again.set_defaults(do=commands.rescore)
 
-    other = command("score", "score weights from elsewhere as a method's, then print the table")
+    other = command("score", "score external weights as a method's, then print the table")
     other.add_argument(
         "--weights", type=Path, required=True, metavar="FILE", help=".safetensors, or a saved state dict"
     )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import DamagedError, InputError
 from ..datasets.formats import bayer
-from ..datasets.images import Picture, Stored, unit
+from ..datasets.images import SetImage, Stored, unit
 from ..datasets.noise import model as noise_models
 from ..datasets.noise.model import Image, Noise
 from ..datasets.sampling import OneImage
@@ -34,9 +34,9 @@ from .training import Report, Stopped, train
 def evaluate(
     work: Score,
     net: nn.Module | None,
-    pictures: list[Picture],
+    set_images: list[SetImage],
     machine: Machine,
-    before: list[list[Picture]] | None = None,
+    before: list[list[SetImage]] | None = None,
     report: Callable[[float, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
@@ -47,7 +47,7 @@ def evaluate(
     evaluation goes on where it was. Methods without a network work on as many images at a time as there are threads.
     """
     method, rows = work.fit.method, []
-    total = work.repeats * len(pictures)
+    total = work.repeats * len(set_images)
 
     def scored(done: int, noisy: Noisy) -> list[Row]:
         if stop():
@@ -59,8 +59,8 @@ def evaluate(
         images = kept(work, noisy, folder, partial(restore, work, net, noisy, machine, said, stop, folder))
         return list(_rows(images, noisy, work))
 
-    jobs = machine.threads if method.fits == "never" else 1
-    calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, pictures, before or [])))
+    jobs = machine.threads if method.trains_on == "nothing" else 1
+    calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, set_images, before or [])))
     for done, found in enumerate(Parallel(jobs, prefer="threads", return_as="generator")(calls)):
         rows += found
         report(done + 1, total)
@@ -68,18 +68,18 @@ def evaluate(
 
 
 def _rows(images: dict[str, Image], noisy: "Noisy", work: Score) -> Iterator[Row]:
-    capture = noisy.picture.captures[noisy.repeat] if work.noise.family == "captured" else None
-    clean = window(((capture.clean if capture else None) or noisy.picture).pixels, work.window)
+    frame = noisy.set_image.frames[noisy.repeat] if work.noise.family == "captured" else None
+    clean = centre_crop(((frame.clean if frame else None) or noisy.set_image).pixels, work.centre_crop)
     for output in work.fit.method.outputs:
         decibels, similarity = compare(images[output.name], clean, work.scoring)
         finite = None if decibels == math.inf else decibels
-        yield Row(noisy.picture.name, noisy.repeat, noisy.level, output.name, finite, similarity)
+        yield Row(noisy.set_image.name, noisy.repeat, noisy.level, output.name, finite, similarity)
 
 
 class Noisy(NamedTuple):
     """One noisy test image."""
 
-    picture: Picture
+    set_image: SetImage
     repeat: int
     image: Image  # [H, W, C], of the window
     level: float
@@ -87,39 +87,39 @@ class Noisy(NamedTuple):
     @property
     def name(self) -> tuple[str, int]:
         """What seeds a method's own random numbers for it."""
-        return (self.picture.digest, self.repeat)
+        return (self.set_image.digest, self.repeat)
 
     @property
     def file(self) -> str:
         """The name of its files in a store."""
-        return f"{self.picture.name}-{self.repeat}"
+        return f"{self.set_image.name}-{self.repeat}"
 
 
-def noisy_images(work: Score, pictures: list[Picture], before: list[list[Picture]]) -> Iterator[Noisy]:
+def noisy_images(work: Score, set_images: list[SetImage], before: list[list[SetImage]]) -> Iterator[Noisy]:
     """All noisy test images in the order of the official evaluation: repeats, then images."""
     noise = work.noise
     official = noise_models.Official()
     if work.stream == "official":  # draw what the sets before this one would have drawn
         for (_, repeats), images in zip(work.before, before, strict=True):
-            for picture in images * repeats:
-                official(noise, unit(picture.pixels))
+            for set_image in images * repeats:
+                official(noise, unit(set_image.pixels))
     for repeat in range(work.repeats):
-        for picture in pictures:
+        for set_image in set_images:
             if noise.family == "captured":
-                captured = unit(picture.captures[repeat].pixels)
+                captured = unit(set_image.frames[repeat].pixels)
                 captured = noise_models.eight_bits(captured) if noise.condition == "8bit" else captured
-                yield Noisy(picture, repeat, window(captured, work.window), 0.0)
+                yield Noisy(set_image, repeat, centre_crop(captured, work.centre_crop), 0.0)
                 continue
-            clean = unit(picture.pixels)
+            clean = unit(set_image.pixels)
             drawn = (
                 official(noise, clean)
                 if work.stream == "official"
-                else noise_models.named(noise, clean, picture.digest, repeat)
+                else noise_models.named(noise, clean, set_image.digest, repeat)
             )
-            yield Noisy(picture, repeat, window(drawn[0], work.window), drawn[1])
+            yield Noisy(set_image, repeat, centre_crop(drawn[0], work.centre_crop), drawn[1])
 
 
-def window(image: NDArray[Any], side: int) -> NDArray[Any]:
+def centre_crop(image: NDArray[Any], side: int) -> NDArray[Any]:
     """The centre square of [H, W, C], or what there is of it; the whole image if `side` is 0."""
     if not side:
         return image
@@ -145,7 +145,7 @@ def restore(
     """The outputs for one noisy image, by a network of its own where the method fits images."""
     fit, level = work.fit, min(max(noisy.level, work.fit.noise.low), work.fit.noise.high)  # what it was trained for
     image, back = seen(noisy, fit.view)
-    if fit.method.fits == "image":
+    if fit.method.trains_on == "image":
         own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
         source = OneImage(trimmed(image, fit.method.multiple), level)
         checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None
@@ -162,14 +162,14 @@ def seen(noisy: Noisy, view: View) -> tuple[Image, Callable[[Image], Image]]:
         return noisy.image, lambda image: image
     if view == "bayer":
         return bayer.pack(noisy.image), bayer.unpack
-    pattern, (height, width) = noisy.picture.pattern, noisy.image.shape[:2]
+    pattern, (height, width) = noisy.set_image.pattern, noisy.image.shape[:2]
     mosaic = bayer.aligned(noisy.image, pattern)
     return bayer.pack(mosaic), lambda image: bayer.restored(bayer.unpack(image), pattern, height, width)
 
 
 def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
     """The stored images of a method that keeps them, else computed ones."""
-    if folder is not None and (work.fit.method.kept or work.fit.method.fits == "image"):
+    if folder is not None and (work.fit.method.kept or work.fit.method.trains_on == "image"):
         folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
     if folder is None or not work.fit.method.kept:
         return compute()
@@ -234,18 +234,18 @@ def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, floa
     return psnr(mine, reference, range_), ssim(mine, reference, range_, scoring.window)
 
 
-def check(pictures: list[Picture], view: View, captures: int = 0) -> None:
-    """InputError for an image that cannot be scored: size, unknown Bayer pattern, too few real captures."""
-    for picture in pictures:
-        if len(picture.captures) < captures:
+def check(set_images: list[SetImage], view: View, frames: int = 0) -> None:
+    """InputError for an image that cannot be scored: size, unknown Bayer pattern, too few real frames."""
+    for set_image in set_images:
+        if len(set_image.frames) < frames:
             raise InputError(
-                f"{picture.path}: {len(picture.captures)} captures of it, expected {captures}; noise `captured` needs "
+                f"{set_image.path}: {len(set_image.frames)} frames of it, expected {frames}; noise `captured` needs "
                 f"a set with real ones, and no more --repeats than there are"
             )
-        if view == "bayer-aligned" and not picture.pattern:
-            raise InputError(f"{picture.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
-        height, width = picture.pixels.shape[:2]
+        if view == "bayer-aligned" and not set_image.pattern:
+            raise InputError(f"{set_image.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
+        height, width = set_image.pixels.shape[:2]
         if view == "bayer" and (height % 2 or width % 2):
-            raise InputError(f"{picture.path}: {width}x{height}, expected even sides (whole Bayer quads)")
+            raise InputError(f"{set_image.path}: {width}x{height}, expected even sides (whole Bayer quads)")
         if min(height, width) < 11:
-            raise InputError(f"{picture.path}: {width}x{height} is too small to be scored (SSIM's window is 11x11)")
+            raise InputError(f"{set_image.path}: {width}x{height} is too small to be scored (SSIM's window is 11x11)")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..datasets.noise.model import Image, Noise
-from ..datasets.sampling import Views
+from ..datasets.sampling import Sample
 
 SETTLED = 0.25  # share of the steps after which an output is expected to be an image
 
@@ -18,15 +18,15 @@ class WrongNoiseError(RuntimeError):
     """The training noise is not the one asked for."""
 
 
-def check_noise(views: Views, noise: Noise) -> None:
-    """Compares the standard deviation within each capture with the level's, to 15 %."""
-    if views.clean is None or noise.family == "captured":
+def check_noise(samples: Sample, noise: Noise) -> None:
+    """Compares the standard deviation within each frame with the level's, to 15 %."""
+    if samples.clean is None or noise.family == "captured":
         return  # nobody knows what it should be
-    for capture, level in zip(views.captures, views.levels, strict=True):
-        dark = noise.family == "poisson" and level * views.clean.mean() < 1
+    for frame, level in zip(samples.frames, samples.levels, strict=True):
+        dark = noise.family == "poisson" and level * samples.clean.mean() < 1
         if dark or noise.condition:
             continue  # a crop cannot tell
-        expected, found = noise.std(views.clean, level), float((capture - views.clean).std())
+        expected, found = noise.std(samples.clean, level), float((frame - samples.clean).std())
         if not 0.85 * expected <= found <= 1.15 * expected:
             raise WrongNoiseError(
                 f"the training noise {noise.name} at level {level:g} has standard deviation {255 * found:.2f} "

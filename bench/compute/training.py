@@ -11,8 +11,8 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from ..datasets.images import Picture
-from ..datasets.sampling import Packed, Patches, Source, Views
+from ..datasets.images import SetImage
+from ..datasets.sampling import Packed, Patches, Sample, Source
 from ..datasets.seeds import seed
 from ..methods.base import Batch, Context, Method, Progress, Rng
 from ..protocol.plan import Fit
@@ -22,7 +22,7 @@ from . import sanity as health
 from .machine import Machine
 from .metrics import psnr
 
-CAPTURES = {"clean": 1, "pair": 2, "noisy": 1}
+FRAMES = {"clean": 1, "pair": 2, "noisy": 1}
 PROBES, PROBE_STEPS = 20, 1000  # looks at one fixed crop while training: so many, but at least every so many steps
 
 
@@ -82,16 +82,16 @@ def build(method: Method, channels: int, gain: float, seed_: int) -> nn.Module:
     return net
 
 
-def collate(views: list[Views], method: Method, device: str) -> Batch:
-    """The firewall: of a sample's views, a method gets what it declares and nothing more."""
-    noisy = _tensor([view.captures[0] for view in views], device)
+def collate(samples: list[Sample], method: Method, device: str) -> Batch:
+    """The firewall: of a sample's samples, a method gets what it declares and nothing more."""
+    noisy = _tensor([sample.frames[0] for sample in samples], device)
     target = level = None
     if method.supervision == "clean":
-        target = _tensor([_clean(view) for view in views], device)
+        target = _tensor([_clean(sample) for sample in samples], device)
     elif method.supervision == "pair":
-        target = _tensor([view.captures[1] for view in views], device)
+        target = _tensor([sample.frames[1] for sample in samples], device)
     if method.knowledge == "level":
-        level = torch.tensor([view.levels[0] for view in views], dtype=torch.float32, device=device)
+        level = torch.tensor([sample.levels[0] for sample in samples], dtype=torch.float32, device=device)
     return Batch(noisy, target, level)
 
 
@@ -134,11 +134,11 @@ class Trainer:
     def batch(self, step: int, check: bool = False) -> tuple[Batch, Context]:
         """The samples of a step; WrongNoiseError if `check` finds other noise than was asked for."""
         numbers = tuple(step * self.work.batch + slot for slot in range(self.work.batch))
-        views = [self.source.sample(number, CAPTURES[self.method.supervision]) for number in numbers]
+        samples = [self.source.sample(number, FRAMES[self.method.supervision]) for number in numbers]
         if check:
-            for view in views:
-                health.check_noise(view, self.work.noise)
-        return collate(views, self.method, self.machine.device), self.context(step, numbers)
+            for sample in samples:
+                health.check_noise(sample, self.work.noise)
+        return collate(samples, self.method, self.machine.device), self.context(step, numbers)
 
     def update(self, batch: Batch, context: Context, stop: Callable[[], bool] = lambda: False) -> Tensor:
         """One step of Adam; the loss, not yet read from the device. Stopped between two parts: nothing is changed."""
@@ -170,25 +170,25 @@ class Trainer:
 
     def probe(self, step: int) -> tuple[float | None, str | None]:
         """PSNR of sample 0 (display only), and a warning if its output is no image."""
-        view = self.source.sample(0, 1)
-        noisy = _tensor([view.captures[0]], self.machine.device)
+        sample = self.source.sample(0, 1)
+        noisy = _tensor([sample.frames[0]], self.machine.device)
         context = self.context(step, (0,))
         if self.method.knowledge == "level":
-            context = context._replace(level=torch.tensor(view.levels[:1], device=noisy.device))
+            context = context._replace(level=torch.tensor(sample.levels[:1], device=noisy.device))
         self.net.eval()
         with torch.no_grad():
-            image = self.method.denoise(self.net, noisy, context)[self.method.headline().name]
+            image = self.method.denoise(self.net, noisy, context)[self.method.primary().name]
         self.net.train()
         output = image[0].permute(1, 2, 0).float().cpu().numpy()
-        known = view.clean is not None and self.work.noise.family != "captured"
-        std = self.work.noise.std(view.clean, view.levels[0]) if known and view.clean is not None else None
-        quality = None if view.clean is None else psnr(np.clip(output, 0, 1), view.clean, 1.0)
-        return quality, health.check_output(view.captures[0], output, std)
+        known = sample.clean is not None and self.work.noise.family != "captured"
+        std = self.work.noise.std(sample.clean, sample.levels[0]) if known and sample.clean is not None else None
+        quality = None if sample.clean is None else psnr(np.clip(output, 0, 1), sample.clean, 1.0)
+        return quality, health.check_output(sample.frames[0], output, std)
 
 
 def fit(
     work: Fit,
-    pictures: Sequence[Picture],
+    set_images: Sequence[SetImage],
     machine: Machine,
     checkpoint: Path | None = None,
     report: Callable[[Report], None] = lambda report: None,
@@ -196,13 +196,13 @@ def fit(
     every_seconds: float = 30.0,
 ) -> Trained:
     """Trains on crops of a set, see `train`."""
-    return train(work, source_of(work, pictures), machine, checkpoint, report, stop, every_seconds)
+    return train(work, source_of(work, set_images), machine, checkpoint, report, stop, every_seconds)
 
 
-def source_of(work: Fit, pictures: Sequence[Picture]) -> Source:
-    """Crops of a set as the method sees them; InputError for pictures that cannot give them."""
+def source_of(work: Fit, set_images: Sequence[SetImage]) -> Source:
+    """Crops of a set as the method sees them; InputError for images that cannot give them."""
     phase = work.view == "bayer-aligned"
-    crops = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed, phase)
+    crops = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed, phase)
     return crops if work.view == "plain" else Packed(crops)
 
 
@@ -240,7 +240,7 @@ def train(
 
     interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
     # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
-    dear, own = max(work.method.passes().values()) > interval, work.method.fits == "image"
+    dear, own = max(work.method.passes().values()) > interval, work.method.trains_on == "image"
     stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
     try:
         for step in range(state.step, work.steps):
@@ -282,9 +282,9 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _clean(view: Views) -> np.ndarray[Any, np.dtype[np.float32]]:
-    assert view.clean is not None, "the plan admits no supervised method without clean images"
-    return view.clean
+def _clean(sample: Sample) -> np.ndarray[Any, np.dtype[np.float32]]:
+    assert sample.clean is not None, "the plan admits no supervised method without clean images"
+    return sample.clean
 
 
 def _tensor(images: list[Any], device: str) -> Tensor:

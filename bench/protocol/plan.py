@@ -21,8 +21,8 @@ BASELINES = ("noisy", "blur")  # in every table
 LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
 
 
-class Imported(Struct, frozen=True):
-    """Weights from elsewhere, scored as a method's for one noise."""
+class ExternalWeights(Struct, frozen=True):
+    """External weights, scored as a method's for one noise."""
 
     method: str  # or configuration
     file: str  # its name, without the path
@@ -48,8 +48,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: int = 0
     repeats: int = 0
     tested: tuple[str, ...] = ()  # noises that a method was not trained for
-    scoring: str = ""  # a convention of scorings.toml
-    weights: tuple[Imported, ...] = ()  # rows beside the methods'
+    scoring: str = ""  # a evaluation protocol of scorings.toml
+    weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
 
     @property
     def label(self) -> str:
@@ -62,7 +62,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Fit(Struct, frozen=True, dict=True, kw_only=True):
-    """Train one method on one noise with one seed, or take its weights from elsewhere."""
+    """Train one method on one noise with one seed, or take its external weights."""
 
     name: str  # of the method or configuration
     method: Method
@@ -91,12 +91,12 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         } | ({"view": self.view} if self.view != "plain" else {})
         if source := registry.plugin_source(registered):
             known["source"] = source  # a plug-in's author may forget to raise the revision
-        if self.method.fits == "never":
+        if self.method.trains_on == "nothing":
             return known
         if self.weights:
             return known | {"weights": self.weights}
         known["seed"] = self.seed
-        if self.method.fits == "dataset":
+        if self.method.trains_on == "dataset":
             known["train"] = set_digest(self.train, self.channels)
             known |= {"train_noise": self.train_noise, "crop": self.crop}
         return known | {
@@ -121,7 +121,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         """How messages call it, such as `b2u gauss25 seed 0`."""
         if self.weights:
             return f"{self.name} {self.noise.name}"
-        own = self.noise.family == "captured" and self.method.fits == "dataset"  # the noise is the training set's
+        own = self.noise.family == "captured" and self.method.trains_on == "dataset"  # the noise is the training set's
         return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
 
 
@@ -133,7 +133,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     noise: Noise  # the fit's, unless the method meets another one than it was trained for
     repeats: int
     stream: Literal["named", "official"]
-    window: int = 0  # centre square that is scored; 0: whole images
+    centre_crop: int = 0  # centre square that is scored; 0: whole images
     before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
     padding: Literal["square", "next"]
     scoring: Scoring
@@ -154,7 +154,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
                 "scoring": self.scoring.identity,
             }
             | ({"before": before} if self.stream == "official" else {})
-            | ({"window": self.window} if self.window else {})
+            | ({"window": self.centre_crop} if self.centre_crop else {})
         )
 
     @cached_property
@@ -189,13 +189,13 @@ class Cell(Struct, frozen=True):
     reason: str = ""  # "not defined: ..." or "not possible: ..."
 
     @property
-    def fits(self) -> bool:
+    def trains(self) -> bool:
         """Whether there is something to train."""
-        return not self.reason and self.fit.method.fits == "dataset" and not self.fit.weights
+        return not self.reason and self.fit.method.trains_on == "dataset" and not self.fit.weights
 
     def units(self) -> "list[Unit]":
         """The units of work, the fit first."""
-        units: list[Unit] = [self.fit] if self.fits else []
+        units: list[Unit] = [self.fit] if self.trains else []
         return [*units, *self.scores]
 
 
@@ -219,10 +219,10 @@ def make(request: Request) -> Plan:
         _cell(suite, preset, name, noise, seed, train, tested)
         for name in names
         for noise in noises
-        for seed in (preset.seeds if _resolve(suite, name)[0].fits != "never" else (0,))
+        for seed in (preset.seeds if _resolve(suite, name)[0].trains_on != "nothing" else (0,))
         for train in protocol.training_sets(preset)
     ]
-    cells += [_imported(suite, preset, one, tested) for one in request.weights if parse(one.noise) in noises]
+    cells += [_external(suite, preset, one, tested) for one in request.weights if parse(one.noise) in noises]
     return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests))
 
 
@@ -288,26 +288,26 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configurat
 def _cell(
     suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, tested: Sequence[Noise]
 ) -> Cell:
-    fit, window = _fit(suite, preset, name, noise, seed, train)
+    fit, centre_crop = _fit(suite, preset, name, noise, seed, train)
     undefined = fit.method.applies(noise, fit.planes)
     tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
     reason = f"not defined: {undefined}" if undefined else _impossible(fit.method, noise, fit.view, train, tests)
-    scores = () if reason else _scores(fit, preset, window, tests, tested)
+    scores = () if reason else _scores(fit, preset, centre_crop, tests, tested)
     return Cell(name, noise, seed, tests, fit, scores, reason)
 
 
-def _imported(suite: Suite, preset: Preset, one: Imported, tested: Sequence[Noise]) -> Cell:
-    """The cell of weights from elsewhere; nothing is known of how and on what they were trained."""
-    fit, window = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="")
+def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequence[Noise]) -> Cell:
+    """The cell of external weights; nothing is known of how and on what they were trained."""
+    fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="")
     fit = msgspec.structs.replace(fit, name=one.name, weights=one.digest)
     undefined = fit.method.applies(fit.noise, fit.planes)
     reason = f"not defined: {undefined}" if undefined else _unaligned(fit.view, preset.tests)
-    scores = () if reason else _scores(fit, preset, window, preset.tests, tested)
+    scores = () if reason else _scores(fit, preset, centre_crop, preset.tests, tested)
     return Cell(one.name, fit.noise, fit.seed, preset.tests, fit, scores, reason)
 
 
 def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str) -> tuple[Fit, int]:
-    """A fit, and the window of the test images that its budget leaves."""
+    """A fit, and the centre_crop of the test images that its budget leaves."""
     method_class, configuration = _resolve(suite, name)
     fields = protocol.fields(suite, preset, noise.name, configuration.method) | configuration.fields
     try:
@@ -331,20 +331,20 @@ def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train
         epochs=preset.epochs,
         recipe=suite.recipes[budget.recipe or configuration.recipe or preset.recipe],
     )
-    return fit, budget.window
+    return fit, budget.centre_crop
 
 
 def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Sequence[str]) -> str:
     seen = any(overlap(train, test) for test in tests)
     if seen and method.supervision == "clean":
         return f"not possible: the clean images of {train} are the answers to its test"
-    if seen and method.supervision == "pair" and noise.family == "captured":  # other captures of the very scene
-        return f"not possible: the second captures of {train} are nearly the answers to its test"
+    if seen and method.supervision == "pair" and noise.family == "captured":  # other frames of the very scene
+        return f"not possible: the second frames of {train} are nearly the answers to its test"
     if noise.family != "none":
         return _unaligned(view, tests)
-    if method.fits != "dataset":
+    if method.trains_on != "dataset":
         return "not possible: without clean images there is nothing to score"
-    needs = {"clean": "clean images", "pair": "two captures of each scene"}.get(method.supervision)
+    needs = {"clean": "clean images", "pair": "two frames of each scene"}.get(method.supervision)
     return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""
 
 
@@ -354,7 +354,9 @@ def _unaligned(view: View, tests: Sequence[str]) -> str:
     return f"not possible: the Bayer patterns of {', '.join(told)} are not told with it" if needs else ""
 
 
-def _scores(fit: Fit, preset: Preset, window: int, tests: Sequence[str], tested: Sequence[Noise]) -> tuple[Score, ...]:
+def _scores(
+    fit: Fit, preset: Preset, centre_crop: int, tests: Sequence[str], tested: Sequence[Noise]
+) -> tuple[Score, ...]:
     if fit.noise.family == "none":
         return ()  # no clean images: there is nothing to score against
     order: Sequence[tuple[str, int]] = [(test, _repeats(fit.noise, preset, test)) for test in tests]
@@ -367,7 +369,7 @@ def _scores(fit: Fit, preset: Preset, window: int, tests: Sequence[str], tested:
             noise=noise,
             repeats=repeats,
             stream=preset.test_noise,
-            window=window,
+            centre_crop=centre_crop,
             before=tuple(order[:i]) if preset.test_noise == "official" else (),
             padding=preset.padding,
             scoring=preset.scoring,
@@ -378,7 +380,7 @@ def _scores(fit: Fit, preset: Preset, window: int, tests: Sequence[str], tested:
 
 
 def _repeats(noise: Noise, preset: Preset, test: str) -> int:
-    """Noise draws per image, or the real captures of it."""
+    """Noise draws per image, or the real frames of it."""
     real = noise.family == "captured" and not test.startswith("folder:")
-    captures = entry(test).captures if real else 1
-    return preset.repeats.get(test, captures)
+    frames = entry(test).frames if real else 1
+    return preset.repeats.get(test, frames)

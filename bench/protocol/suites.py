@@ -80,15 +80,15 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int = 0
     batch: int = 0
     recipe: str = ""
-    window: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
+    centre_crop: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
 
     def __post_init__(self) -> None:
         """InputError for sizes that mean nothing."""
-        for name in ("steps", "batch", "window"):
+        for name in ("steps", "batch", "centre_crop"):
             if getattr(self, name) < 0:
                 raise InputError(f"budgets: {name} = {getattr(self, name)}; allowed: 0 (as the preset) and more")
-        if 0 < self.window < 11:
-            raise InputError(f"budgets: window = {self.window}; allowed: 11 and more (SSIM's window), or 0")
+        if 0 < self.centre_crop < 11:
+            raise InputError(f"budgets: centre_crop = {self.centre_crop}; allowed: 11 and more (SSIM's window), or 0")
 
 
 class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,7 +110,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seeds: tuple[int, ...] = (0,)
     scoring: Scoring = Scoring()
     fields: dict[str, dict[str, Any]] = {}  # method -> fields of its configuration
-    budgets: dict[str, Budget] = {}  # method or configuration -> other steps, batch, recipe, window
+    budgets: dict[str, Budget] = {}  # method or configuration -> other steps, batch, recipe, centre_crop
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -219,8 +219,10 @@ def _check_names(suite: Suite, source: str) -> None:
             raise InputError(f"{source}: crop = {preset.crop}; allowed: multiples of {multiple}, for {why}")
         if packed and suite.channels != 1:
             raise InputError(f"{source}: channels = {suite.channels}; allowed with a Bayer view: 1")
-        if packed and any(budget.window for budget in preset.budgets.values()):
-            raise InputError(f"{source}: budgets with a window; allowed with a Bayer view: 0, as it cuts through quads")
+        if packed and any(budget.centre_crop for budget in preset.budgets.values()):
+            raise InputError(
+                f"{source}: budgets with a centre_crop; allowed with a Bayer view: 0, as it cuts through quads"
+            )
     for name in fields:
         _known("method", name, listed, source)
 
@@ -244,7 +246,7 @@ def preset(suite: Suite, name: str) -> Preset:
     return suite.presets[name]
 
 
-class Convention(Struct, frozen=True, forbid_unknown_fields=True):
+class EvaluationProtocol(Struct, frozen=True, forbid_unknown_fields=True):
     """A named way of scoring."""
 
     about: str
@@ -252,14 +254,14 @@ class Convention(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def scorings() -> dict[str, Convention]:
-    """The conventions of scorings.toml by name."""
+def scorings() -> dict[str, EvaluationProtocol]:
+    """The evaluation protocols of scorings.toml by name."""
     text = (resources.files(__package__) / "scorings.toml").read_bytes()
-    return msgspec.toml.decode(text, type=dict[str, Convention])
+    return msgspec.toml.decode(text, type=dict[str, EvaluationProtocol])
 
 
 def rescored(scoring: Scoring, name: str) -> Scoring:
-    """A preset's scoring under a convention; InputError with the nearest name."""
+    """A preset's scoring under a evaluation protocol; InputError with the nearest name."""
     if name not in scorings():
         raise unknown("scoring", name, scorings())
     return msgspec.convert(msgspec.to_builtins(scoring) | scorings()[name].scoring, Scoring)

@@ -70,8 +70,8 @@ def _environment(lines: Sequence[Line | None], names: tuple[str, str]) -> str:
     return "; ".join(f"{name}: {where}" for name, where in zip(names, ran, strict=True)) if differ else ""
 
 
-def conventions(found: dict[str, list[Table]]) -> pd.DataFrame:
-    """PSNR (dB)/SSIM of every line under each convention, and how many dB it is worth against the first one."""
+def evaluation_protocols(found: dict[str, list[Table]]) -> pd.DataFrame:
+    """PSNR (dB)/SSIM of every line under each evaluation protocol, and its difference from the first in dB."""
     first, *others = found
     lines = {
         name: {(line.suite, line.noise, line.label, line.test): line for table in tables for line in table.lines}
@@ -80,7 +80,7 @@ def conventions(found: dict[str, list[Table]]) -> pd.DataFrame:
     rows = []
     for place, line in lines[first].items():
         same = {name: lines[name].get(place) for name in others}
-        if line.hindsight or line.psnr is None or all(o is None or o.psnr is None for o in same.values()):
+        if line.oracle or line.psnr is None or all(o is None or o.psnr is None for o in same.values()):
             continue  # what is chosen by its scores is another output under others
         row = {"noise": group(line), "method": line.label, "test": line.test, first: _quality(line)}
         for name, other in same.items():
@@ -91,7 +91,7 @@ def conventions(found: dict[str, list[Table]]) -> pd.DataFrame:
 
 
 def unscored(found: dict[str, list[Table]]) -> list[str]:
-    """What the first convention has numbers of and another has not: without weights or images nothing can be scored."""
+    """What only the first protocol has numbers of: without weights or images nothing can be scored."""
     first, *others = found
     numbers = {
         name: {(line.suite, group(line), line.label, line.test) for t in tables for line in t.lines if line.psnr}

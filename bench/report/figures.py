@@ -97,7 +97,9 @@ def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:
         if line.label not in images:
             missing.setdefault("neither weights nor images in the store", []).append(label)
         elif np.isnan(panels.crop(images[line.label], box)).any():
-            missing.setdefault(f"only the centre {score.window}x{score.window} was denoised", []).append(label)
+            missing.setdefault(f"only the centre {score.centre_crop}x{score.centre_crop} was denoised", []).append(
+                label
+            )
         else:
             psnr = decibels(store, score, line.output, image)
             found.append((line, Panel(_starred(label, line), images[line.label], psnr)))
@@ -117,14 +119,14 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     plan, store = inputs.plan, inputs.store
     lines = [line for line in listed(plan, store) if line.noise == noise]
     numbers = _numbers(lines)
-    cells = {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.fits}  # the first
+    cells = {cell.name: cell for cell in reversed(plan.cells) if cell.noise.name == noise and cell.trains}  # the first
     found, missing = [], []
     for cell in [cells[name] for name in dict.fromkeys(line.method for line in lines) if name in cells]:
         record = store.whole(cell.fit)
         if record is None or record.state != "done":
             continue
         mine = {line.output: line.label for line in lines if line.method == cell.name}
-        label = mine.get(cell.fit.method.headline().name, next(iter(mine.values())))
+        label = mine.get(cell.fit.method.primary().name, next(iter(mine.values())))
         if quality := record.result.get("quality"):
             steps, psnr = zip(*quality, strict=True)
             found.append(Curve(label, numbers[label], [step / cell.fit.steps for step in steps], list(psnr)))
@@ -152,7 +154,7 @@ def cost(inputs: Inputs, noise: str, test: str) -> Figure:
         for line, _ in rows
         if line.psnr is not None
     ]
-    trained = [score.fit for line, score in rows if line.seconds is not None]  # not weights from elsewhere
+    trained = [score.fit for line, score in rows if line.seconds is not None]  # not external weights
     fits = [record for fit in trained if (record := store.read(fit)) is not None]
     machines = {tuple(str(fit.environment.get(name)) for name in MACHINE) for fit in fits}
     timed = "as recorded, all on one machine with the same settings"
@@ -198,12 +200,12 @@ def _numbers(lines: list[Line]) -> dict[str, int]:
 
 
 def _starred(label: str, line: Line) -> str:
-    return f"{label}*" if line.shortfall else label
+    return f"{label}*" if line.reduced_settings else label
 
 
 def _less(lines: list[Line]) -> str:
     """What the stars mean."""
-    notes = {line.method: f"{line.label}: {line.shortfall}" for line in reversed(lines) if line.shortfall}
+    notes = {line.method: f"{line.label}: {line.reduced_settings}" for line in reversed(lines) if line.reduced_settings}
     text = "; ".join(reversed(notes.values()))
     return f" * Run with less than the preset's other rows or the published method: {text}." if text else ""
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..compute.evaluation import Noisy, kept, noisy_images, restore, window
+from ..compute.evaluation import Noisy, centre_crop, kept, noisy_images, restore
 from ..compute.machine import Machine
 from ..datasets.errors import unknown
-from ..datasets.images import Picture, unit
+from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Image
 from ..protocol.plan import BASELINES, Plan, Score
 from ..run.execution import Sets, load
@@ -52,7 +52,7 @@ def images_of(
     repeat: int = 0,
     method: str = "",
 ) -> dict[str, Image]:
-    """Label -> [H, W, C] in 0..1, NaN outside a scored window: the rows (of one method) that the store has, clean last.
+    """Label -> [H, W, C] in 0..1, NaN outside a scored centre crop: rows (of one method) in the store, clean last.
 
     InputError: the test images are not at hand, or `image` is none of them.
     """
@@ -64,7 +64,7 @@ def images_of(
         if score.key not in restored:
             restored[score.key] = _restored(score, store, machine, sets, image, repeat)
         if line.output in restored[score.key]:
-            found[line.label] = _whole(restored[score.key][line.output], clean, score.window)
+            found[line.label] = _whole(restored[score.key][line.output], clean, score.centre_crop)
     return found | {CLEAN: clean}
 
 
@@ -78,13 +78,13 @@ def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: s
     """All outputs; empty if neither weights nor kept images are there: nothing is trained for a figure."""
     method = score.fit.method
     noisy = _noisy(score, sets, image, repeat)
-    if method.kept or method.fits == "image":
+    if method.kept or method.trains_on == "image":
         folder = store.images(score)
         try:
             return kept(score, noisy, folder, _absent) if folder.is_dir() else {}
         except LookupError:
             return {}
-    if method.fits == "dataset" and store.weights(score.fit) is None:
+    if method.trains_on == "dataset" and store.weights(score.fit) is None:
         return {}
     net = load(score.fit, store, machine)
     return restore(score, net, noisy, machine, lambda report: None, lambda: False, None)
@@ -96,16 +96,16 @@ def _absent() -> dict[str, Image]:
 
 def _noisy(score: Score, sets: Sets, image: str, repeat: int) -> Noisy:
     channels = score.fit.channels
-    pictures = sets(score.test, channels)
+    set_images = sets(score.test, channels)
     if score.stream != "official":  # no other image's noise comes first
-        pictures = [_picture(pictures, score.test, image)]
+        set_images = [_picture(set_images, score.test, image)]
     before = [sets(name, channels) for name, _ in score.before]
-    drawn = noisy_images(score, pictures, before)
-    return next(noisy for noisy in drawn if (noisy.picture.name, noisy.repeat) == (image, repeat))
+    drawn = noisy_images(score, set_images, before)
+    return next(noisy for noisy in drawn if (noisy.set_image.name, noisy.repeat) == (image, repeat))
 
 
-def _picture(pictures: list[Picture], test: str, image: str) -> Picture:
-    named = {picture.name: picture for picture in pictures}
+def _picture(set_images: list[SetImage], test: str, image: str) -> SetImage:
+    named = {set_image.name: set_image for set_image in set_images}
     if image not in named:
         raise unknown(f"image of {test}", image, named)
     return named[image]
@@ -113,5 +113,5 @@ def _picture(pictures: list[Picture], test: str, image: str) -> Picture:
 
 def _whole(part: Image, clean: Image, side: int) -> Image:
     image = np.full_like(clean, np.nan)
-    window(image, side)[...] = part
+    centre_crop(image, side)[...] = part
     return image

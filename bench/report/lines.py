@@ -42,11 +42,11 @@ class Line(Struct, kw_only=True):
     published_ssim: float | None = None
     published: bool = False  # the paper has this cell; without numbers, it printed - / -
     supervision: str = ""  # what it learns from: clean, pair, noisy, none
-    headline: bool = False  # the output that stands for the method
-    window: int = 0  # centre square of the test images that was scored; 0: all
+    primary: bool = False  # the output that stands for the method
+    centre_crop: int = 0  # centre square of the test images that was scored; 0: all
     knowledge: str = ""  # what the method is told about the noise: none, family, level
-    shortfall: str = ""  # what was run less than the preset's other rows or the published method
-    hindsight: bool = False  # the output was chosen by these very scores
+    reduced_settings: str = ""  # what was run less than the preset's other rows or the published method
+    oracle: bool = False  # the output was chosen by these very scores
     parameters: int | None = None
     passes: int | None = None
     seconds: float | None = None
@@ -75,7 +75,7 @@ def group(line: Line) -> str:
 
 
 def notes(found: list[Line]) -> list[str]:
-    """Why a row has no numbers, and which output was chosen in hindsight: too long for the table's cells."""
+    """Why a row has no numbers, and which output an oracle chose by the test scores: too long for the table's cells."""
     reasons = {
         f"{group(line)}, {line.label}{where(line, found)}: {line.state}": None
         for line in found
@@ -83,7 +83,7 @@ def notes(found: list[Line]) -> list[str]:
     }
     chosen: dict[str, list[str]] = {}
     for line in found:
-        if line.hindsight and line.state == "done":
+        if line.oracle and line.state == "done":
             chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({line.test})")
     return [*reasons, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
 

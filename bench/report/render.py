@@ -14,7 +14,7 @@ FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
 STYLES = {"terminal": "rounded_outline", "md": "github", "latex": "latex_booktabs"}
 KNOWS = {"none": "nothing", "family": "noise family", "level": "noise level", "": ""}
 MARKS = {"best": "**", "second": "_", "": ""}
-LEGEND = "Best (**), second (_): headline outputs of self-supervised rows, Wilcoxon over per-image means, Holm, 5 %."
+LEGEND = "Best (**), second (_): primary outputs of self-supervised rows, Wilcoxon over per-image means, Holm, 5 %."
 
 
 def frame(table: Table) -> pd.DataFrame:
@@ -28,8 +28,8 @@ def frame(table: Table) -> pd.DataFrame:
     for line in found:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
         row["told"] = KNOWS[line.knowledge] or row.get("told", "")
-        if line.shortfall:
-            row["method"] = f"{line.label} ({line.shortfall})"
+        if line.reduced_settings:
+            row["method"] = f"{line.label} ({line.reduced_settings})"
         column = _column(line, across)
         for name in measured:
             row.setdefault(name, "")
@@ -55,7 +55,7 @@ def long(table: Table) -> pd.DataFrame:
         rows.append(
             {
                 "noise": group(line),
-                "method": f"{line.label} ({line.shortfall})" if line.shortfall else line.label,
+                "method": f"{line.label} ({line.reduced_settings})" if line.reduced_settings else line.label,
                 "set": line.test,
                 "PSNR/SSIM": _measured(line),
                 "95 % interval": f"{line.low:.2f}..{line.high:.2f}" if line.low is not None else "",

@@ -79,7 +79,7 @@ def request_of(store: Store, asked: Request, preset: bool) -> Request:
     methods = dict.fromkeys(
         name for name in (*(row.method for row in suite.rows), *asked.methods, *recorded) if name in known
     )
-    imported = dict.fromkeys(one for record in records if (one := record.imported) and one.name in recorded)
+    imported = dict.fromkeys(one for record in records if (one := record.external) and one.name in recorded)
     weights = tuple(one for one in imported if one.method in known)
     return structs.replace(asked, methods=tuple(methods), weights=weights)
 
@@ -100,7 +100,7 @@ def table(plan: Plan, store: Store, number: int | None) -> Table:
         _judge(plan, lines)
         unmarked += _mark(lines, means)
         found += lines
-    return Table(number, plan, found, [*notes(found), *unmarked, *_from_elsewhere(plan, found)], means)
+    return Table(number, plan, found, [*notes(found), *unmarked, *_external_weights(plan, found)], means)
 
 
 def _groups(plan: Plan, number: int | None) -> Iterator[tuple[str, str]]:
@@ -119,9 +119,9 @@ def _places(plan: Plan, store: Store, number: int | None) -> Iterator[tuple[Row,
     suite = plan.suite
     run = list(dict.fromkeys(cell.name for cell in plan.cells))
     listed = {row.method for row in suite.rows}
-    elsewhere = {one.name for one in plan.request.weights}
+    external = {one.name for one in plan.request.weights}
     rows = [row for row in suite.rows if _shows(row, number)]
-    rows += [Row(label=name, method=name, optional=name in elsewhere) for name in run if name not in listed]
+    rows += [Row(label=name, method=name, optional=name in external) for name in run if name not in listed]
     rows = [row for row in rows if not row.optional or _has_record(plan, store, row.method)]
     tests = list(dict.fromkeys([*plan.preset.tests, *(key[3] for key in published(number))]))
     for row in rows:
@@ -135,9 +135,9 @@ def _line(
     """One cell, and the mean PSNR of each of its images."""
     output = row.output
     if row.method in registry.methods() and not output:
-        output = registry.find(row.method).headline().name
+        output = registry.find(row.method).primary().name
     elif cells and not output:
-        output = cells[0].fit.method.headline().name
+        output = cells[0].fit.method.primary().name
     line = Line(
         table=number,
         suite=plan.suite.name,
@@ -164,9 +164,9 @@ def _line(
     cells = mine or cells
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
-    line.supervision = "" if cells[0].fit.weights else method.supervision  # not known of weights from elsewhere
-    line.headline = output in _headlines(plan, number, row, method)
-    line.shortfall = "" if cells[0].reason else shortfall(plan, cells[0])
+    line.supervision = "" if cells[0].fit.weights else method.supervision  # not known of external weights
+    line.primary = output in _primary_outputs(plan, number, row, method)
+    line.reduced_settings = "" if cells[0].reason else reduced_settings(plan, cells[0])
     if cells[0].reason:
         line.state = cells[0].reason
         return line, {}
@@ -180,12 +180,12 @@ def _line(
     return line, {}
 
 
-def _headlines(plan: Plan, number: int | None, row: Row, method: Method) -> set[str]:
-    """The outputs that stand for a method in a table: its only one, else the printed ones, else its headline."""
-    headline = method.headline().name
-    rows = [one.output or headline for one in plan.suite.rows if one.method == row.method and _shows(one, number)]
-    printed = {output or headline for _, name, output, _ in published(number) if name == row.method}
-    return set(rows) if len(rows) == 1 else printed or {headline}
+def _primary_outputs(plan: Plan, number: int | None, row: Row, method: Method) -> set[str]:
+    """The outputs that stand for a method in a table: its only one, else the printed ones, else its primary."""
+    primary = method.primary().name
+    rows = [one.output or primary for one in plan.suite.rows if one.method == row.method and _shows(one, number)]
+    printed = {output or primary for _, name, output, _ in published(number) if name == row.method}
+    return set(rows) if len(rows) == 1 else printed or {primary}
 
 
 def _shows(row: Row, number: int | None) -> bool:
@@ -205,14 +205,14 @@ def _measure(store: Store, line: Line, scores: list[Score | None]) -> dict[str, 
             return {}
         if line.output == "best":
             line.output = _best(store, score) or line.output
-            line.hindsight, line.passes = True, score.fit.method.passes().get(line.output)
+            line.oracle, line.passes = True, score.fit.method.passes().get(line.output)
         state, quality = _read(store, score, line.output, line)
         if quality is None:
             line.state = state
             return {}
         qualities.append(quality)
         rows.append(store.rows(score))
-        line.window = score.window
+        line.centre_crop = score.centre_crop
     line.state, line.seeds = "done", len(qualities)
     psnrs, ssims = zip(*qualities, strict=True)
     line.psnr, line.ssim, line.worst = mean(psnrs), mean(ssims), min(psnrs)
@@ -243,7 +243,7 @@ def _judge(plan: Plan, lines: list[Line]) -> None:
 
 
 def _mark(lines: list[Line], means: dict[Place, dict[str, float]]) -> list[str]:
-    """Marks the best and second headline output of self-supervised methods on each test set; why there is none."""
+    """Marks the best and second primary output of self-supervised methods on each test set; why there is none."""
     unmarked: dict[str, None] = {}
     for test in dict.fromkeys(line.test for line in lines):
         rivals = {line.label: line for line in lines if line.test == test and line.state == "done" and _rival(line)}
@@ -257,8 +257,10 @@ def _mark(lines: list[Line], means: dict[Place, dict[str, float]]) -> list[str]:
 
 
 def _rival(line: Line) -> bool:
-    fair = line.method not in BASELINES and not line.window  # a blur chosen in hindsight, other pixels
-    return fair and line.supervision in ("noisy", "none") and line.headline
+    fair = (
+        line.method not in BASELINES and not line.centre_crop
+    )  # a blur chosen by an oracle (the test scores), other pixels
+    return fair and line.supervision in ("noisy", "none") and line.primary
 
 
 def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Quality | None]:
@@ -284,21 +286,21 @@ def _read(store: Store, score: Score, output: str, line: Line) -> tuple[str, Qua
     return "done", (infinite(values["psnr"]), values["ssim"])
 
 
-def shortfall(plan: Plan, cell: Cell) -> str:
+def reduced_settings(plan: Plan, cell: Cell) -> str:
     """What a cell does less than the preset's other rows or the published method, in the words of the table."""
     fit = cell.fit
-    parts = [fit.method.shortfall(fit.steps)]
-    if cell.fits and fit.steps != plan.preset.steps:
+    parts = [fit.method.reduced_settings(fit.steps)]
+    if cell.trains and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
-    if cell.fits and any(overlap(fit.train, test) for test in cell.tests):
+    if cell.trains and any(overlap(fit.train, test) for test in cell.tests):
         parts.append("trained on the captures it is tested on")
-    if cell.scores and cell.scores[0].window:
-        parts.append(f"centre {cell.scores[0].window}x{cell.scores[0].window}")
+    if cell.scores and cell.scores[0].centre_crop:
+        parts.append(f"centre {cell.scores[0].centre_crop}x{cell.scores[0].centre_crop}")
     return ", ".join(part for part in parts if part)
 
 
 def _best(store: Store, score: Score) -> str | None:
-    """The output with the highest PSNR on a test set: a choice in hindsight, for trivial baselines."""
+    """The output with the highest PSNR on a test set: a choice by an oracle, for trivial baselines."""
     record = store.read(score)
     outputs = record.result.get("outputs", {}) if record else {}
     return max(outputs, key=lambda name: infinite(outputs[name]["psnr"]), default=None)
@@ -308,8 +310,8 @@ def _has_record(plan: Plan, store: Store, name: str) -> bool:
     return any(store.path(unit).is_file() for cell in plan.cells if cell.name == name for unit in cell.units())
 
 
-def _from_elsewhere(plan: Plan, found: list[Line]) -> list[str]:
+def _external_weights(plan: Plan, found: list[Line]) -> list[str]:
     """What the caption cannot say of weights that were not trained here."""
     shown = {line.label for line in found}
     names = dict.fromkeys(one.name for one in plan.request.weights if one.name in shown)
-    return [f"{name}: weights from elsewhere; how and on what they were trained is not known" for name in names]
+    return [f"{name}: external weights; how and on what they were trained is not known" for name in names]

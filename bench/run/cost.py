@@ -34,9 +34,9 @@ def _score(unit: Score, machine: Machine) -> float:
     """Inference of all pixels; for a method that fits images also their trainings."""
     fit, total = unit.fit, unit.repeats * sum(pixels(unit))
     took = total * _per_pixel(fit.method, fit.noise, fit.planes, machine)
-    if fit.method.fits == "never":
+    if fit.method.trains_on == "nothing":
         return took / machine.threads  # works on several images at a time
-    if fit.method.fits == "image":
+    if fit.method.trains_on == "image":
         step = _step(fit.method, fit.noise, fit.planes, SIDE, fit.batch, machine)
         took += fit.steps * step * total / SIDE**2
     return took
@@ -65,7 +65,7 @@ def _step(method: Method, noise: Noise, channels: int, crop: int, batch: int, ma
 
 @cache
 def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) -> float:
-    net = None if method.fits == "never" else machine.place(build(method, channels, 1.0, 0), precision="float32")
+    net = None if method.trains_on == "nothing" else machine.place(build(method, channels, 1.0, 0), precision="float32")
     image = np.random.default_rng(0).random((SIDE, SIDE, channels), "float32")
     clean = (image * 255).astype(np.uint8)
     began = time.perf_counter()
@@ -80,8 +80,8 @@ def pixels(unit: Score) -> list[int]:
         sizes = [(len(p.pixels), len(p.pixels[0])) for p in load(unit.test, None, unit.fit.channels)]
     else:
         sizes = [(row.height, row.width) for row in references(unit.test)] or entry(unit.test).count * [(SIDE, SIDE)]
-    if unit.window:
-        sizes = [(min(height, unit.window), min(width, unit.window)) for height, width in sizes]
+    if unit.centre_crop:
+        sizes = [(min(height, unit.centre_crop), min(width, unit.centre_crop)) for height, width in sizes]
     return [height * width // side(unit.fit) ** 2 for height, width in sizes]
 
 

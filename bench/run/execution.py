@@ -14,7 +14,7 @@ from ..compute.evaluation import evaluate
 from ..compute.machine import Machine, environment
 from ..compute.sanity import DivergedError
 from ..datasets.errors import InputError
-from ..datasets.images import Picture
+from ..datasets.images import SetImage
 from ..datasets.sets import catalogue
 from ..protocol.plan import Fit, Score, Unit
 from ..store.checkpoint import forget
@@ -38,10 +38,10 @@ class Sets:
 
     def __init__(self, data: Path | None) -> None:
         self.data = data
-        self._loaded: dict[tuple[str, int], list[Picture]] = {}
+        self._loaded: dict[tuple[str, int], list[SetImage]] = {}
 
-    def __call__(self, name: str, channels: int) -> list[Picture]:
-        """The pictures of a set; InputError if they are not what the catalogue says."""
+    def __call__(self, name: str, channels: int) -> list[SetImage]:
+        """The images of a set; InputError if they are not what the catalogue says."""
         if (name, channels) not in self._loaded:
             self._loaded[name, channels] = catalogue.load(name, self.data, channels)
         return self._loaded[name, channels]
@@ -61,7 +61,7 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
         else:
             rows = _score(unit, store, machine, sets, watch)
             record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
-            if unit.fit.method.fits == "image":
+            if unit.fit.method.trains_on == "image":
                 record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
         raise
@@ -95,7 +95,7 @@ def _record(unit: Unit, label: dict[str, Any], machine: Machine) -> Record:
 
 def _made_with(fit: Fit, store: Store) -> dict[str, Any]:
     """The weights that are scored: a fit may be trained again, and its scores must be of one network."""
-    record = store.read(fit) if fit.method.fits == "dataset" else None
+    record = store.read(fit) if fit.method.trains_on == "dataset" else None
     return {"weights": record.result["weights"]} if record else {}
 
 
@@ -105,14 +105,14 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
         return f"{record.state}: {record.reason}"
     if isinstance(unit, Fit):
         return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
-    best = record.result["outputs"][unit.fit.method.headline().name]
+    best = record.result["outputs"][unit.fit.method.primary().name]
     return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
 
 
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
     checkpoint = store.path(unit, ".checkpoint")
-    pictures = sets(unit.train, unit.channels)
-    trained = training.fit(unit, pictures, machine, checkpoint, watch.fit, watch.stop)
+    set_images = sets(unit.train, unit.channels)
+    trained = training.fit(unit, set_images, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
     write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
     forget(checkpoint)
@@ -145,7 +145,7 @@ def parameters(net: nn.Module) -> int:
 
 def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
     """The trained network for float32 inference; None where there is none for a whole set."""
-    if fit.method.fits != "dataset":
+    if fit.method.trains_on != "dataset":
         return None
     weights = store.weights(fit)
     if weights is None:

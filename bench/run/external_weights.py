@@ -1,4 +1,4 @@
-"""Weights from elsewhere, scored as any others, and ours for elsewhere; nothing in a file is trusted."""
+"""External weights, scored as any others, and ours for elsewhere; nothing in a file is trusted."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ from ..datasets.errors import InputError, few, one_line, unknown
 from ..methods.networks.official_names import OURS, official
 from ..protocol import plan
 from ..protocol import suites as protocol
-from ..protocol.plan import Cell, Fit, Imported, Plan, Request
+from ..protocol.plan import Cell, ExternalWeights, Fit, Plan, Request
 from ..store.record import Record
 from ..store.store import Store
 from ..store.tensors import read_tensors, write_tensors
@@ -84,7 +84,7 @@ def _plain(loaded: Any) -> dict[str, Tensor]:
     bare = {name.removeprefix("module.") if parallel else name: value for name, value in loaded.items()}
     ours = {OURS.get(name, name): _copy(value) for name, value in bare.items()}
     if len(ours) < len(loaded):
-        raise InputError("names the same layer twice, under two conventions")
+        raise InputError("names the same layer twice, under two evaluation protocols")
     if infinite := [_said(name) for name, value in ours.items() if not value.isfinite().all()]:
         raise InputError(f"values that are not finite in {few(infinite)}")
     return ours
@@ -124,23 +124,23 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     suite = protocol.load(request.suite)
     noises = plan.noises_of(request, suite, protocol.preset(suite, request.preset))
     tensors = read(path)
-    asked = {noise.name: Imported(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
+    asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
     planned = plan.make(structs.replace(request, weights=tuple(asked.values())))
     cells = [cell for cell in planned.cells if cell.fit.weights]
-    if cells[0].fit.method.fits != "dataset":
+    if cells[0].fit.method.trains_on != "dataset":
         raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
     if not any(cell.scores for cell in cells):
         raise InputError(f"--method {method}: {cells[0].reason or 'without clean images there is nothing to score'}")
     for cell in cells:
         if wrong := _unfit(cell.fit, tensors):
             raise InputError(f"--weights {path}: not {method}'s network for {cell.fit.planes} channels: {wrong}")
-    for other in filter(None, (record.imported for record in store.find(""))):
+    for other in filter(None, (record.external for record in store.find(""))):
         mine = asked.get(other.noise)
         if mine is not None and other.name == mine.name and other.digest != mine.digest:
             raise InputError(f"--weights {path}: {store.root} has other weights of this name for {mine.noise}; rename")
     store.open()
     for cell in cells:
-        if wrong := store.set_aside(cell.fit):
+        if wrong := store.quarantine(cell.fit):
             note(wrong)
     weights = [_put(store, planned, cell, asked[cell.noise.name], tensors) for cell in cells if cell.scores]
     return plan.make(structs.replace(request, weights=tuple(weights)))
@@ -166,12 +166,12 @@ def _shape(value: Tensor) -> str:
     return str(list(value.shape)) if value.is_floating_point() else f"{list(value.shape)} {value.dtype}"
 
 
-def _put(store: Store, planned: Plan, cell: Cell, one: Imported, tensors: dict[str, Tensor]) -> Imported:
+def _put(store: Store, planned: Plan, cell: Cell, one: ExternalWeights, tensors: dict[str, Tensor]) -> ExternalWeights:
     """Writes weights and record, unless the store has these weights; what it has them as."""
     fit, suite = cell.fit, planned.suite
     record = store.read(fit)
-    if record is not None and record.imported and store.weights(record):
-        return record.imported
+    if record is not None and record.external and store.weights(record):
+        return record.external
     path = store.path(fit, ".safetensors")
     write_tensors(path, tensors, {"key": fit.key, "identity": fit.identity})
     label = {"suite": suite.name, "version": suite.version, "preset": planned.request.label, "method": fit.name}
@@ -179,7 +179,7 @@ def _put(store: Store, planned: Plan, cell: Cell, one: Imported, tensors: dict[s
     result = {
         "parameters": execution.parameters(training.build(fit.method, fit.planes, 1.0, 0)),
         "weights": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "imported": to_builtins(one),
+        "external": to_builtins(one),
     }
     known: dict[str, Any] = {"title": fit.title, "label": label, "identity": fit.identity, "result": result}
     store.write(fit, Record(key=fit.key, kind="fit", state="done", **known))

@@ -90,9 +90,9 @@ class Run:
         """Reads and checks all images that these units need; InputError before anything is trained."""
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
-                captures = unit.repeats if unit.noise.family == "captured" else 0
+                frames = unit.repeats if unit.noise.family == "captured" else 0
                 for name in (unit.test, *(name for name, _ in unit.before)):
-                    check(self.sets(name, unit.fit.channels), unit.fit.view, captures)
+                    check(self.sets(name, unit.fit.channels), unit.fit.view, frames)
             else:
                 source_of(unit, self.sets(unit.train, unit.channels))
 
@@ -116,9 +116,11 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
-        if not self.training and (fit.method.kept or fit.method.fits == "image"):
+        if not self.training and (fit.method.kept or fit.method.trains_on == "image"):
             return self._kept(score)
-        return fit.method.fits != "dataset" or (fit.key not in self._forced and self.store.weights(fit) is not None)
+        return fit.method.trains_on != "dataset" or (
+            fit.key not in self._forced and self.store.weights(fit) is not None
+        )
 
     def _kept(self, score: Score) -> bool:
         """Whether the store has all denoised images of a method that no stored weights can give back."""
@@ -142,7 +144,7 @@ class Run:
     def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
         if unit.key in self._forced:
             self.store.discard(unit)
-        if note := self.store.set_aside(unit):
+        if note := self.store.quarantine(unit):
             self.display.note(note)
         self.display.begin(unit.title, seconds)
         notes = Notes(self.store, unit.key, unit.title)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..compute.evaluation import evaluate
 from ..compute.machine import Machine
 from ..datasets.errors import DamagedError, InputError, one_line, printable
-from ..datasets.images import Picture
+from ..datasets.images import SetImage
 from ..datasets.sets.catalogue import remember_folders
 from ..protocol.plan import Score
 from ..store.match import match
@@ -27,7 +27,7 @@ class Drift(Struct, kw_only=True):
 
     title: str
     state: str  # same, recomputed (without weights), drifted, wrong: reason, or left out: reason
-    recorded: float = 0.0  # PSNR of the headline output [dB]
+    recorded: float = 0.0  # PSNR of the primary output [dB]
     now: float = 0.0
     psnr: float = 0.0  # largest difference over all images and outputs [dB]
     ssim: float = 0.0
@@ -68,14 +68,16 @@ def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Se
     except (UnreadableError, DamagedError) as error:
         return Drift(title=printable(record.title), state=f"wrong: {error}")
     try:
-        pictures, *before = (sets(name, unit.fit.channels) for name in (unit.test, *(name for name, _ in unit.before)))
+        set_images, *before = (
+            sets(name, unit.fit.channels) for name in (unit.test, *(name for name, _ in unit.before))
+        )
     except InputError as error:
         return Drift(title=printable(record.title), state=f"left out: {error}")
     try:
-        rows, again = _rows(store, unit, machine, pictures, before)
+        rows, again = _rows(store, unit, machine, set_images, before)
     except Exception as error:  # weights of another network, a method's code
         return Drift(title=printable(record.title), state=f"wrong: {one_line(error)}")
-    return _compared(unit.title, unit.fit.method.headline().name, recorded, rows, again)
+    return _compared(unit.title, unit.fit.method.primary().name, recorded, rows, again)
 
 
 def _obstacle(store: Store, record: Record, unit: Score) -> str:
@@ -85,9 +87,9 @@ def _obstacle(store: Store, record: Record, unit: Score) -> str:
         return f"left out: {lacking}"
     for path in images:
         read_tensors(path)
-    if fit.method.fits == "image" and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):
+    if fit.method.trains_on == "image" and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):
         return "left out: not all of its images are in the store"
-    if fit.method.fits != "dataset":
+    if fit.method.trains_on != "dataset":
         return ""
     if not store.path(fit, ".safetensors").is_file():
         return "left out: no weights in the store"
@@ -97,25 +99,25 @@ def _obstacle(store: Store, record: Record, unit: Score) -> str:
 
 
 def _rows(
-    store: Store, unit: Score, machine: Machine, pictures: list[Picture], before: list[list[Picture]]
+    store: Store, unit: Score, machine: Machine, set_images: list[SetImage], before: list[list[SetImage]]
 ) -> tuple[list[Row], bool]:
     """The scores of today, and whether images had to be computed without stored weights."""
     with TemporaryDirectory() as folder:  # what is missing is computed, but not kept
         stored = list(store.images(unit).glob("*.safetensors"))
         for path in stored:
             (Path(folder) / path.name).symlink_to(path.resolve())
-        rows = evaluate(unit, load(unit.fit, store, machine), pictures, machine, before, folder=Path(folder))
-    return rows, unit.fit.method.fits != "dataset" and len(stored) < len({(row.image, row.repeat) for row in rows})
+        rows = evaluate(unit, load(unit.fit, store, machine), set_images, machine, before, folder=Path(folder))
+    return rows, unit.fit.method.trains_on != "dataset" and len(stored) < len({(row.image, row.repeat) for row in rows})
 
 
-def _compared(title: str, headline: str, recorded: list[Row], rows: list[Row], again: bool) -> Drift:
+def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], again: bool) -> Drift:
     was, now = ({(row.image, row.repeat, row.output): row for row in one} for one in (recorded, rows))
     if was.keys() != now.keys():
         return Drift(title=title, state="wrong: scores of other images or outputs")
     psnrs = [_apart(was[one].psnr, now[one].psnr) for one in was]
     ssims = [abs(was[one].ssim - now[one].ssim) for one in was]
     near = all(psnr <= PSNR for psnr in psnrs) and all(ssim <= SSIM for ssim in ssims)  # not a number: no
-    before, today = (infinite(summary(one)[headline]["psnr"]) for one in (recorded, rows))
+    before, today = (infinite(summary(one)[primary]["psnr"]) for one in (recorded, rows))
     return Drift(
         title=title,
         state=("recomputed" if again else "same") if near else "drifted",

@@ -62,9 +62,7 @@ class State:
     def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
         past = msgspec.convert(about, Past)
         if {name: about.get(name) for name in self.about} != self.about:
-            return (
-                "the checkpoint was made with another device, precision, compiler or thread count; starting again"
-            )
+            return "the checkpoint was made with another device, precision, compiler or thread count; starting again"
         if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or not self._fits(tensors):
             raise DamagedError("other tensors than were saved")
         self._take(tensors, past)

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from .store import ASIDE, Store, stale, unwritable
+from .store import QUARANTINED, Store, stale, unwritable
 
 OLD = 3600.0  # seconds after which a temporary file's writer is taken for dead
 KEY = re.compile("[0-9a-f]{24}")
@@ -94,9 +94,9 @@ def _checkpoints(store: Store) -> Iterator[Path]:
     yield from (path for path in paths if path.stem in done)
 
 
-def _aside(store: Store) -> Iterator[Path]:
+def _quarantined(store: Store) -> Iterator[Path]:
     """Records that could not be read, and what belonged to them."""
-    yield from store.root.rglob(f"*{ASIDE}")
+    yield from store.root.rglob(f"*{QUARANTINED}")
 
 
 def _stale(store: Store) -> Iterator[Path]:
@@ -117,7 +117,7 @@ def _claims(store: Store) -> Iterator[Path]:
 KINDS: dict[str, Callable[[Store], Iterator[Path]]] = {
     "temporary": _temporary,
     "checkpoints": _checkpoints,
-    "aside": _aside,
+    "quarantined": _quarantined,
     "stale": _stale,
     "claims": _claims,
 }

@@ -180,7 +180,7 @@ def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, merged: 
         if isinstance(unit, Score) and (unit.fit.key in merged.retrained or stale(record, ours.whole(unit.fit))):
             raise RefusedError("scored with other weights than its fit has here")
         if new:
-            merged.notes += filter(None, [ours.set_aside(unit)])
+            merged.notes += filter(None, [ours.quarantine(unit)])
             _copy_weights(record, theirs, ours)
             rows = theirs.rows(record) if record.kind == "score" and record.state == "done" else []
             ours.write(unit, record, rows, theirs.seconds(record, record))

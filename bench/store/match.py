@@ -9,7 +9,7 @@ from ..datasets.errors import InputError, few
 from ..protocol import plan
 from ..protocol import suites as protocol
 from ..protocol.differences import differences
-from ..protocol.plan import Imported, Request, Unit
+from ..protocol.plan import ExternalWeights, Request, Unit
 from .record import Record
 from .store import kind
 
@@ -22,7 +22,7 @@ def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, U
     suites = {name: {name: None} for name in protocol.suites()}  # files by the name in them; some are called like ours
     for request in requests:
         suites.setdefault(_name(request.suite), {})[request.suite] = None
-    elsewhere = list(dict.fromkeys(filter(None, (record.imported for record in records))))
+    external = list(dict.fromkeys(filter(None, (record.external for record in records))))
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.label["suite"], record.label["preset"]), []).append(record)
@@ -31,7 +31,7 @@ def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, U
         found |= dict.fromkeys((record.key for record in mine), f"foreign: no suite {name!r} here")
         for suite in reversed(suites.get(name, {})):
             try:
-                units = _units(request_of_label(suite, preset), mine, elsewhere)
+                units = _units(request_of_label(suite, preset), mine, external)
             except InputError as error:
                 found |= {record.key: f"foreign: {error}" for record in mine if isinstance(found[record.key], str)}
                 continue
@@ -68,12 +68,12 @@ def request_of_label(suite: str, label: str) -> Request:
     return request
 
 
-def _units(request: Request, records: Sequence[Record], elsewhere: Sequence[Imported]) -> list[Unit]:
+def _units(request: Request, records: Sequence[Record], external: Sequence[ExternalWeights]) -> list[Unit]:
     """All units of a request with the methods of these records."""
     known = plan.methods_of(protocol.load(request.suite))
     names = dict.fromkeys(record.label["method"] for record in records)
     methods = tuple(name for name in names if name in known)
-    weights = tuple(one for one in elsewhere if one.name in names and one.method in known)
+    weights = tuple(one for one in external if one.name in names and one.method in known)
     planned = plan.make(structs.replace(request, methods=methods, weights=weights))
     cells = [cell for cell in planned.cells if not cell.reason]
     units: list[Unit] = [cell.fit for cell in cells]

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError, printable
-from ..protocol.plan import Imported, digest
+from ..protocol.plan import ExternalWeights, digest
 from .rows import Row, infinite
 
 SCHEMA = 1
@@ -30,9 +30,9 @@ class Record(Struct, kw_only=True):
     schema: Annotated[int, msgspec.Meta(ge=1)] = SCHEMA
 
     @property
-    def imported(self) -> Imported | None:
+    def external(self) -> ExternalWeights | None:
         """Where the weights came from; None for those trained here."""
-        return msgspec.convert(self.result.get("imported"), Imported | None)
+        return msgspec.convert(self.result.get("external"), ExternalWeights | None)
 
 
 class UnreadableError(InputError):
@@ -67,7 +67,7 @@ class _Trained(Struct):
     parameters: int | None = None
     seconds: float | None = None
     quality: list[tuple[int, float]] = []
-    imported: Imported | None = None
+    external: ExternalWeights | None = None
 
 
 class _Environment(Struct):

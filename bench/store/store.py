@@ -24,7 +24,7 @@ from .checkpoint import forget
 from .record import Record, UnreadableError, read_record, read_rows
 from .rows import Row
 
-ASIDE = ".aside"  # ends the names of files that could not be read
+QUARANTINED = ".quarantined"  # ends the names of files that could not be read
 
 
 class Last(Struct, omit_defaults=True):
@@ -90,7 +90,7 @@ class Store:
         except UnreadableError:
             return None
 
-    def set_aside(self, unit: Unit) -> str:
+    def quarantine(self, unit: Unit) -> str:
         """Renames the files of a unit whose record or rows cannot be read; which, and why, or empty."""
         try:
             self.examine(unit)
@@ -104,7 +104,7 @@ class Store:
                     path.rename(_free(path))
         except OSError as error:
             raise unwritable(self.root, error) from None
-        return f"{unit.title}: {wrong.state}; set aside as *{ASIDE}"
+        return f"{unit.title}: {wrong.state}; set aside as *{QUARANTINED}"
 
     def discard(self, unit: Unit) -> None:
         """Deletes what a unit must not begin with that is done again from its start; the record stays until then."""
@@ -262,7 +262,7 @@ def _sha256(path: Path, mtime: int, size: int) -> str:
 
 def _free(path: Path) -> Path:
     """A name to set a file aside under, that no file has."""
-    names = (f"{path.name}.{number}{ASIDE}" if number else f"{path.name}{ASIDE}" for number in count())
+    names = (f"{path.name}.{number}{QUARANTINED}" if number else f"{path.name}{QUARANTINED}" for number in count())
     return next(free for name in names if not (free := path.with_name(name)).exists())
 
 

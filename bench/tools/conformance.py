@@ -28,7 +28,7 @@ class Finding(Struct):
 
 def trains(method: Method) -> str:
     """For checks of the training."""
-    return "it trains nothing" if method.fits == "never" else ""
+    return "it trains nothing" if method.trains_on == "nothing" else ""
 
 
 def claims_blindness(method: Method) -> str:

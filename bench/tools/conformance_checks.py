@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from ..compute.evaluation import denoise
 from ..compute.machine import Machine
-from ..compute.training import CAPTURES, Report, Stopped, Trainer, build, collate, parts, train
+from ..compute.training import FRAMES, Report, Stopped, Trainer, build, collate, parts, train
 from ..datasets.errors import one_line
-from ..datasets.images import Picture, unit
+from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Noise
-from ..datasets.sampling import OneImage, Patches, Source, Views
+from ..datasets.sampling import OneImage, Patches, Sample, Source
 from ..datasets.sets import catalogue
 from ..methods.base import Context, Method, Progress, Rng
 from ..protocol.plan import Fit
@@ -42,13 +42,13 @@ class Subject:
         self.side = max(32, method.multiple)
 
     @cached_property
-    def pictures(self) -> list[Picture]:
+    def set_images(self) -> list[SetImage]:
         """Three photographs with so many channels."""
         found = []
-        for picture in catalogue.load("embedded_test", None, 3):
-            pixels = picture.pixels[64:320, 64:320]
+        for set_image in catalogue.load("embedded_test", None, 3):
+            pixels = set_image.pixels[64:320, 64:320]
             pixels = np.concatenate([pixels, pixels[..., :1]], axis=2)[..., : self.channels]
-            found.append(Picture.decoded(picture.name, picture.path, np.ascontiguousarray(pixels), self.channels))
+            found.append(SetImage.decoded(set_image.name, set_image.path, np.ascontiguousarray(pixels), self.channels))
         return found
 
     @cached_property
@@ -57,14 +57,14 @@ class Subject:
         try:
             net = self.net()
             assert net is not None
-            self.loss(net, [self.views(0, self.side)], 1)
+            self.loss(net, [self.sample(0, self.side)], 1)
         except Exception:  # too small, or broken: the checks will tell
             return 2 * self.side
         return self.side
 
     def net(self) -> nn.Module | None:
         """A new network with its named initial weights."""
-        return None if self.method.fits == "never" else build(self.method, self.channels, 1.0, 0)
+        return None if self.method.trains_on == "nothing" else build(self.method, self.channels, 1.0, 0)
 
     def trained(self) -> nn.Module | None:
         """A network as the harness gives it to `denoise`."""
@@ -73,7 +73,7 @@ class Subject:
 
     def image(self, height: int, width: int) -> NDArray[np.float32]:
         """A noisy photograph [height, width, C]."""
-        clean = unit(self.pictures[0].pixels[:height, :width])
+        clean = unit(self.set_images[0].pixels[:height, :width])
         return self.noise.apply(clean, self.noise.high, np.random.RandomState(0))
 
     def outputs(self, net: nn.Module | None, noisy: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -85,15 +85,15 @@ class Subject:
         family = None if self.method.knowledge == "none" else self.noise.family
         return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, family)
 
-    def views(self, number: int, crop: int = 0) -> Views:
+    def sample(self, number: int, crop: int = 0) -> Sample:
         """One training sample."""
-        source = Patches(self.pictures, self.noise, "fresh", crop or self.crop, 0)
-        return source.sample(number, CAPTURES[self.method.supervision])
+        source = Patches(self.set_images, self.noise, "fresh", crop or self.crop, 0)
+        return source.sample(number, FRAMES[self.method.supervision])
 
-    def loss(self, net: nn.Module, views: list[Views], chunk: int) -> float:
+    def loss(self, net: nn.Module, samples: list[Sample], chunk: int) -> float:
         """The loss of a batch, its gradient left in the network."""
-        batch, total = collate(views, self.method, "cpu"), 0.0
-        for part in parts(net, self.method, batch, self.context(tuple(range(len(views))), chunk)):
+        batch, total = collate(samples, self.method, "cpu"), 0.0
+        for part in parts(net, self.method, batch, self.context(tuple(range(len(samples))), chunk)):
             if part.dim():
                 raise UnfitError(f"losses yielded a tensor of shape {list(part.shape)}; expected single numbers")
             part.backward()  # type: ignore[no-untyped-call]
@@ -104,15 +104,15 @@ class Subject:
         """A tiny training."""
         return Fit(
             name=self.name, method=self.method, noise=self.noise, seed=0, channels=self.channels, train="embedded_test",
-            train_noise="fresh", crop=self.crop, batch=1 if self.method.fits == "image" else BATCH, steps=steps,
+            train_noise="fresh", crop=self.crop, batch=1 if self.method.trains_on == "image" else BATCH, steps=steps,
             epochs=1, recipe=RECIPE,
         )  # fmt: skip
 
     def source(self) -> Source:
         """What that training trains on."""
-        if self.method.fits == "image":
+        if self.method.trains_on == "image":
             return OneImage(self.image(self.crop, self.crop), self.noise.high)
-        return Patches(self.pictures, self.noise, "fresh", self.crop, 0)
+        return Patches(self.set_images, self.noise, "fresh", self.crop, 0)
 
 
 def declaration(subject: Subject) -> str:
@@ -126,7 +126,7 @@ def declaration(subject: Subject) -> str:
     again = msgspec.convert(msgspec.to_builtins(method), type(method))
     if again != method:
         raise UnfitError("its fields do not survive being written to a record and read back")
-    return f"{', '.join(names)}; headline {method.headline().name}"
+    return f"{', '.join(names)}; primary {method.primary().name}"
 
 
 def shapes(subject: Subject) -> str:
@@ -202,7 +202,7 @@ def firewall(subject: Subject) -> str:
     assert net is not None
     declared = f"supervision {subject.method.supervision}, knowledge {subject.method.knowledge}"
     try:
-        loss = subject.loss(net, [subject.views(number) for number in range(BATCH)], BATCH)
+        loss = subject.loss(net, [subject.sample(number) for number in range(BATCH)], BATCH)
     except (AttributeError, TypeError, AssertionError) as error:
         raise UnfitError(f"losses fail with what is declared ({declared}): {one_line(error)}") from None
     if not np.isfinite(loss):
@@ -215,7 +215,7 @@ def half_precision(subject: Subject) -> str:
     net = subject.net()
     assert net is not None
     net = Machine("cpu", "bf16", 1).place(net)
-    loss = subject.loss(net, [subject.views(number) for number in range(BATCH)], BATCH)
+    loss = subject.loss(net, [subject.sample(number) for number in range(BATCH)], BATCH)
     broken = [n for n, p in net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
     if not np.isfinite(loss) or broken:
         raise UnfitError(f"the loss is {loss:.4g}; gradients that are not finite: {', '.join(broken[:3]) or 'none'}")
@@ -224,12 +224,12 @@ def half_precision(subject: Subject) -> str:
 
 def micro_batches(subject: Subject) -> str:
     """A batch split into single samples has the whole batch's loss and gradient: a mean, with draws from ctx.rng."""
-    views = [subject.views(number) for number in range(BATCH)]
+    samples = [subject.sample(number) for number in range(BATCH)]
     found = []
     for chunk in (BATCH, 1):
         net = subject.net()
         assert net is not None
-        loss = subject.loss(net, views, chunk)
+        loss = subject.loss(net, samples, chunk)
         gradients = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
         if not gradients or not torch.cat(gradients).any():
             raise UnfitError("no gradient reaches the network")
@@ -247,11 +247,11 @@ def loss_goes_down(subject: Subject) -> str:
     net = subject.net()
     assert net is not None
     adam = torch.optim.Adam(net.parameters(), 1e-3)
-    views = [subject.views(number) for number in range(BATCH)]
+    samples = [subject.sample(number) for number in range(BATCH)]
     losses = []
     for _ in range(8):
         adam.zero_grad()
-        losses.append(subject.loss(net, views, BATCH))
+        losses.append(subject.loss(net, samples, BATCH))
         adam.step()
     if not min(losses[-3:]) < losses[0]:
         raise UnfitError(f"the loss went from {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} steps on one batch")
@@ -301,7 +301,7 @@ def _denoised(subject: Subject, net: nn.Module | None, noisy: Tensor) -> dict[st
 
 
 def _batch(subject: Subject) -> Tensor:
-    images = [unit(picture.pixels[: subject.side, : subject.side]) for picture in subject.pictures[:BATCH]]
+    images = [unit(set_image.pixels[: subject.side, : subject.side]) for set_image in subject.set_images[:BATCH]]
     noisy = [subject.noise.apply(image, subject.noise.high, np.random.RandomState(i)) for i, image in enumerate(images)]
     return torch.from_numpy(np.stack(noisy)).permute(0, 3, 1, 2).contiguous()
 

@@ -43,7 +43,7 @@ class Subset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     steps: int = 0
     crop: int = 0
     batch: int = 0
-    window: int = 0
+    centre_crop: int = 0
 
 
 class Subsets(Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,7 +197,7 @@ def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[lis
 
 def _source(cell: Cell, sets: Sets) -> Source:
     fit = cell.fit
-    if fit.method.fits == "image":
+    if fit.method.trains_on == "image":
         noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels), []))
         return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
     return training.source_of(fit, sets(fit.train, fit.channels))
@@ -206,7 +206,7 @@ def _source(cell: Cell, sets: Sets) -> Source:
 def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, float]:
     """The mean PSNR of every output in dB, after the training that it needs."""
     fit, net = score.fit, None
-    if fit.method.fits == "dataset":
+    if fit.method.trains_on == "dataset":
         net = training.fit(fit, sets(fit.train, fit.channels), machine).net.eval()
     rows = evaluate(score, net, sets(score.test, fit.channels), machine)
     return {output: infinite(means["psnr"]) for output, means in summary(rows).items()}
@@ -224,7 +224,9 @@ def _cells(case: Case, seeds: Sequence[int]) -> list[Cell]:
     def cut(cell: Cell) -> Cell:
         fit, factor = cell.fit, cell.fit.crop // made.preset.crop
         fit = structs.replace(fit, crop=factor * size.crop or fit.crop, batch=size.batch or fit.batch)
-        scores = tuple(structs.replace(score, fit=fit, window=size.window or score.window) for score in cell.scores)
+        scores = tuple(
+            structs.replace(score, fit=fit, centre_crop=size.centre_crop or score.centre_crop) for score in cell.scores
+        )
         return structs.replace(cell, fit=fit, scores=scores)
 
     cells = [cut(cell) for cell in made.cells if cell.name == case.method]

@@ -54,7 +54,7 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.Dat
         if reason := work.fit.method.unavailable():
             scoring.append({"method": name, "skipped": reason})
             continue
-        if work.fit.method.fits == "never":
+        if work.fit.method.trains_on == "nothing":
             scoring.append(_scoring(work, machine))
         else:
             peak = peak or matmul_rate(machine)
@@ -65,10 +65,10 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.Dat
 def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:
     """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
     work = structs.replace(fit, train="embedded_train")
-    pictures = catalogue.load(work.train, None, work.channels)
-    source: Source = Patches(pictures, work.noise, work.train_noise, work.crop, work.seed)
-    if work.method.fits == "image":
-        source = OneImage(source.sample(0, 1).captures[0], work.noise.high)
+    set_images = catalogue.load(work.train, None, work.channels)
+    source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed)
+    if work.method.trains_on == "image":
+        source = OneImage(source.sample(0, 1).frames[0], work.noise.high)
     trainer = Trainer(work, source, machine)
     batch, context = trainer.batch(0)
     plain = plain_step(work.method, work.channels, batch, context)
@@ -104,13 +104,13 @@ def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
 
 def _scoring(work: Score, machine: Machine) -> dict[str, str]:
     """Seconds per image (centre 192x192 of six photographs) with one worker and with all, in turn."""
-    pictures = catalogue.load("embedded_test", None, work.fit.channels)
-    job = structs.replace(work, test="embedded_test", window=192, repeats=2, stream="named", before=())
+    set_images = catalogue.load("embedded_test", None, work.fit.channels)
+    job = structs.replace(work, test="embedded_test", centre_crop=192, repeats=2, stream="named", before=())
 
     def seconds(workers: int) -> float:
         began = time.perf_counter()
-        evaluate(job, None, pictures, structs.replace(machine, threads=workers))
-        return (time.perf_counter() - began) / (job.repeats * len(pictures))
+        evaluate(job, None, set_images, structs.replace(machine, threads=workers))
+        return (time.perf_counter() - began) / (job.repeats * len(set_images))
 
     seconds(1)  # warm up
     turns = [(seconds(1), seconds(machine.threads)) for _ in range(3)]

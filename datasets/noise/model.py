@@ -113,7 +113,7 @@ def eight_bits(image: Image) -> Image:
 CORRELATION = 0.8  # pixels
 WITHOUT_LEVEL = ("none", "captured")
 NONE = Noise("none", 0.0, 0.0)  # the images are noisy as they are, and there are no clean ones
-CAPTURED = Noise("captured", 0.0, 0.0)  # the set has real captures, and an estimate of the clean image
+CAPTURED = Noise("captured", 0.0, 0.0)  # the set has real frames, and an estimate of the clean image
 _NUMBER = r"(\d{1,6}(?:\.\d{1,6})?)"  # no more digits than a name keeps
 CONDITIONS = ("8bit", "correlated")
 _NAME = re.compile(rf"(gauss|poisson|sensor){_NUMBER}(?:_{_NUMBER})?(?::({'|'.join(CONDITIONS)}))?", re.ASCII)

@@ -15,7 +15,7 @@ import msgspec
 from ..errors import AbsentError, InputError, few, unknown
 from ..formats import bayer
 from ..formats.pack import HEADER
-from ..images import Picture, Pixels, digest, gray, listing, read, size
+from ..images import Pixels, SetImage, digest, gray, listing, read, size
 from . import layouts
 
 State = Literal["ok", "altered", "other shape", "decoder differs"]  # of an image against its reference
@@ -46,7 +46,7 @@ class ImageSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     converted: Literal["", "gray", "bayer"] = ""  # ... shown otherwise than they are stored
     layout: Literal["images", "views", "blocks", "pack"] = "images"  # how its files lie in the folder
     views: tuple[int, ...] = ()  # of a microscope set
-    captures: int = 1  # real ones of every image
+    frames: int = 1  # real ones of every image
     sides: tuple[int, int] | None = None  # keep images with both sides in this range (and do not hold them all)
     urls: tuple[str, ...] = ()  # where image {stem} may be found, in this order
     archive: Archive | None = None  # or where all are found in one file
@@ -118,7 +118,7 @@ def set_digest(name: str, channels: int) -> str:
     image_set, rows = entry(name), [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in references(name)]
     if image_set.converted:
         rows.append(image_set.converted)
-    return _joined(channels, rows or [f"{name} {image_set.count} {image_set.views} {image_set.captures}"])
+    return _joined(channels, rows or [f"{name} {image_set.count} {image_set.views} {image_set.frames}"])
 
 
 def remember_folders(digests: dict[str, str]) -> None:
@@ -142,7 +142,7 @@ def _folder_digest(name: str, channels: int) -> str:
     files = listing(folder).values() if folder.is_dir() else ()
     stamp = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
     if _stamped.get((name, channels), ((), ""))[0] != stamp:
-        rows = [f"{picture.name} {picture.digest}" for picture in load(name, None, channels)]
+        rows = [f"{set_image.name} {set_image.digest}" for set_image in load(name, None, channels)]
         _stamped[name, channels] = (stamp, _joined(channels, rows))
     _remembered[key] = _stamped[name, channels][1]
     return _remembered[key]
@@ -152,18 +152,18 @@ def _joined(channels: int, rows: list[str]) -> str:
     return hashlib.sha256("\n".join([str(channels), *rows]).encode()).hexdigest()
 
 
-def load(name: str, data: Path | None, channels: int) -> list[Picture]:
+def load(name: str, data: Path | None, channels: int) -> list[SetImage]:
     """The checked images of a set, or of folder:PATH, as `channels` channels; InputError naming the file."""
     if name.startswith("folder:"):
         folder = Path(name.removeprefix("folder:"))
         if not folder.is_dir():
             raise InputError(f"{name}: no such folder")
-        pictures = [Picture(stem, path, channels) for stem, path in listing(folder).items()]
-        if not pictures:
+        set_images = [SetImage(stem, path, channels) for stem, path in listing(folder).items()]
+        if not set_images:
             raise InputError(f"{name}: no images in it")
-        for picture in pictures:
-            _ = picture.pixels
-        return pictures
+        for set_image in set_images:
+            _ = set_image.pixels
+        return set_images
     suits(name, channels)
     image_set = entry(name)
     if image_set.layout == "blocks":
@@ -231,7 +231,7 @@ def packaged(names: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _checked(name: str, paths: dict[str, Path], channels: int) -> list[Picture]:
+def _checked(name: str, paths: dict[str, Path], channels: int) -> list[SetImage]:
     rows = references(name)
     missing = [row.stem for row in rows if row.stem not in paths]
     extra = [str(path) for path in strangers(name, paths)]
@@ -239,22 +239,22 @@ def _checked(name: str, paths: dict[str, Path], channels: int) -> list[Picture]:
         raise InputError(f"the set {name!r} is incomplete: {few(missing)} of {len(rows)} images missing")
     if extra:
         raise InputError(f"the set {name!r} has images that do not belong to it: {few(extra)} (move them elsewhere)")
-    found: list[Picture] = []
+    found: list[SetImage] = []
     for row in rows:
         pixels = _check(name, row, paths[row.stem])
         found.append(_shown(row.stem, paths[row.stem], pixels, channels, entry(name).converted, len(found)))
     return found
 
 
-def _shown(stem: str, path: Path, pixels: Pixels, channels: int, converted: str, number: int) -> Picture:
-    """A picture as its set shows it; the mosaics of one set have the patterns of all phones in turn."""
+def _shown(stem: str, path: Path, pixels: Pixels, channels: int, converted: str, number: int) -> SetImage:
+    """A image as its set shows it; the mosaics of one set have the patterns of all phones in turn."""
     if converted == "bayer":
         pattern = list(bayer.OFFSETS)[number % len(bayer.OFFSETS)]
-        return Picture.decoded(stem, path, layouts.mosaic(pixels, pattern), channels, pattern=pattern)
-    return Picture.decoded(stem, path, gray(pixels) if converted == "gray" else pixels, channels)
+        return SetImage.decoded(stem, path, layouts.mosaic(pixels, pattern), channels, pattern=pattern)
+    return SetImage.decoded(stem, path, gray(pixels) if converted == "gray" else pixels, channels)
 
 
-def _views(name: str, image_set: ImageSet, folder: Path) -> list[Picture]:
+def _views(name: str, image_set: ImageSet, folder: Path) -> list[SetImage]:
     known = {row.stem: row for row in references(name)}
 
     def check(stem: str, path: Path) -> Pixels:
@@ -262,13 +262,13 @@ def _views(name: str, image_set: ImageSet, folder: Path) -> list[Picture]:
             raise InputError(f"{path}: does not belong to the set {name!r}; allowed: {few(list(known))}")
         return _check(name, known[stem], path) if known else layouts.unchecked(stem, path)
 
-    return layouts.views(name, folder, image_set.views, image_set.captures, check)
+    return layouts.views(name, folder, image_set.views, image_set.frames, check)
 
 
-def _counted(name: str, folder: Path, pictures: list[Picture]) -> list[Picture]:
-    if len(pictures) != entry(name).count:
-        raise InputError(f"{folder}: {len(pictures)} images of the set {name!r}, expected {entry(name).count}")
-    return pictures
+def _counted(name: str, folder: Path, set_images: list[SetImage]) -> list[SetImage]:
+    if len(set_images) != entry(name).count:
+        raise InputError(f"{folder}: {len(set_images)} images of the set {name!r}, expected {entry(name).count}")
+    return set_images
 
 
 def strangers(name: str, paths: dict[str, Path]) -> list[Path]:
@@ -308,16 +308,16 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> list[Picture]:
+def _selected(name: str, image_set: ImageSet, folder: Path, channels: int) -> list[SetImage]:
     low, high = image_set.sides or (0, 0)
     chosen = [(stem, path) for stem, path in listing(folder).items() if in_range(path, low, high)]
-    pictures = [Picture(stem, path, channels, keep=False) for stem, path in chosen]
-    if len(pictures) != image_set.count:
+    set_images = [SetImage(stem, path, channels, keep=False) for stem, path in chosen]
+    if len(set_images) != image_set.count:
         raise InputError(
-            f"the set {name!r}: {len(pictures)} images in {folder} have sides in {low}..{high}, expected "
+            f"the set {name!r}: {len(set_images)} images in {folder} have sides in {low}..{high}, expected "
             f"{image_set.count}"
         )
-    return pictures
+    return set_images
 
 
 def in_range(path: Path, low: int, high: int) -> bool:

@@ -1,8 +1,8 @@
 """Near-duplicates between image sets: photographs that share a region, at the same size or at half of it.
 
-The correlation of two band-passed pictures is one product of their spectra, for all shifts at once; dividing it by the
+The correlation of two band-passed images is one product of their spectra, for all shifts at once; dividing it by the
 energy that each has inside the overlap of a shift makes it a normalised one. Shifts are found at half resolution and
-confirmed at full. Upright pictures only; a scene scanned twice with other distortions (barbara) is not found.
+confirmed at full. Upright images only; a scene scanned twice with other distortions (barbara) is not found.
 """
 
 import math
@@ -15,31 +15,31 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from ..images import Picture, unit
+from ..images import SetImage, unit
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Box = tuple[int, int, int, int]  # top, left, height, width
 
 LUMINANCE = np.array([0.2989, 0.5870, 0.1140], np.float32)  # of MATLAB's rgb2gray
-REDUCTIONS = ((1, 1), (1, 2), (2, 1))  # of the first and the second picture
+REDUCTIONS = ((1, 1), (1, 2), (2, 1))  # of the first and the second image
 
 SIDE = 32  # least sides of an overlap in the search [half pixels]; all of a side that is shorter ...
-LEAST = 16  # ... but pictures below this tell nothing
+LEAST = 16  # ... but images below this tell nothing
 CONTRAST = 4.0  # gray levels under which a detail fades, so that noise in a flat region is no texture
 TEXTURE = 0.2  # least root mean square of a band-passed overlap that could score 1
 
-# Highest score of two unrelated pictures: 0.72 in the search, 0.61 confirmed (kodak with bsds500_train: 28,800
+# Highest score of two unrelated images: 0.72 in the search, 0.61 confirmed (kodak with bsds500_train: 28,800
 # comparisons, the 60 best of each scale confirmed; set12 with bsd400: 0.66 and 0.45). Lowest of a true pair: 0.97
 # and 0.95 (peppers, another scan), and 0.85 and 0.81 for a crop at odd offsets stored as JPEG at quality 10.
 CANDIDATE = 0.6
 SAME = 0.75
 
-BLOCK = 2**20  # pixels of half-size pictures that are compared at a time, and no more than 32 pictures
+BLOCK = 2**20  # pixels of half-size images that are compared at a time, and no more than 32 images
 
 
 class Overlap(Struct, frozen=True):
-    """Two pictures that show a region of the same photograph."""
+    """Two images that show a region of the same photograph."""
 
     first_set: str
     first: str
@@ -52,14 +52,14 @@ class Overlap(Struct, frozen=True):
 
 
 class _Block(Struct):
-    """Pictures of one shape, by their index in the set."""
+    """SetImages of one shape, by their index in the set."""
 
     indices: list[int]
-    bands: dict[int, Floats]  # [N, H, W], by reduction; at half the resolution of the reduced pictures
+    bands: dict[int, Floats]  # [N, H, W], by reduction; at half the resolution of the reduced images
 
 
 def near_duplicates(
-    sets: Sequence[tuple[str, Sequence[Picture]]], report: Callable[[int, int], None] = lambda done, total: None
+    sets: Sequence[tuple[str, Sequence[SetImage]]], report: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Overlap]:
     """The overlaps between named sets, a set given twice also within itself; `report(done, total)` counts pairs."""
     done, total = 0, sum(len(first) * len(second) for (_, first), (_, second) in combinations(sets, 2))
@@ -82,19 +82,19 @@ def near_duplicates(
     return found
 
 
-def _blocks(pictures: Sequence[Picture]) -> Iterator[_Block]:
-    shapes = [picture.pixels.shape[:2] for picture in pictures]
-    for (height, width), group in groupby(sorted(range(len(pictures)), key=shapes.__getitem__), shapes.__getitem__):
+def _blocks(set_images: Sequence[SetImage]) -> Iterator[_Block]:
+    shapes = [set_image.pixels.shape[:2] for set_image in set_images]
+    for (height, width), group in groupby(sorted(range(len(set_images)), key=shapes.__getitem__), shapes.__getitem__):
         indices, count = list(group), min(32, 1 + 4 * BLOCK // (height * width))
         for start in range(0, len(indices), count):
             some = indices[start : start + count]
-            halves = [_half(_luminance(pictures[i])) for i in some]
+            halves = [_half(_luminance(set_images[i])) for i in some]
             bands = {1: np.stack([_band(x) for x in halves]), 2: np.stack([_band(_half(x)) for x in halves])}
             yield _Block(some, bands)
 
 
-def _luminance(picture: Picture) -> Floats:
-    pixels: Floats = unit(picture.pixels) * np.float32(255.0)
+def _luminance(set_image: SetImage) -> Floats:
+    pixels: Floats = unit(set_image.pixels) * np.float32(255.0)
     return pixels @ LUMINANCE if pixels.shape[-1] == 3 else pixels[..., 0]
 
 
@@ -133,12 +133,12 @@ def _correlations(a: Floats, b: Floats, least: int) -> Iterator[Floats]:
     size = [fft.next_fast_len(a.shape[i] + b.shape[i] - least, real=True) for i in (1, 2)]
     spectra = fft.rfft2(b[:, ::-1, ::-1], size)  # flipped, so that the product is a correlation
     inside = np.s_[:, least - 1 : least - 1 + len(y), least - 1 : least - 1 + len(x)]
-    for picture, norm in zip(a, own, strict=True):
-        yield fft.irfft2(fft.rfft2(picture, size) * spectra, size)[inside] / (norm * others)
+    for set_image, norm in zip(a, own, strict=True):
+        yield fft.irfft2(fft.rfft2(set_image, size) * spectra, size)[inside] / (norm * others)
 
 
 def _spans(length: int, other: int, least: int) -> tuple[Integers, Integers, Integers]:
-    """Along one axis, every shift of the second picture, and where the overlap starts and ends in the first."""
+    """Along one axis, every shift of the second image, and where the overlap starts and ends in the first."""
     shift = np.arange(least - other, length - least + 1)
     return shift, np.maximum(shift, 0), np.minimum(shift + other, length)
 
@@ -152,12 +152,12 @@ def _norms(x: Floats, top: Integers, bottom: Integers, left: Integers, right: In
 
 
 def _confirm(
-    first: Picture, second: Picture, reductions: tuple[int, int], shift: tuple[int, int]
+    first: SetImage, second: SetImage, reductions: tuple[int, int], shift: tuple[int, int]
 ) -> tuple[float, float, Box]:
     """Score at full resolution, share of the first, and box, of the best shift within 2 pixels of the candidate."""
     a, b = (
-        _luminance(picture) if reduction == 1 else _half(_luminance(picture))
-        for picture, reduction in zip((first, second), reductions, strict=True)
+        _luminance(set_image) if reduction == 1 else _half(_luminance(set_image))
+        for set_image, reduction in zip((first, second), reductions, strict=True)
     )
     p, q, steps = _band(a), _band(b), range(-2, 3)
     nearby: list[tuple[float, Box]] = [_score(p, q, 2 * shift[0] + y, 2 * shift[1] + x) for y in steps for x in steps]

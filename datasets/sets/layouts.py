@@ -1,4 +1,4 @@
-"""Sets that are more than a folder of images: microscope views with captures, SIDD's blocks, packs, mosaics."""
+"""Sets that are more than a folder of images: microscope views with frames, SIDD's blocks, packs, mosaics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ import numpy as np
 from ..errors import InputError
 from ..formats import bayer, mat
 from ..formats.pack import HEADER, Pack
-from ..images import Picture, Pixels, listing, read
+from ..images import Pixels, SetImage, listing, read
 from ..noise.model import Image
 from . import sidd
 
 Check = Callable[[str, Path], Pixels]  # (stem below the folder, path) -> its pixels, checked where a digest is known
 BLOCKS = ("ValidationNoisyBlocksRaw.mat", "ValidationGtBlocksRaw.mat")
-CLEAN = "avg50"  # FMDD's estimate of the clean image: the mean of a view's 50 captures
+CLEAN = "avg50"  # FMDD's estimate of the clean image: the mean of a view's 50 frames
 
 
 def unchecked(stem: str, path: Path) -> Pixels:
@@ -22,10 +22,10 @@ def unchecked(stem: str, path: Path) -> Pixels:
     return read(path)
 
 
-def views(name: str, folder: Path, numbers: Sequence[int], captures: int, check: Check = unchecked) -> list[Picture]:
+def views(name: str, folder: Path, numbers: Sequence[int], frames: int, check: Check = unchecked) -> list[SetImage]:
     """FMDD's layout, <folder>/raw/<view>/*.png beside gt/<view>/avg50.png; InputError for anything else."""
     known = {view: _view(folder / "raw", view) for view in numbers}
-    return [_scene(name, folder, path, captures, check) for path in known.values()]
+    return [_scene(name, folder, path, frames, check) for path in known.values()]
 
 
 def _view(folder: Path, number: int) -> Path:
@@ -33,14 +33,14 @@ def _view(folder: Path, number: int) -> Path:
     found = [path for path in folder.glob("*") if path.is_dir() and path.name.isdecimal() and int(path.name) == number]
     if len(found) != 1:
         what = f"{' and '.join(sorted(path.name for path in found))} are the same view" if found else "missing"
-        raise InputError(f"{folder / str(number)}: {what}; expected one folder of captures")
+        raise InputError(f"{folder / str(number)}: {what}; expected one folder of frames")
     return found[0]
 
 
-def _scene(name: str, folder: Path, view: Path, captures: int, check: Check) -> Picture:
+def _scene(name: str, folder: Path, view: Path, frames: int, check: Check) -> SetImage:
     paths = listing(view)
-    if len(paths) != captures:
-        raise InputError(f"{view}: {len(paths)} captures, expected {captures} in the set {name!r}")
+    if len(paths) != frames:
+        raise InputError(f"{view}: {len(paths)} frames, expected {frames} in the set {name!r}")
     truth = folder / "gt" / view.name / f"{CLEAN}.png"
     clean = check(f"gt/{view.name}/{CLEAN}", truth)
     noisy = []
@@ -48,21 +48,21 @@ def _scene(name: str, folder: Path, view: Path, captures: int, check: Check) -> 
         pixels = check(f"raw/{view.name}/{stem}", path)
         if pixels.shape != clean.shape:
             raise InputError(f"{path}: shape {pixels.shape}, but {truth.name} of its view has {clean.shape}")
-        noisy.append(Picture.decoded(stem, path, pixels, 1))
-    return Picture.decoded(f"{folder.name}-{view.name}", truth, clean, 1, captures=tuple(noisy))
+        noisy.append(SetImage.decoded(stem, path, pixels, 1))
+    return SetImage.decoded(f"{folder.name}-{view.name}", truth, clean, 1, frames=tuple(noisy))
 
 
 def files(folder: Path, numbers: Sequence[int]) -> dict[str, Path]:
-    """The captures and clean images of views by their path below the folder, without the suffix."""
+    """The frames and clean images of views by their path below the folder, without the suffix."""
     found = [path for kind in ("raw", "gt") for number in numbers for path in (folder / kind).glob(f"{number}/*.png")]
     return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(found)}
 
 
-def parts(folder: Path, layout: str, numbers: Sequence[int], captures: int) -> Iterator[Path]:
+def parts(folder: Path, layout: str, numbers: Sequence[int], frames: int) -> Iterator[Path]:
     """What is there of a set that is no folder of images: its whole views, or what its one file stands for."""
     if layout == "views":
         whole = (folder / "raw" / str(number) for number in numbers)
-        yield from (path for path in whole if path.is_dir() and len(listing(path)) == captures)
+        yield from (path for path in whole if path.is_dir() and len(listing(path)) == frames)
     elif layout == "blocks" and (folder / BLOCKS[0]).is_file() and (folder / BLOCKS[1]).is_file():
         images, blocks_, *_ = mat.layout(folder / BLOCKS[0], Path(BLOCKS[0]).stem)[0]
         yield from (Path(f"{i}-{b}") for i in range(images) for b in range(blocks_))
@@ -70,30 +70,30 @@ def parts(folder: Path, layout: str, numbers: Sequence[int], captures: int) -> I
         yield from (Path(scene) for scene in {name.split("_s")[0] for name in Pack(folder).names})
 
 
-def blocks(noisy: Path, clean: Path) -> list[Picture]:
-    """SIDD's validation blocks, one capture of each; InputError naming the file."""
+def blocks(noisy: Path, clean: Path) -> list[SetImage]:
+    """SIDD's validation blocks, one frame of each; InputError naming the file."""
     for path in (noisy, clean):
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected {noisy.name} and {clean.name} in one folder")
     found = []
     for stem, observed, truth in sidd.blocks(noisy, clean):
         assert truth is not None, "the clean file was given"
-        capture = Picture.decoded(stem, noisy, observed, 1)
-        found.append(Picture.decoded(stem, clean, truth, 1, captures=(capture,)))
+        frame = SetImage.decoded(stem, noisy, observed, 1)
+        found.append(SetImage.decoded(stem, clean, truth, 1, frames=(frame,)))
     return found
 
 
-def packed(folder: Path, channels: int) -> list[Picture]:
-    """The images of a pack, or its mosaics with their two captures; memory-mapped, so that a crop reads only itself."""
+def packed(folder: Path, channels: int) -> list[SetImage]:
+    """The images of a pack, or its mosaics with their two frames; memory-mapped, so that a crop reads only itself."""
     pack = Pack(folder)
     images = {
-        entry.name: Picture.decoded(entry.name, folder, pack[i], channels, pattern=entry.pattern)
+        entry.name: SetImage.decoded(entry.name, folder, pack[i], channels, pattern=entry.pattern)
         for i, entry in enumerate(pack.entries)
     }
-    scenes: dict[str, dict[str, Picture]] = {}
-    for name, picture in images.items():
+    scenes: dict[str, dict[str, SetImage]] = {}
+    for name, set_image in images.items():
         scene, _, kind = name.rpartition("/")
-        scenes.setdefault(scene, {})[kind] = picture
+        scenes.setdefault(scene, {})[kind] = set_image
     if set(scenes) == {""}:
         return list(images.values())
     return [_mosaic(folder, scene, parts) for scene, parts in scenes.items()]
@@ -110,16 +110,16 @@ def mosaic(pixels: Pixels, pattern: str) -> Image:
     return np.take_along_axis(linear, channel[..., None], axis=2).astype(np.float32)
 
 
-def _mosaic(folder: Path, scene: str, parts: dict[str, Picture]) -> Picture:
-    """A crop of SIDD Medium: two noisy captures, each with the clean image that is aligned to it."""
-    wanted = [f"{kind}{capture}" for kind in ("noisy", "clean") for capture in sidd.CAPTURES]
+def _mosaic(folder: Path, scene: str, parts: dict[str, SetImage]) -> SetImage:
+    """A crop of SIDD Medium: two noisy frames, each with the clean image that is aligned to it."""
+    wanted = [f"{kind}{frame}" for kind in ("noisy", "clean") for frame in sidd.CAPTURES]
     if missing := [name for name in wanted if name not in parts]:
         raise InputError(
             f"{folder}: {scene} has no {', '.join(missing)}; expected {', '.join(wanted)}; prepare it again"
         )
-    captures = tuple(parts[f"noisy{capture}"] for capture in sidd.CAPTURES)
-    cleans = [parts[f"clean{capture}"] for capture in sidd.CAPTURES]
-    for noisy, clean in zip(captures, cleans, strict=True):
+    frames = tuple(parts[f"noisy{frame}"] for frame in sidd.CAPTURES)
+    cleans = [parts[f"clean{frame}"] for frame in sidd.CAPTURES]
+    for noisy, clean in zip(frames, cleans, strict=True):
         noisy.clean = clean
-    cleans[0].captures = captures
+    cleans[0].frames = frames
     return cleans[0]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..errors import DamagedError, InputError, unknown
 from ..formats.pack import Pack
-from ..images import Picture
+from ..images import SetImage
 from .catalogue import catalogue, entry, how_to_get, load, place, references, whole
 from .duplicates import near_duplicates
 from .fetch import fetch
@@ -41,7 +41,7 @@ def shown(name: str, data: Path | None) -> pd.DataFrame:
         "title": known.title,
         "role": known.role,
         "images": f"{known.count} of {known.channels} channel(s)",
-        "captures": str(known.captures) if known.captures > 1 else "",
+        "frames": str(known.frames) if known.frames > 1 else "",
         "source": known.source,
         "licence": known.licence,
         "part of": known.part_of,
@@ -85,7 +85,7 @@ def verified(names: Sequence[str], data: Path | None, report: Report) -> tuple[p
 
 
 def _overlaps(names: Sequence[str], data: Path | None, report: Report) -> list[dict[str, str]]:
-    sets: list[tuple[str, Sequence[Picture]]] = [(name, load(name, data, entry(name).channels)) for name in names]
+    sets: list[tuple[str, Sequence[SetImage]]] = [(name, load(name, data, entry(name).channels)) for name in names]
     return [
         {
             "set": o.first_set,

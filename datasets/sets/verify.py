@@ -66,7 +66,7 @@ def summary(name: str, data: Path | None) -> Summary:
         return Summary(0, total)
     if _is_pack(name, data) or (known.layout != "images" and not references(name)):
         layout = "pack" if _is_pack(name, data) else known.layout
-        there = layouts.parts(place(name, data), layout, known.views, known.captures)
+        there = layouts.parts(place(name, data), layout, known.views, known.frames)
         found = min(sum(1 for _ in there), known.count)
         return Summary(found, total - found)
     stems = present(name, data).keys()
@@ -91,10 +91,10 @@ def _loaded(name: str, data: Path | None) -> Finding:
         if _is_pack(name, data):
             Pack(place(name, data)).verify()
             told = "every pixel as it was packed"
-        pictures = load(name, data, entry(name).channels)
+        set_images = load(name, data, entry(name).channels)
     except InputError as error:
         return Finding(name, "unreadable" if place(name, data).is_dir() else "missing", str(error))
-    return Finding(name, "ok", f"{len(pictures)} images, as many captures and shapes as expected; {told}")
+    return Finding(name, "ok", f"{len(set_images)} images, as many frames and shapes as expected; {told}")
 
 
 def _is_pack(name: str, data: Path | None) -> bool:

@@ -72,14 +72,14 @@ class Anscombe(Method, frozen=True):
     card = Card(
         paper="Makitalo & Foi, Optimal Inversion of the Anscombe Transformation, TIP 2011",
         equations="Eq. 4 (exact unbiased inverse), Eq. 10 (closed form)",
-        deviations="the headline has the exact inverse; the others are outputs of the same filtering",
+        deviations="the primary has the exact inverse; the others are outputs of the same filtering",
     )
     supervision = "none"
     knowledge = "level"
-    fits = "never"
+    trains_on = "nothing"
     multiple = 1
     kept = True
-    outputs = tuple(Output(name, headline=name == "exact") for name in INVERSES)
+    outputs = tuple(Output(name, primary=name == "exact") for name in INVERSES)
     clip: bool = False  # the noisy image to 0..1 first (wrong; a candidate for the printed numbers)
     gain: float | None = None  # counts of a white pixel; None: lambda
     estimate: bool = False  # sigma of the transformed image by Chen et al. instead of 1

@@ -1,4 +1,4 @@
-"""A Gaussian blur, each width an output: tables show the best one in hindsight, a floor for every other method."""
+"""A Gaussian blur, each width an output: tables show the best one by an oracle, a floor for every other method."""
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,12 @@ class Blur(Method, frozen=True):
     """x^ = G_width * y."""
 
     card = Card(
-        paper="trivial baseline", deviations="the best width is chosen with the clean test images: in hindsight"
+        paper="trivial baseline", deviations="the best width is chosen with the clean test images: by an oracle"
     )
     supervision = "none"
-    fits = "never"
+    trains_on = "nothing"
     multiple = 1
-    outputs = tuple(Output(f"{width:g}", headline=width == 1.0) for width in WIDTHS)
+    outputs = tuple(Output(f"{width:g}", primary=width == 1.0) for width in WIDTHS)
 
     def build(self, channels: int) -> nn.Module | None:
         """No network."""

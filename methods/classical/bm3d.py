@@ -25,7 +25,7 @@ class BM3D(Method, frozen=True):
         deviations="the package bm3d (4.x), its stock profile 'np'; sigma estimated by Chen et al., ICCV 2015",
     )
     supervision = "none"
-    fits = "never"
+    trains_on = "nothing"
     multiple = 1
     kept = True
 

@@ -12,7 +12,7 @@ class Noisy(Method, frozen=True):
 
     card = Card(paper="trivial baseline")
     supervision = "none"
-    fits = "never"
+    trains_on = "nothing"
     multiple = 1
     outputs = (Output("noisy"),)
 

@@ -25,7 +25,7 @@ class VST(Method, frozen=True):
         deviations="a, b by a line through the median variances of 8x8 blocks of equal brightness, not by Foi's",
     )
     supervision = "none"
-    fits = "never"
+    trains_on = "nothing"
     revision = 2
     multiple = 1
     kept = True

@@ -50,9 +50,9 @@ def sidd(data: Path) -> Path:
         save5(data / "sidd", name, values)
     with Writer(data / "sidd_medium", "<f4") as writer:
         for scene in (1, 2):
-            for capture in (10, 11):
-                writer.append(f"{scene:04}_s001/noisy{capture:03}", noisy(144, 144, 1, seed=scene), "GRBG")
-                writer.append(f"{scene:04}_s001/clean{capture:03}", clean(144, 144, 1, seed=scene), "GRBG")
+            for frame in (10, 11):
+                writer.append(f"{scene:04}_s001/noisy{frame:03}", noisy(144, 144, 1, seed=scene), "GRBG")
+                writer.append(f"{scene:04}_s001/clean{frame:03}", clean(144, 144, 1, seed=scene), "GRBG")
         writer.finish("a test")
     return data
 
@@ -164,7 +164,7 @@ def test_a_submission_holds_the_clamped_outputs_for_all_blocks(
         ("n2c,n2n", (), "2 cells; expected one method"),
         ("n2c", ("--seeds", "0,1"), "2 cells; expected one method"),
         ("noisy", (), "0 cells; expected one method"),
-        ("n2c", ("--preset", "mini"), "on real captures"),
+        ("n2c", ("--preset", "mini"), "on real frames"),
         ("n2d", (), "unknown method 'n2d'"),
     ],
 )

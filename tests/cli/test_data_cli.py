@@ -143,12 +143,12 @@ def two_sets(folder: Path, monkeypatch: pytest.MonkeyPatch, images: Mapping[str,
     entries, references = {}, {}
     for name, pixels in images.items():
         (folder / name).mkdir()
-        Pillow.fromarray(pixels).save(folder / name / "picture.png")
+        Pillow.fromarray(pixels).save(folder / name / "set_image.png")
         entries[name] = ImageSet(
             title=name, role="test", channels=3, count=1, source="here", licence="none", folder=name
         )
-        file = catalogue.file_digest(folder / name / "picture.png")
-        references[name] = [Reference("picture", *pixels.shape, digest(pixels), file)]
+        file = catalogue.file_digest(folder / name / "set_image.png")
+        references[name] = [Reference("set_image", *pixels.shape, digest(pixels), file)]
     monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
     monkeypatch.setattr(catalogue, "_references", lambda: references)
     use_catalogue(monkeypatch)
@@ -160,9 +160,9 @@ def test_a_photograph_in_two_sets_is_reported_with_its_place(tmp_path: Path, mon
     result, frame = data("verify", "first", "second", "--data", tmp_path)
     assert result.code == 0  # both are what they should be
     overlap = frame.iloc[-1]
-    assert (overlap["set"], overlap["image"], overlap["state"]) == ("first", "picture", "overlaps")
+    assert (overlap["set"], overlap["image"], overlap["state"]) == ("first", "set_image", "overlaps")
     share = 113 * 117 / (150 * 200)
-    assert overlap["what"] == f"second/picture: {share:.0%} of it, rows 37..149, columns 83..199"
+    assert overlap["what"] == f"second/set_image: {share:.0%} of it, rows 37..149, columns 83..199"
 
 
 def test_other_photographs_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,10 +173,10 @@ def test_other_photographs_do_not_overlap(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_wrong_set_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crop = photo("chelsea", 150, 200)
     two_sets(tmp_path, monkeypatch, {"first": crop, "second": crop})
-    Pillow.fromarray(crop[:100]).save(tmp_path / "second" / "picture.png")
+    Pillow.fromarray(crop[:100]).save(tmp_path / "second" / "set_image.png")
     result, frame = data("verify", "first", "second", "--data", tmp_path)
     assert result.code == 1
-    assert states(frame) == {"picture": "other shape"}
+    assert states(frame) == {"set_image": "other shape"}
 
 
 # ---- fetch and prepare

@@ -132,7 +132,7 @@ def test_another_default_is_another_identity(argv: tuple[object, ...], tmp_path:
         (MINE.replace('"mine"', '"b2u"'), "two methods are called 'b2u'"),
         (MINE.replace('"mine"', '"my method"'), "letters, digits"),
         ("from bench import register\n@register('mine')\nclass Mine:\n    pass", "not a subclass"),
-        (MINE + "    outputs = ()\n", "exactly one output must be the headline"),
+        (MINE + "    outputs = ()\n", "exactly one output must be the primary"),
     ],
 )
 def test_a_broken_file_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from bench.compute import machine as machines
 from bench.compute import training
 from bench.compute.machine import Machine, choose
 from bench.datasets.errors import InputError
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.methods.base import Method
 from bench.protocol.plan import Request, make
 
@@ -68,16 +68,16 @@ def test_a_short_run_or_a_processor_compiles_nothing_by_itself() -> None:
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
 def test_one_compiled_graph_serves_all_cells_of_a_shape(
-    pictures: list[Picture], small: Callable[..., Method], machine: Machine
+    set_images: list[SetImage], small: Callable[..., Method], machine: Machine
 ) -> None:
     plan = make(Request(methods=("n2c",), noises=("gauss25", "poisson30"), steps=3))
     works = [structs.replace(c.fit, method=small("n2c")) for c in plan.cells if c.name == "n2c"]
-    plain = [training.fit(work, pictures, machine).history for work in works]
+    plain = [training.fit(work, set_images, machine).history for work in works]
     counters.clear()
     torch._dynamo.reset()
     compiled, graphs = [], []
     for work in works:
-        compiled.append(training.fit(work, pictures, structs.replace(machine, compile=True)).history)
+        compiled.append(training.fit(work, set_images, structs.replace(machine, compile=True)).history)
         graphs.append(counters["stats"]["unique_graphs"])
     for mine, theirs in zip(compiled, plain, strict=True):
         assert [loss for _, loss in mine] == pytest.approx([loss for _, loss in theirs], rel=1e-4)

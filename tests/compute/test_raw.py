@@ -19,7 +19,7 @@ from bench.compute.training import fit, source_of
 from bench.datasets.errors import InputError
 from bench.datasets.formats.bayer import OFFSETS
 from bench.datasets.formats.pack import Writer
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import CAPTURED, Image, named, parse
 from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
@@ -43,8 +43,8 @@ def encoded(pattern: str, height: int, width: int) -> Image:
     return np.tile(values, (height, width))[:height, :width, None]
 
 
-def picture(pixels: Image, pattern: str) -> Picture:
-    return Picture.decoded("mosaic", Path("mosaic.mat"), pixels, 1, pattern=pattern)
+def set_image(pixels: Image, pattern: str) -> SetImage:
+    return SetImage.decoded("mosaic", Path("mosaic.mat"), pixels, 1, pattern=pattern)
 
 
 # ---- mosaics of photographs
@@ -78,9 +78,9 @@ def test_odd_photographs_lose_their_last_row_and_column() -> None:
 
 
 def test_embedded_mosaics_are_even_in_range_and_have_all_phones_patterns() -> None:
-    pictures = load("embedded_raw_train", None, 1)
-    assert [one.pattern for one in pictures] == [*OFFSETS, *OFFSETS][: len(pictures)]
-    for one in pictures:
+    set_images = load("embedded_raw_train", None, 1)
+    assert [one.pattern for one in set_images] == [*OFFSETS, *OFFSETS][: len(set_images)]
+    for one in set_images:
         height, width, channels = one.pixels.shape
         assert (height % 2, width % 2, channels, one.pixels.dtype) == (0, 0, 1, np.float32)
         assert one.pixels.min() >= 0
@@ -157,7 +157,7 @@ def test_what_returns_its_input_gives_the_mosaic_back(
     method: Input,
 ) -> None:
     stored = mosaic(height, width, 1)
-    noisy = Noisy(picture(stored, pattern), 0, stored, 20.0)
+    noisy = Noisy(set_image(stored, pattern), 0, stored, 20.0)
     found = restore(score(view, padding, method), None, noisy, machine, lambda report: None, lambda: False, None)
     np.testing.assert_array_equal(found["noisy"], stored, strict=True)
 
@@ -166,14 +166,14 @@ def test_what_returns_its_input_gives_the_mosaic_back(
 @pytest.mark.parametrize("pattern", OFFSETS)
 def test_the_planes_of_the_aligned_view_are_red_two_greens_and_blue(pattern: str, height: int, width: int) -> None:
     stored = encoded(pattern, height, width)
-    planes, _ = seen(Noisy(picture(stored, pattern), 0, stored, 0.0), "bayer-aligned")
+    planes, _ = seen(Noisy(set_image(stored, pattern), 0, stored, 0.0), "bayer-aligned")
     np.testing.assert_array_equal(planes, np.broadcast_to(np.array(list(COLOURS.values()), np.float32), planes.shape))
 
 
 @pytest.mark.parametrize("pattern", OFFSETS)
 def test_the_planes_of_the_plain_bayer_view_are_the_places_in_a_quad(pattern: str) -> None:
     stored = encoded(pattern, 32, 48)
-    planes, _ = seen(Noisy(picture(stored, pattern), 0, stored, 0.0), "bayer")
+    planes, _ = seen(Noisy(set_image(stored, pattern), 0, stored, 0.0), "bayer")
     np.testing.assert_array_equal(planes, np.broadcast_to(stored[:2, :2].ravel(), planes.shape))
 
 
@@ -181,52 +181,52 @@ def test_the_planes_of_the_plain_bayer_view_are_the_places_in_a_quad(pattern: st
 @pytest.mark.parametrize("side", [65, 66, 75])
 def test_aligned_crops_begin_with_red_wherever_they_are_cut(work: Work, pattern: str, side: int) -> None:
     asked = work("n2c", "none", channels=1, view="bayer-aligned", crop=64)
-    source = source_of(asked, [picture(encoded(pattern, side, side), pattern)])
+    source = source_of(asked, [set_image(encoded(pattern, side, side), pattern)])
     for number in range(20):
-        (planes,) = source.sample(number, 1).captures
+        (planes,) = source.sample(number, 1).frames
         np.testing.assert_array_equal(planes, np.full((32, 32, 4), list(COLOURS.values()), np.float32), strict=True)
 
 
 def test_aligned_crops_come_from_everywhere(work: Work) -> None:
     """Of 12x11, 4x4 crops that begin with a red pixel have 4 x 4 places; row and column are told by the values."""
     ramp = np.arange(12 * 11, dtype=np.float32).reshape(12, 11, 1) / 256
-    source = source_of(work("n2c", "none", channels=1, view="bayer-aligned", crop=4), [picture(ramp, "GBRG")])
-    found = {round(float(source.sample(number, 1).captures[0][0, 0, 0]) * 256) for number in range(300)}
+    source = source_of(work("n2c", "none", channels=1, view="bayer-aligned", crop=4), [set_image(ramp, "GBRG")])
+    found = {round(float(source.sample(number, 1).frames[0][0, 0, 0]) * 256) for number in range(300)}
     assert found == {11 * row + column for row in (1, 3, 5, 7) for column in (0, 2, 4, 6)}
 
 
 def test_plain_bayer_crops_begin_at_any_offset(work: Work) -> None:
-    source = source_of(work("n2c", "none", channels=1, view="bayer", crop=32), [picture(encoded("GRBG", 48, 48), "")])
-    found = {round(float(source.sample(number, 1).captures[0][0, 0, 0]), 1) for number in range(40)}
+    source = source_of(work("n2c", "none", channels=1, view="bayer", crop=32), [set_image(encoded("GRBG", 48, 48), "")])
+    found = {round(float(source.sample(number, 1).frames[0][0, 0, 0]), 1) for number in range(40)}
     assert found == set(COLOURS.values())
 
 
 @pytest.mark.parametrize(("view", "channels"), [("plain", 1), ("bayer", 4), ("bayer-aligned", 4)])
 def test_networks_are_trained_on_packed_mosaics(work: Work, machine: Machine, view: View, channels: int) -> None:
     asked = work("n2c", "sensor20", channels=1, view=view, crop=64, steps=1, train="embedded_raw_train")
-    trained = fit(asked, [picture(mosaic(80, 80, 1), "BGGR")], machine)
+    trained = fit(asked, [set_image(mosaic(80, 80, 1), "BGGR")], machine)
     assert next(iter(trained.net.parameters())).shape[1] == asked.planes == channels
 
 
 def test_the_noise_of_packed_mosaics_is_the_mosaics_own(work: Work) -> None:
     """Clean and noisy planes belong together, and the sensor's noise is in them."""
-    source = source_of(work("n2n", "sensor50", channels=1, view="bayer", crop=64), [picture(mosaic(80, 80, 1), "")])
+    source = source_of(work("n2n", "sensor50", channels=1, view="bayer", crop=64), [set_image(mosaic(80, 80, 1), "")])
     view = source.sample(0, 2)
     assert view.clean is not None
     expected = parse("sensor50").std(view.clean, 50)
-    for capture in view.captures:
-        assert (capture - view.clean).std() == pytest.approx(expected, rel=0.08)
+    for frame in view.frames:
+        assert (frame - view.clean).std() == pytest.approx(expected, rel=0.08)
 
 
 def test_the_aligned_view_needs_a_pattern(work: Work) -> None:
     with pytest.raises(InputError, match=r"mosaic\.mat: its Bayer pattern is not known; use the view bayer"):
-        source_of(work("n2c", "sensor20", channels=1, view="bayer-aligned"), [picture(mosaic(80, 80, 1), "")])
+        source_of(work("n2c", "sensor20", channels=1, view="bayer-aligned"), [set_image(mosaic(80, 80, 1), "")])
 
 
 def test_a_mosaic_smaller_than_an_aligned_crop_is_named(work: Work) -> None:
     with pytest.raises(InputError, match=r"mosaic\.mat: 64x64 is smaller than the crop of 65"):
         source_of(
-            work("n2c", "sensor20", channels=1, view="bayer-aligned", crop=64), [picture(mosaic(64, 64, 1), "BGGR")]
+            work("n2c", "sensor20", channels=1, view="bayer-aligned", crop=64), [set_image(mosaic(64, 64, 1), "BGGR")]
         )
 
 
@@ -270,7 +270,11 @@ def test_mosaics_of_unknown_pattern_are_not_aligned(tmp_path: Path) -> None:
         ("channels = 1", "channels = 3", "channels = 3; allowed with a Bayer view: 1"),
         ("crop = 128 #", "crop = 96 #", "crop = 96; allowed: multiples of 64"),
         ('view = "bayer"\n', "", "crop = 96; allowed: multiples of 64"),  # configurations still have a Bayer view
-        ("[presets.mini.budgets.laine19]\n", "[presets.mini.budgets.laine19]\nwindow = 65\n", "cuts through quads"),
+        (
+            "[presets.mini.budgets.laine19]\n",
+            "[presets.mini.budgets.laine19]\ncentre_crop = 65\n",
+            "cuts through quads",
+        ),
     ],
 )
 def test_suites_that_cannot_pack_their_mosaics_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -305,18 +309,18 @@ def packed(tmp_path: Path) -> Path:
 
 
 def test_a_packs_crop_is_one_picture_with_two_captures(packed: Path) -> None:
-    pictures = load("sidd_medium", packed, 1)
-    assert [(one.pattern, len(one.captures)) for one in pictures] == [("GRBG", 2), ("BGGR", 2)]
-    for scene, one in enumerate(pictures):
-        for i, capture in enumerate(one.captures):
-            np.testing.assert_array_equal(capture.pixels, base(scene) + np.float32((i + 2) / 10), strict=True)
-            assert capture.clean is not None
-            np.testing.assert_array_equal(capture.clean.pixels, base(scene) + np.float32(i / 10), strict=True)
+    set_images = load("sidd_medium", packed, 1)
+    assert [(one.pattern, len(one.frames)) for one in set_images] == [("GRBG", 2), ("BGGR", 2)]
+    for scene, one in enumerate(set_images):
+        for i, frame in enumerate(one.frames):
+            np.testing.assert_array_equal(frame.pixels, base(scene) + np.float32((i + 2) / 10), strict=True)
+            assert frame.clean is not None
+            np.testing.assert_array_equal(frame.clean.pixels, base(scene) + np.float32(i / 10), strict=True)
 
 
 def test_each_capture_has_its_own_clean_image_and_the_other_as_its_pair(packed: Path) -> None:
-    pictures = load("sidd_medium", packed, 1)
-    patches, seconds = Patches(pictures, CAPTURED, "fresh", 128, 0), []
+    set_images = load("sidd_medium", packed, 1)
+    patches, seconds = Patches(set_images, CAPTURED, "fresh", 128, 0), []
     for number in range(8):
         (first, second), _, clean = patches.sample(number, 2)
         np.testing.assert_allclose(first - clean, 0.2, atol=1e-6)  # its own clean image, in one window

@@ -14,7 +14,7 @@ from bench.compute import sanity as health
 from bench.compute.machine import Machine, has_bf16
 from bench.compute.training import PROBES, Report, Stopped, Trained, build, fit, learning_rate
 from bench.datasets.errors import InputError
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Draws, Image, Noise, parse
 from bench.datasets.sampling import Patches
 from bench.methods import registry
@@ -30,17 +30,17 @@ HALVING = Recipe(schedule="halving", lr=2e-3, beta2=0.999, weight_decay=1e-8)
 BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16("cpu"), reason="no bf16 instructions here"))
 
 
-def interrupted(unit: Fit, pictures: list[Picture], machine: Machine, checkpoint: Path, after: int) -> list[int]:
+def interrupted(unit: Fit, set_images: list[SetImage], machine: Machine, checkpoint: Path, after: int) -> list[int]:
     """Stops as a signal would after so many steps; the numbers of the steps done."""
     seen: list[int] = []
     with pytest.raises(Stopped):
-        fit(unit, pictures, machine, checkpoint, lambda report: seen.append(report.step), lambda: len(seen) >= after)
+        fit(unit, set_images, machine, checkpoint, lambda report: seen.append(report.step), lambda: len(seen) >= after)
     return seen
 
 
-def continued(unit: Fit, pictures: list[Picture], machine: Machine, checkpoint: Path) -> tuple[Trained, list[int]]:
+def continued(unit: Fit, set_images: list[SetImage], machine: Machine, checkpoint: Path) -> tuple[Trained, list[int]]:
     seen: list[int] = []
-    trained = fit(unit, pictures, machine, checkpoint, lambda report: seen.append(report.step))
+    trained = fit(unit, set_images, machine, checkpoint, lambda report: seen.append(report.step))
     return trained, [step for step in seen if step]  # step 0 only tells why a checkpoint does not fit
 
 
@@ -58,41 +58,41 @@ def assert_identical(one: Trained, two: Trained) -> None:
 @pytest.mark.parametrize("kind", ["fresh", "fixed"])
 @pytest.mark.parametrize("name", ["n2c", "n2n", "nbr2nbr", "b2u"])
 def test_a_continued_training_is_bit_identical(
-    name: str, kind: str, precision: Any, work: Work, pictures: list[Picture], tmp_path: Path
+    name: str, kind: str, precision: Any, work: Work, set_images: list[SetImage], tmp_path: Path
 ) -> None:
     unit, machine = work(name, "gauss5_50", train_noise=kind), Machine("cpu", precision, 1)
-    expected = fit(unit, pictures, machine)
-    assert interrupted(unit, pictures, machine, tmp_path / "c", 2) == [1, 2]
-    assert interrupted(unit, pictures, machine, tmp_path / "c", 1) == [3]
-    found, steps = continued(unit, pictures, machine, tmp_path / "c")
+    expected = fit(unit, set_images, machine)
+    assert interrupted(unit, set_images, machine, tmp_path / "c", 2) == [1, 2]
+    assert interrupted(unit, set_images, machine, tmp_path / "c", 1) == [3]
+    found, steps = continued(unit, set_images, machine, tmp_path / "c")
     assert steps == [4, 5, 6]
     assert_identical(found, expected)
 
 
 @pytest.mark.parametrize("at", [2, 3, 5])
 def test_a_kill_anywhere_is_harmless(
-    at: int, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+    at: int, work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
     """A power cut leaves the last checkpoint that was written on the clock."""
     unit = work("n2c", recipe=HALVING)
-    expected = fit(unit, pictures, machine)
+    expected = fit(unit, set_images, machine)
 
     def cut(report: Report) -> None:
         if report.step == at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(unit, pictures, machine, tmp_path / "c", cut, every_seconds=0.0)
-    found, steps = continued(unit, pictures, machine, tmp_path / "c")
+        fit(unit, set_images, machine, tmp_path / "c", cut, every_seconds=0.0)
+    found, steps = continued(unit, set_images, machine, tmp_path / "c")
     assert steps[0] == at
     assert_identical(found, expected)
 
 
 def test_a_failed_write_leaves_the_last_checkpoint(
-    work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unit = work()
-    interrupted(unit, pictures, machine, tmp_path / "c", 2)
+    interrupted(unit, set_images, machine, tmp_path / "c", 2)
 
     def full(*args: object) -> None:
         raise OSError("No space left on device")
@@ -100,8 +100,8 @@ def test_a_failed_write_leaves_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         with pytest.raises((OSError, InputError), match="No space"):
-            fit(unit, pictures, machine, tmp_path / "c", every_seconds=0.0)
-    assert continued(unit, pictures, machine, tmp_path / "c")[1] == [3, 4, 5, 6]
+            fit(unit, set_images, machine, tmp_path / "c", every_seconds=0.0)
+    assert continued(unit, set_images, machine, tmp_path / "c")[1] == [3, 4, 5, 6]
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -116,61 +116,61 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", list(DAMAGE))
 def test_a_damaged_checkpoint_is_no_checkpoint(
-    damage: str, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+    damage: str, work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
     unit = work()
-    expected = fit(unit, pictures, machine)
-    interrupted(unit, pictures, machine, tmp_path / "c", 2)
+    expected = fit(unit, set_images, machine)
+    interrupted(unit, set_images, machine, tmp_path / "c", 2)
     (tmp_path / "c").write_bytes(DAMAGE[damage]((tmp_path / "c").read_bytes()))
-    found, steps = continued(unit, pictures, machine, tmp_path / "c")
+    found, steps = continued(unit, set_images, machine, tmp_path / "c")
     assert steps == [1, 2, 3, 4, 5, 6]
     assert_identical(found, expected)
 
 
 @pytest.mark.parametrize("other", ["key", "threads", "precision", "deterministic"])
 def test_a_checkpoint_of_other_work_or_another_machine_is_left_alone(
-    other: str, work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+    other: str, work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
-    interrupted(work(), pictures, machine, tmp_path / "c", 2)
+    interrupted(work(), set_images, machine, tmp_path / "c", 2)
     unit = work(seed=1) if other == "key" else work()
     machines = {"key": machine, "threads": Machine("cpu", "float32", 2), "precision": Machine("cpu", "bf16", 1)}
     machines["deterministic"] = Machine("cpu", "float32", 1, deterministic=True)
-    assert continued(unit, pictures, machines[other], tmp_path / "c")[1][0] == 1
+    assert continued(unit, set_images, machines[other], tmp_path / "c")[1][0] == 1
 
 
 def test_a_signal_in_the_last_step_loses_nothing(
-    work: Work, pictures: list[Picture], machine: Machine, tmp_path: Path
+    work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
     unit, seen = work(), []
     try:
-        fit(unit, pictures, machine, tmp_path / "c", lambda report: seen.append(report), lambda: len(seen) >= 6)
+        fit(unit, set_images, machine, tmp_path / "c", lambda report: seen.append(report), lambda: len(seen) >= 6)
     except Stopped:
-        assert continued(unit, pictures, machine, tmp_path / "c")[1][0] > 1
+        assert continued(unit, set_images, machine, tmp_path / "c")[1][0] > 1
 
 
 # ---- seeds
 
 
 @pytest.mark.parametrize("name", ["n2c", "nbr2nbr", "b2u"])
-def test_one_seed_gives_one_network(name: str, work: Work, pictures: list[Picture], machine: Machine) -> None:
+def test_one_seed_gives_one_network(name: str, work: Work, set_images: list[SetImage], machine: Machine) -> None:
     torch.manual_seed(1)
-    one = fit(work(name, steps=2), pictures, machine)
+    one = fit(work(name, steps=2), set_images, machine)
     torch.manual_seed(2)  # global generators are not used
     np.random.seed(2)  # noqa: NPY002
-    assert_identical(fit(work(name, steps=2), pictures, machine), one)
+    assert_identical(fit(work(name, steps=2), set_images, machine), one)
 
 
-def test_another_seed_gives_another_network(work: Work, pictures: list[Picture], machine: Machine) -> None:
-    one, two = (fit(work(seed=seed, steps=1), pictures, machine).net.state_dict() for seed in (0, 1))
+def test_another_seed_gives_another_network(work: Work, set_images: list[SetImage], machine: Machine) -> None:
+    one, two = (fit(work(seed=seed, steps=1), set_images, machine).net.state_dict() for seed in (0, 1))
     assert not any(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_the_seed_decides_initial_weights_noise_and_crops(
-    work: Work, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+    work: Work, set_images: list[SetImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nets = [build(N2C(net=UNetConfig(width=4)), 3, 1.0, seed).state_dict() for seed in (0, 1)]
     assert not any(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
-    views = [Patches(pictures, parse("gauss25"), "fresh", 64, seed).sample(0, 1) for seed in (0, 1)]
+    views = [Patches(set_images, parse("gauss25"), "fresh", 64, seed).sample(0, 1) for seed in (0, 1)]
     assert not np.array_equal(views[0].clean, views[1].clean)  # type: ignore[arg-type]
 
 
@@ -188,7 +188,7 @@ def test_the_gain_scales_the_initial_weights() -> None:
 
 
 def test_all_methods_see_the_same_noisy_images(
-    work: Work, pictures: list[Picture], machine: Machine, monkeypatch: pytest.MonkeyPatch
+    work: Work, set_images: list[SetImage], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, list[Tensor]] = {}
     for name in ("n2c", "n2n", "b2u"):
@@ -201,7 +201,7 @@ def test_all_methods_see_the_same_noisy_images(
 
         with monkeypatch.context() as patch:
             patch.setattr(kind, "losses", losses)
-            fit(work(name, steps=2), pictures, machine)
+            fit(work(name, steps=2), set_images, machine)
     first, *others = (torch.cat(batches) for batches in seen.values())
     assert len(others) == 2
     assert all(torch.equal(other, first) for other in others)
@@ -273,18 +273,18 @@ def none_at_all(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
 @pytest.mark.parametrize("noise", ["gauss25", "gauss5_50", "poisson30"])
 @pytest.mark.parametrize("fault", [constant_offset, too_strong, too_weak, none_at_all])
 def test_wrong_training_noise_stops_the_first_step(
-    fault: Any, noise: str, kind: str, work: Work, pictures: list[Picture], machine: Machine,
+    fault: Any, noise: str, kind: str, work: Work, set_images: list[SetImage], machine: Machine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(Noise, "apply", fault)
     steps: list[int] = []
     with pytest.raises(health.WrongNoiseError, match="standard deviation"):
-        fit(work("n2c", noise, train_noise=kind), pictures, machine, report=lambda report: steps.append(report.step))
+        fit(work("n2c", noise, train_noise=kind), set_images, machine, report=lambda report: steps.append(report.step))
     assert not steps
 
 
 def test_a_wrong_second_capture_is_noticed(
-    work: Work, pictures: list[Picture], machine: Machine, monkeypatch: pytest.MonkeyPatch
+    work: Work, set_images: list[SetImage], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, calls = Noise.apply, iter(range(10**6))
 
@@ -293,7 +293,7 @@ def test_a_wrong_second_capture_is_noticed(
 
     monkeypatch.setattr(Noise, "apply", apply)
     with pytest.raises(health.WrongNoiseError):
-        fit(work("n2n"), pictures, machine)
+        fit(work("n2n"), set_images, machine)
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, work: Work) -> Callable[[type[Metho
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_loss_that_is_not_finite_is_divergence(
-    value: float, planted: Callable[..., Fit], pictures: list[Picture], machine: Machine
+    value: float, planted: Callable[..., Fit], set_images: list[SetImage], machine: Machine
 ) -> None:
     class Faulty(N2C, frozen=True):
         def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
@@ -317,11 +317,11 @@ def test_a_loss_that_is_not_finite_is_divergence(
                 yield part * (value if ctx.progress.step == 3 else 1.0)
 
     with pytest.raises(health.DivergedError, match=r"at step 3"):
-        fit(planted(Faulty), pictures, machine)
+        fit(planted(Faulty), set_images, machine)
 
 
 def test_divergence_between_two_looks_is_noticed_at_once(
-    planted: Callable[..., Fit], pictures: list[Picture], machine: Machine
+    planted: Callable[..., Fit], set_images: list[SetImage], machine: Machine
 ) -> None:
     class Faulty(N2C, frozen=True):
         def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
@@ -330,7 +330,7 @@ def test_divergence_between_two_looks_is_noticed_at_once(
     seen: list[int] = []
     unit = planted(Faulty, steps=4 * PROBES)
     with pytest.raises(health.DivergedError):
-        fit(unit, pictures, machine, report=lambda report: seen.append(report.step))
+        fit(unit, set_images, machine, report=lambda report: seen.append(report.step))
     assert seen == [1]
 
 
@@ -354,43 +354,43 @@ class Flat(Same):
 
 @pytest.mark.parametrize(("network", "words"), [(Same, "identity collapse"), (Flat, "constant output")])
 def test_an_output_that_is_no_image_is_reported_at_once_and_once(
-    network: type[nn.Module], words: str, planted: Callable[..., Fit], pictures: list[Picture], machine: Machine
+    network: type[nn.Module], words: str, planted: Callable[..., Fit], set_images: list[SetImage], machine: Machine
 ) -> None:
     class Faulty(N2C, frozen=True):
         def build(self, channels: int) -> nn.Module:
             return network()
 
     reports: list[Report] = []
-    trained = fit(planted(Faulty, steps=8), pictures, machine, report=reports.append)
+    trained = fit(planted(Faulty, steps=8), set_images, machine, report=reports.append)
     assert [words in warning for warning in trained.warnings] == [True]
     assert [report.step for report in reports if words in report.message] == [2]  # a quarter of the steps
     assert trained.warnings[0].startswith("step 2: ")
 
 
 def test_a_warning_survives_an_interruption(
-    planted: Callable[..., Fit], pictures: list[Picture], machine: Machine, tmp_path: Path
+    planted: Callable[..., Fit], set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
     class Faulty(N2C, frozen=True):
         def build(self, channels: int) -> nn.Module:
             return Same()
 
     unit = planted(Faulty, steps=8)
-    interrupted(unit, pictures, machine, tmp_path / "c", 4)
-    assert len(continued(unit, pictures, machine, tmp_path / "c")[0].warnings) == 1
+    interrupted(unit, set_images, machine, tmp_path / "c", 4)
+    assert len(continued(unit, set_images, machine, tmp_path / "c")[0].warnings) == 1
 
 
 @pytest.mark.parametrize("kind", [N2C, B2U])
-def test_a_healthy_run_has_no_warnings(kind: Any, work: Work, pictures: list[Picture], machine: Machine) -> None:
+def test_a_healthy_run_has_no_warnings(kind: Any, work: Work, set_images: list[SetImage], machine: Machine) -> None:
     fast = Recipe(schedule="cycle", lr=1e-2, beta2=0.95, weight_decay=0.0, warmup=0.1)
     fields = {"s": 2} if kind is B2U else {}
     unit = work(kind(net=UNetConfig(width=8), **fields), recipe=fast, steps=40)
     reports: list[Report] = []
-    trained = fit(unit, pictures, machine, report=reports.append)
+    trained = fit(unit, set_images, machine, report=reports.append)
     assert trained.warnings == []
     assert not any(report.message for report in reports)
     assert reports[-1].psnr is not None
 
 
-def test_history_has_every_look_and_the_last_step(work: Work, pictures: list[Picture], machine: Machine) -> None:
-    steps = [step for step, _ in fit(work(steps=45), pictures, machine).history]
+def test_history_has_every_look_and_the_last_step(work: Work, set_images: list[SetImage], machine: Machine) -> None:
+    steps = [step for step, _ in fit(work(steps=45), set_images, machine).history]
     assert steps == [*range(2, 45, 2), 45]

@@ -1,4 +1,4 @@
-"""Real captures of a view: each is trained on and scored, against the mean of all; an incomplete set is refused."""
+"""Real frames of a view: each is trained on and scored, against the mean of all; an incomplete set is refused."""
 
 import json
 import shutil
@@ -17,25 +17,25 @@ from bench.compute.evaluation import evaluate
 from bench.compute.machine import Machine
 from bench.compute.training import collate, fit
 from bench.datasets.errors import InputError
-from bench.datasets.images import Picture, unit
+from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import CAPTURED
-from bench.datasets.sampling import Patches, Views
+from bench.datasets.sampling import Patches, Sample
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import ImageSet, load
 from bench.methods import registry
 from bench.protocol.plan import Fit, Request, make
 
-SIDE, CAPTURES = 72, 3
+SIDE, FRAMES = 72, 3
 VIEWS = {1: "astronaut", 19: "chelsea"}
 
 
 @cache
-def sample(number: int, capture: int | None) -> NDArray[np.uint8]:
-    """A capture of a view, or its clean image (None); gray [SIDE, SIDE]."""
+def sample(number: int, frame: int | None) -> NDArray[np.uint8]:
+    """A frame of a view, or its clean image (None); gray [SIDE, SIDE]."""
     clean = photo(VIEWS[number], SIDE, SIDE)[..., 1]
-    if capture is None:
+    if frame is None:
         return clean
-    z = np.random.default_rng([number, capture]).normal(0, 12, clean.shape)
+    z = np.random.default_rng([number, frame]).normal(0, 12, clean.shape)
     return np.clip(clean + z, 0, 255).astype(np.uint8)
 
 
@@ -47,8 +47,8 @@ def save(path: Path, pixels: NDArray[np.uint8]) -> None:
 def microscope(folder: Path) -> Path:
     """FMDD's layout with two views."""
     for number in VIEWS:
-        for capture in range(CAPTURES):
-            save(folder / "raw" / str(number) / f"{capture}.png", sample(number, capture))
+        for frame in range(FRAMES):
+            save(folder / "raw" / str(number) / f"{frame}.png", sample(number, frame))
         save(folder / "gt" / str(number) / "avg50.png", sample(number, None))
     return folder
 
@@ -57,7 +57,7 @@ def microscope(folder: Path) -> Path:
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder; the catalogue knows both views of it as `both`, and `first` and `last`."""
     common: dict[str, Any] = {"role": "test", "channels": 1, "source": "here", "licence": "none", "layout": "views"}
-    common |= {"folder": "scope", "captures": CAPTURES}
+    common |= {"folder": "scope", "frames": FRAMES}
     views = {"both": (1, 19), "first": (1,), "last": (19,)}
     mine = {name: ImageSet(title=name, count=len(v), views=v, **common) for name, v in views.items()}
     known = catalogue.catalogue() | mine
@@ -68,99 +68,99 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pictures(data: Path) -> list[Picture]:
+def set_images(data: Path) -> list[SetImage]:
     return load("both", data, 1)
 
 
 # ---- loading
 
 
-def test_a_view_is_its_clean_image_with_all_captures(pictures: list[Picture]) -> None:
-    assert [picture.name for picture in pictures] == ["scope-1", "scope-19"]
-    for number, picture in zip(VIEWS, pictures, strict=True):
-        np.testing.assert_array_equal(picture.pixels[..., 0], sample(number, None), strict=True)
-        for i, capture in enumerate(picture.captures):
-            np.testing.assert_array_equal(capture.pixels[..., 0], sample(number, i), strict=True)
-        assert len(picture.captures) == CAPTURES
+def test_a_view_is_its_clean_image_with_all_captures(set_images: list[SetImage]) -> None:
+    assert [set_image.name for set_image in set_images] == ["scope-1", "scope-19"]
+    for number, set_image in zip(VIEWS, set_images, strict=True):
+        np.testing.assert_array_equal(set_image.pixels[..., 0], sample(number, None), strict=True)
+        for i, frame in enumerate(set_image.frames):
+            np.testing.assert_array_equal(frame.pixels[..., 0], sample(number, i), strict=True)
+        assert len(set_image.frames) == FRAMES
 
 
 def test_a_set_has_its_own_views_only(data: Path) -> None:
     shutil.rmtree(data / "scope" / "raw" / "19")  # not a matter of the set `first`
-    assert [picture.name for picture in load("first", data, 1)] == ["scope-1"]
+    assert [set_image.name for set_image in load("first", data, 1)] == ["scope-1"]
 
 
 def test_a_view_may_be_numbered_with_zeros(data: Path) -> None:
     for kind in ("raw", "gt"):
         (data / "scope" / kind / "1").rename(data / "scope" / kind / "001")
-    assert [picture.name for picture in load("both", data, 1)] == ["scope-001", "scope-19"]
+    assert [set_image.name for set_image in load("both", data, 1)] == ["scope-001", "scope-19"]
 
 
 # ---- training
 
 
-def numbered(pixels: NDArray[np.float32], pictures: list[Picture]) -> tuple[int, int]:
-    """Which capture of which view a whole image is."""
+def numbered(pixels: NDArray[np.float32], set_images: list[SetImage]) -> tuple[int, int]:
+    """Which frame of which view a whole image is."""
     (found,) = (
         (v, c)
-        for v, picture in enumerate(pictures)
-        for c, capture in enumerate(picture.captures)
-        if np.array_equal(unit(capture.pixels), pixels)
+        for v, set_image in enumerate(set_images)
+        for c, frame in enumerate(set_image.frames)
+        if np.array_equal(unit(frame.pixels), pixels)
     )
     return found
 
 
-def located(view: Views, pictures: list[Picture]) -> tuple[int, list[int]]:
-    """(view, captures) that the crops of a sample were cut from at its clean image's window; -1: not there."""
+def located(view: Sample, set_images: list[SetImage]) -> tuple[int, list[int]]:
+    """(view, frames) that the crops of a sample were cut from at its clean image's window; -1: not there."""
     assert view.clean is not None
     side = view.clean.shape[0]
-    for v, picture in enumerate(pictures):
-        clean = unit(picture.pixels)
+    for v, set_image in enumerate(set_images):
+        clean = unit(set_image.pixels)
         for top, left in np.argwhere(clean[: SIDE - side + 1, : SIDE - side + 1, 0] == view.clean[0, 0, 0]):
             window = (slice(top, top + side), slice(left, left + side))
             if np.array_equal(clean[window], view.clean):
-                cut = [unit(capture.pixels[window]) for capture in picture.captures]
-                same = [[np.array_equal(crop, capture) for crop in cut] for capture in view.captures]
+                cut = [unit(frame.pixels[window]) for frame in set_image.frames]
+                same = [[np.array_equal(crop, frame) for crop in cut] for frame in view.frames]
                 return v, [row.index(True) if True in row else -1 for row in same]
     raise AssertionError("the clean crop is in no view")
 
 
-def test_every_capture_of_every_view_comes_once_per_epoch_in_another_order(pictures: list[Picture]) -> None:
-    patches, total = Patches(pictures, CAPTURED, "fresh", SIDE, 0), len(VIEWS) * CAPTURES
+def test_every_capture_of_every_view_comes_once_per_epoch_in_another_order(set_images: list[SetImage]) -> None:
+    patches, total = Patches(set_images, CAPTURED, "fresh", SIDE, 0), len(VIEWS) * FRAMES
     epochs = [
-        [numbered(patches.sample(epoch * total + i, 1).captures[0], pictures) for i in range(total)]
+        [numbered(patches.sample(epoch * total + i, 1).frames[0], set_images) for i in range(total)]
         for epoch in range(4)
     ]
-    assert all(sorted(epoch) == [(v, c) for v in range(2) for c in range(CAPTURES)] for epoch in epochs)
+    assert all(sorted(epoch) == [(v, c) for v in range(2) for c in range(FRAMES)] for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
-def test_a_second_capture_is_another_one_of_the_same_view_and_window(pictures: list[Picture]) -> None:
-    patches = Patches(pictures, CAPTURED, "fresh", 48, 0)
-    found = [located(patches.sample(number, 2), pictures) for number in range(36)]
+def test_a_second_capture_is_another_one_of_the_same_view_and_window(set_images: list[SetImage]) -> None:
+    patches = Patches(set_images, CAPTURED, "fresh", 48, 0)
+    found = [located(patches.sample(number, 2), set_images) for number in range(36)]
     assert all(-1 not in pair and pair[0] != pair[1] for _, pair in found)
     assert {(v, *pair) for v, pair in found} == {
-        (v, i, j) for v in range(2) for i in range(CAPTURES) for j in range(CAPTURES) if i != j
+        (v, i, j) for v in range(2) for i in range(FRAMES) for j in range(FRAMES) if i != j
     }
 
 
-def test_more_captures_do_not_change_the_first_nor_the_window(pictures: list[Picture]) -> None:
+def test_more_captures_do_not_change_the_first_nor_the_window(set_images: list[SetImage]) -> None:
     """So N2C, N2N and B2U train on the same noisy crops."""
-    patches = Patches(pictures, CAPTURED, "fresh", 48, 0)
+    patches = Patches(set_images, CAPTURED, "fresh", 48, 0)
     for number in range(6):
-        one, three = patches.sample(number, 1), patches.sample(number, CAPTURES)
-        np.testing.assert_array_equal(one.captures[0], three.captures[0])
-        assert sorted(located(three, pictures)[1]) == list(range(CAPTURES))
+        one, three = patches.sample(number, 1), patches.sample(number, FRAMES)
+        np.testing.assert_array_equal(one.frames[0], three.frames[0])
+        assert sorted(located(three, set_images)[1]) == list(range(FRAMES))
 
 
-def test_targets_are_what_a_method_declares(pictures: list[Picture]) -> None:
-    view = Patches(pictures, CAPTURED, "fresh", 48, 0).sample(0, 2)
+def test_targets_are_what_a_method_declares(set_images: list[SetImage]) -> None:
+    view = Patches(set_images, CAPTURED, "fresh", 48, 0).sample(0, 2)
     assert view.clean is not None
     batches = {name: collate([view], registry.find(name)(), "cpu") for name in ("n2c", "n2n", "nbr2nbr", "b2u")}
     for batch in batches.values():
-        np.testing.assert_array_equal(batch.noisy[0, 0], view.captures[0][..., 0])
+        np.testing.assert_array_equal(batch.noisy[0, 0], view.frames[0][..., 0])
         assert batch.level is None
     np.testing.assert_array_equal(batches["n2c"].target[0, 0], view.clean[..., 0])  # type: ignore[index]
-    np.testing.assert_array_equal(batches["n2n"].target[0, 0], view.captures[1][..., 0])  # type: ignore[index]
+    np.testing.assert_array_equal(batches["n2n"].target[0, 0], view.frames[1][..., 0])  # type: ignore[index]
     assert batches["nbr2nbr"].target is batches["b2u"].target is None
 
 
@@ -168,7 +168,7 @@ def test_targets_are_what_a_method_declares(pictures: list[Picture]) -> None:
 def test_only_n2c_learns_from_the_clean_images(
     data: Path, work: Callable[..., Fit], machine: Machine, method: str, same: bool
 ) -> None:
-    """The weights with other clean images under the same captures."""
+    """The weights with other clean images under the same frames."""
     asked = work(method, "captured", channels=1, steps=2, train="both")
     before = fit(asked, load("both", data, 1), machine).net.state_dict()
     for number in VIEWS:
@@ -178,15 +178,15 @@ def test_only_n2c_learns_from_the_clean_images(
 
 
 def test_a_set_without_captures_is_not_trained_on(photos: Path) -> None:
-    with pytest.raises(InputError, match=r"astronaut\.png: no captures of it; noise `captured` needs"):
+    with pytest.raises(InputError, match=r"astronaut\.png: no frames of it; noise `captured` needs"):
         Patches(load(f"folder:{photos}", None, 3), CAPTURED, "fresh", 48, 0)
 
 
-def test_n2n_needs_a_second_capture(pictures: list[Picture]) -> None:
-    for picture in pictures:
-        picture.captures = picture.captures[:1]
-    with pytest.raises(InputError, match=r"avg50\.png: 1 capture of it, 2 are needed"):
-        Patches(pictures, CAPTURED, "fresh", 48, 0).sample(0, 2)
+def test_n2n_needs_a_second_capture(set_images: list[SetImage]) -> None:
+    for set_image in set_images:
+        set_image.frames = set_image.frames[:1]
+    with pytest.raises(InputError, match=r"avg50\.png: 1 frame of it, 2 are needed"):
+        Patches(set_images, CAPTURED, "fresh", 48, 0).sample(0, 2)
 
 
 # ---- scoring
@@ -204,21 +204,21 @@ def test_every_capture_is_scored_once_against_the_clean_image(data: Path, tmp_pa
     found = [json.loads(row) for row in rows(tmp_path / "s", "noisy captured seed 0 on last").splitlines()]
     assert [(row["image"], row["repeat"], row["level"]) for row in found] == [("scope-19", i, 0) for i in range(3)]
     clean = sample(19, None).astype(float)
-    expected = [10 * np.log10(255**2 / np.mean((sample(19, i) - clean) ** 2)) for i in range(CAPTURES)]
+    expected = [10 * np.log10(255**2 / np.mean((sample(19, i) - clean) ** 2)) for i in range(FRAMES)]
     assert [row["psnr"] for row in found] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_method_is_trained_on_views_that_are_not_tested(data: Path, tmp_path: Path) -> None:
-    """N2C and N2N would see answers: the mean of 50, other captures of the scene. Self-supervised methods say so."""
+    """N2C and N2N would see answers: the mean of 50, other frames of the scene. Self-supervised methods say so."""
     both = ("--train", "last")
     assert bench(*asked(data, tmp_path / "s", *both, methods="n2c,n2n,nbr2nbr")).code == 0
     found = lines("--suite", "fluorescence", "--store", tmp_path / "s")
     n2c, n2n, own = (line(found, method=name, noise="captured", test="last") for name in ("n2c", "n2n", "nbr2nbr"))
     assert n2c["state"] == "not possible: the clean images of last are the answers to its test"
-    assert n2n["state"] == "not possible: the second captures of last are nearly the answers to its test"
-    assert (own["state"], own["images"]) == ("done", CAPTURES)
-    assert "trained on the captures it is tested on" in own["shortfall"]
-    assert not line(found, method="noisy", noise="captured", test="last")["shortfall"]
+    assert n2n["state"] == "not possible: the second frames of last are nearly the answers to its test"
+    assert (own["state"], own["images"]) == ("done", FRAMES)
+    assert "trained on the frames it is tested on" in own["reduced_settings"]
+    assert not line(found, method="noisy", noise="captured", test="last")["reduced_settings"]
 
 
 def test_messages_tell_the_fits_of_several_sets_apart() -> None:
@@ -241,10 +241,10 @@ def test_sets_overlap_where_they_share_an_image(train: str, test: str, common: b
 def test_nothing_is_said_of_methods_that_train_on_other_views(data: Path, tmp_path: Path) -> None:
     assert bench(*asked(data, tmp_path / "s")).code == 0
     n2c = line(lines("--suite", "fluorescence", "--store", tmp_path / "s"), method="n2c", test="last")
-    assert (n2c["state"], n2c["shortfall"]) == ("not run", "")
+    assert (n2c["state"], n2c["reduced_settings"]) == ("not run", "")
 
 
-@pytest.mark.skipif(not (SHARED / "fmdd").is_dir(), reason="FMDD's captures are not on this machine")
+@pytest.mark.skipif(not (SHARED / "fmdd").is_dir(), reason="FMDD's frames are not on this machine")
 @pytest.mark.parametrize(("name", "mean"), [("fish4", 22.864), ("mice4", 29.358), ("two_photon4", 24.870)])
 def test_the_noisy_captures_have_the_known_psnr(machine: Machine, name: str, mean: float) -> None:
     planned = make(Request(suite="fluorescence", tests=(f"fmdd_{name}",)))
@@ -280,9 +280,9 @@ def in_colour(path: str) -> Callable[[Path], object]:
 WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "missing gt": (delete("gt/19/avg50.png"), "gt/19/avg50.png", "no such file"),
     "missing view": (lambda scope: shutil.rmtree(scope / "raw" / "19"), "raw/19", "missing; expected one folder"),
-    "duplicate views": (copy_view, "raw/19", "019 and 19 are the same view; expected one folder of captures"),
-    "capture counts": (delete("raw/19/1.png"), "raw/19", "2 captures, expected 3"),
-    "surplus capture": (lambda scope: save(scope / "raw/19/9.png", sample(1, 0)), "raw/19", "4 captures, expected 3"),
+    "duplicate views": (copy_view, "raw/19", "019 and 19 are the same view; expected one folder of frames"),
+    "frame counts": (delete("raw/19/1.png"), "raw/19", "2 frames, expected 3"),
+    "surplus frame": (lambda scope: save(scope / "raw/19/9.png", sample(1, 0)), "raw/19", "4 frames, expected 3"),
     "another shape": (
         lambda scope: save(scope / "raw/19/1.png", sample(19, 1)[:-1]),
         "raw/19/1.png",
@@ -337,7 +337,7 @@ def test_captures_of_a_test_set_without_any_are_refused(test: str, data: Path, u
     name = test if test == "bsd68" else f"folder:{folder}"
     message = refused(*asked(data, untouched, "--test-sets", name))
     assert str(data / ("bsd68/test001.png" if test == "bsd68" else "gray/chelsea.png")) in message
-    assert "0 captures of it, expected 1; noise `captured` needs a set with real ones" in message
+    assert "0 frames of it, expected 1; noise `captured` needs a set with real ones" in message
 
 
 def test_captures_of_synthetic_sets_are_refused(untouched: Path) -> None:
@@ -347,6 +347,6 @@ def test_captures_of_synthetic_sets_are_refused(untouched: Path) -> None:
 
 
 def test_more_repeats_than_captures_are_refused(data: Path, tmp_path: Path) -> None:
-    assert "3 captures of it, expected 4" in refused(*asked(data, tmp_path / "s", "--repeats", "4"))
+    assert "3 frames of it, expected 4" in refused(*asked(data, tmp_path / "s", "--repeats", "4"))
     assert bench(*asked(data, tmp_path / "s", "--repeats", "2")).code == 0
     assert len(rows(tmp_path / "s", "noisy captured seed 0 on last").splitlines()) == 2

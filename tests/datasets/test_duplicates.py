@@ -1,4 +1,4 @@
-"""Pictures that show a region of one photograph are found, with the place; others are not."""
+"""SetImages that show a region of one photograph are found, with the place; others are not."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from support.cli import SHARED, needs_shared_data, photo
 
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.sets import catalogue, duplicates
 from bench.datasets.sets.duplicates import Overlap, near_duplicates
 
@@ -18,12 +18,12 @@ Image = NDArray[np.uint8]
 NAMES = ("astronaut", "chelsea", "coffee")
 
 
-def picture(pixels: Image, name: str = "one") -> Picture:
-    return Picture.decoded(name, Path(name), pixels, pixels.shape[-1])
+def set_image(pixels: Image, name: str = "one") -> SetImage:
+    return SetImage.decoded(name, Path(name), pixels, pixels.shape[-1])
 
 
 def compared(first: Image, second: Image) -> list[Overlap]:
-    return near_duplicates([("a", [picture(first)]), ("b", [picture(second)])])
+    return near_duplicates([("a", [set_image(first)]), ("b", [set_image(second)])])
 
 
 def jpeg(pixels: Image) -> Image:
@@ -86,23 +86,23 @@ def test_too_little_in_common() -> None:
 
 def test_unrelated_photographs() -> None:
     whole = [photo(name, 200, 320) for name in NAMES]
-    pictures = [picture(part, str(i)) for i, x in enumerate(whole) for part in (x, x[::-1], x[:, ::-1])]
-    assert near_duplicates([("set", pictures), ("set", pictures)]) == []
+    set_images = [set_image(part, str(i)) for i, x in enumerate(whole) for part in (x, x[::-1], x[:, ::-1])]
+    assert near_duplicates([("set", set_images), ("set", set_images)]) == []
 
 
 def test_flat_pictures() -> None:
     flat = np.full((128, 128, 1), 90, np.uint8)
     ramp = flat + np.arange(128, dtype=np.uint8)[:, None]
     grain = flat + np.random.default_rng(0).integers(0, 2, flat.shape, dtype=np.uint8)  # the same one, too
-    pictures = [picture(x, str(i)) for i, x in enumerate((flat, ramp, grain, flat, ramp, grain))]
-    assert near_duplicates([("set", pictures), ("set", pictures)]) == []
+    set_images = [set_image(x, str(i)) for i, x in enumerate((flat, ramp, grain, flat, ramp, grain))]
+    assert near_duplicates([("set", set_images), ("set", set_images)]) == []
 
 
 def test_within_one_set_and_progress() -> None:
     crops = [photo("astronaut", 150, 150), photo("coffee", 130, 200), photo("astronaut", 180, 160)]
-    pictures = [picture(crop, str(i)) for i, crop in enumerate(crops)]
+    set_images = [set_image(crop, str(i)) for i, crop in enumerate(crops)]
     steps: list[tuple[int, int]] = []
-    found = near_duplicates([("set", pictures), ("set", pictures)], lambda done, total: steps.append((done, total)))
+    found = near_duplicates([("set", set_images), ("set", set_images)], lambda done, total: steps.append((done, total)))
     assert [(one.first, one.second, one.share) for one in found] == [("0", "2", 1)]
     assert steps[-1] == (9, 9)
     assert steps == sorted(steps)

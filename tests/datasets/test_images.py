@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
-from bench.datasets.images import Picture, digest, listing, read
+from bench.datasets.images import SetImage, digest, listing, read
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import ImageSet, Reference, load, set_digest
 
@@ -177,25 +177,25 @@ def test_damaged_bytes_give_an_image_or_an_input_error(tmp_path: Path, suffix: s
 def test_gray_is_repeated_for_three_channels(tmp_path: Path) -> None:
     stored = noise_image(9, 8)
     Pillow.fromarray(stored).save(path := tmp_path / "a.png")
-    np.testing.assert_array_equal(Picture("a", path, 3).pixels, np.stack([stored] * 3, axis=2))
+    np.testing.assert_array_equal(SetImage("a", path, 3).pixels, np.stack([stored] * 3, axis=2))
 
 
 def test_colour_in_a_gray_set_is_refused(photos: Path) -> None:
     with pytest.raises(InputError, match="colour image in a gray set"):
-        _ = Picture("coffee", photos / "coffee.png", 1).pixels
+        _ = SetImage("coffee", photos / "coffee.png", 1).pixels
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_kept_picture_is_decoded_once_and_others_at_each_use(photos: Path, keep: bool) -> None:
-    picture = Picture("coffee", photos / "coffee.png", 3, keep)
-    assert (picture.pixels is picture.pixels) == keep
+    set_image = SetImage("coffee", photos / "coffee.png", 3, keep)
+    assert (set_image.pixels is set_image.pixels) == keep
 
 
 def test_an_images_name_in_seeds_is_its_pixels_and_shape(tmp_path: Path) -> None:
     stored = noise_image(6, 8, 3)
     for name, pixels in {"a.png": stored, "b.bmp": stored, "c.png": stored.reshape(8, 6, 3)}.items():
         Pillow.fromarray(pixels).save(tmp_path / name)
-    a, b, c = (Picture(path.stem, path, 3).digest for path in sorted(tmp_path.iterdir()))
+    a, b, c = (SetImage(path.stem, path, 3).digest for path in sorted(tmp_path.iterdir()))
     assert a == b != c
 
 
@@ -223,7 +223,7 @@ def known(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_complete_set_loads_in_the_order_of_its_references(known: Path) -> None:
-    assert [picture.name for picture in load("tiny", known, 3)] == ["astronaut", "chelsea", "coffee", "noise"]
+    assert [set_image.name for set_image in load("tiny", known, 3)] == ["astronaut", "chelsea", "coffee", "noise"]
 
 
 def test_a_missing_image_is_named(known: Path) -> None:
@@ -297,7 +297,7 @@ def test_files_that_are_no_images_are_ignored(known: Path) -> None:
 
 
 def test_parts_are_disjoint_complete_and_by_rule(known: Path) -> None:
-    fit, held = ([picture.name for picture in load(name, known, 3)] for name in ("fit", "held"))
+    fit, held = ([set_image.name for set_image in load(name, known, 3)] for name in ("fit", "held"))
     assert (held, fit) == (["astronaut", "coffee"], ["chelsea", "noise"])
 
 
@@ -308,9 +308,9 @@ def test_an_extra_image_is_named_in_a_part_too(known: Path) -> None:
 
 
 def test_a_set_chosen_by_its_sides_keeps_those_and_holds_none(known: Path) -> None:
-    pictures = load("sized", known, 3)
-    assert [picture.name for picture in pictures] == ["astronaut", "chelsea", "coffee"]
-    assert not any(picture.keep for picture in pictures)
+    set_images = load("sized", known, 3)
+    assert [set_image.name for set_image in set_images] == ["astronaut", "chelsea", "coffee"]
+    assert not any(set_image.keep for set_image in set_images)
 
 
 def test_a_set_chosen_by_its_sides_is_counted(known: Path) -> None:
@@ -361,15 +361,15 @@ def test_a_folder_names_its_bad_file(photos: Path) -> None:
 @pytest.mark.parametrize(("name", "count"), [("embedded_train", 7), ("embedded_test", 3)])
 def test_embedded_sets_need_no_data_folder(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    assert len({picture.digest for picture in load(name, None, 3)}) == count
+    assert len({set_image.digest for set_image in load(name, None, 3)}) == count
 
 
 @pytest.mark.parametrize("name", list(catalogue.catalogue()))
 def test_every_entry_has_as_many_references_as_images(name: str) -> None:
-    """Captures have their own; none is known of SIDD, of sets with all 50 captures or of those chosen by sides."""
+    """Captures have their own; none is known of SIDD, of sets with all 50 frames or of those chosen by sides."""
     known, found = catalogue.entry(name), len(catalogue.references(name))
-    whole = known.count * (1 + known.captures) if known.layout == "views" else known.count
-    unknown = known.sides or known.layout in ("blocks", "pack") or known.captures == 50
+    whole = known.count * (1 + known.frames) if known.layout == "views" else known.count
+    unknown = known.sides or known.layout in ("blocks", "pack") or known.frames == 50
     assert found == (0 if unknown else whole)
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import NONE, Image, Noise, Official, named, parse
 from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
@@ -134,7 +134,7 @@ def test_equal_pixels_get_equal_noise_under_any_file_name(tmp_path: Path) -> Non
     pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     for name in ("a.png", "b.bmp"):
         Pillow.fromarray(pixels).save(tmp_path / name)
-    a, b = (Picture(path.stem, path, 3) for path in sorted(tmp_path.iterdir()))
+    a, b = (SetImage(path.stem, path, 3) for path in sorted(tmp_path.iterdir()))
     clean = pixels.astype(np.float32) / 255
     np.testing.assert_array_equal(
         named(parse("gauss25"), clean, a.digest, 0)[0], named(parse("gauss25"), clean, b.digest, 0)[0]
@@ -162,13 +162,13 @@ def test_official_noise_advances_through_one_stream() -> None:
 
 
 @pytest.fixture
-def gray(tmp_path: Path) -> list[Picture]:
+def gray(tmp_path: Path) -> list[SetImage]:
     """Three gray images of 16x16 whose pixels are all different: a pixel's value tells where it was cut."""
     made = []
     for i in range(3):
         pixels = np.roll(np.arange(256, dtype=np.uint8), 85 * i).reshape(16, 16)
         Pillow.fromarray(pixels).save(path := tmp_path / f"{i}.png")
-        made.append(Picture(str(i), path, 1))
+        made.append(SetImage(str(i), path, 1))
     return made
 
 
@@ -176,14 +176,14 @@ Source = Callable[..., Patches]
 
 
 @pytest.fixture
-def source(gray: list[Picture]) -> Source:
+def source(gray: list[SetImage]) -> Source:
     def make(kind: str = "fresh", noise: str = "gauss25", crop: int = 16, seed: int = 0) -> Patches:
         return Patches(gray, parse(noise), kind, crop, seed)  # type: ignore[arg-type]
 
     return make
 
 
-def noisy_pixels(patches: Patches, gray: list[Picture], epochs: int) -> list[dict[tuple[int, int], float]]:
+def noisy_pixels(patches: Patches, gray: list[SetImage], epochs: int) -> list[dict[tuple[int, int], float]]:
     """For every epoch, (image, value of the clean pixel) -> its noisy value."""
     found = []
     for epoch in range(epochs):
@@ -193,7 +193,7 @@ def noisy_pixels(patches: Patches, gray: list[Picture], epochs: int) -> list[dic
             assert view.clean is not None
             clean = np.rint(view.clean * 255).astype(int)
             image = next(i for i in range(3) if holds(gray[i].pixels, clean))
-            seen |= {(image, int(c)): float(n) for c, n in zip(clean.ravel(), view.captures[0].ravel(), strict=True)}
+            seen |= {(image, int(c)): float(n) for c, n in zip(clean.ravel(), view.frames[0].ravel(), strict=True)}
         found.append(seen)
     return found
 
@@ -208,10 +208,10 @@ def holds(pixels: np.ndarray, clean: np.ndarray) -> bool:
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("crop", [16, 12])
 def test_fixed_noise_is_one_noisy_image_per_clean_one(
-    gray: list[Picture], source: Source, crop: int, keep: bool
+    gray: list[SetImage], source: Source, crop: int, keep: bool
 ) -> None:
-    for picture in gray:
-        picture.keep = keep
+    for set_image in gray:
+        set_image.keep = keep
     first, *others = noisy_pixels(source("fixed", crop=crop), gray, 4)
     for other in others:
         shared = first.keys() & other.keys()
@@ -220,7 +220,7 @@ def test_fixed_noise_is_one_noisy_image_per_clean_one(
 
 
 @pytest.mark.parametrize("crop", [16, 12])
-def test_fresh_noise_is_drawn_again_every_epoch(gray: list[Picture], source: Source, crop: int) -> None:
+def test_fresh_noise_is_drawn_again_every_epoch(gray: list[SetImage], source: Source, crop: int) -> None:
     first, second = noisy_pixels(source("fresh", crop=crop), gray, 2)
     shared = first.keys() & second.keys()
     assert len(shared) > 100
@@ -228,7 +228,7 @@ def test_fresh_noise_is_drawn_again_every_epoch(gray: list[Picture], source: Sou
 
 
 @pytest.mark.parametrize("kind", ["fresh", "fixed"])
-def test_noise_differs_by_training_seed(gray: list[Picture], source: Source, kind: str) -> None:
+def test_noise_differs_by_training_seed(gray: list[SetImage], source: Source, kind: str) -> None:
     one, two = (noisy_pixels(source(kind, seed=seed), gray, 1)[0] for seed in (0, 1))
     assert one.keys() == two.keys()
     assert not any(one[pixel] == two[pixel] for pixel in one)
@@ -236,7 +236,7 @@ def test_noise_differs_by_training_seed(gray: list[Picture], source: Source, kin
 
 @pytest.mark.parametrize("kind", ["fresh", "fixed"])
 def test_noise_differs_by_image(source: Source, kind: str) -> None:
-    one, two = (view.captures[0] - view.clean for view in map(source(kind).sample, (0, 1), (1, 1)))  # type: ignore[operator]
+    one, two = (view.frames[0] - view.clean for view in map(source(kind).sample, (0, 1), (1, 1)))  # type: ignore[operator]
     assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 5 / np.sqrt(one.size)
 
 
@@ -248,22 +248,22 @@ def test_a_sample_does_not_depend_on_the_order_of_calls(source: Source, kind: st
     for number in [7, 0, 3, 3, 5, 1, 6, 2, 4]:
         got, want = backward.sample(number, 2), expected[number]
         assert got.levels == want.levels
-        for a, b in zip(got.captures, want.captures, strict=True):
+        for a, b in zip(got.frames, want.frames, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_a_sample_does_not_depend_on_how_many_captures_are_asked_for(source: Source) -> None:
     """So N2C, N2N and B2U train on the same noisy images."""
     one, two = source().sample(5, 1), source().sample(5, 2)
-    np.testing.assert_array_equal(one.captures[0], two.captures[0])
+    np.testing.assert_array_equal(one.frames[0], two.frames[0])
 
 
-def test_every_epoch_has_each_image_once_in_another_order(source: Source, gray: list[Picture]) -> None:
+def test_every_epoch_has_each_image_once_in_another_order(source: Source, gray: list[SetImage]) -> None:
     patches, orders = source(), []
     for epoch in range(12):
         views = [patches.sample(number, 1).clean for number in range(3 * epoch, 3 * epoch + 3)]
         tops = [int(np.rint(view[0, 0, 0] * 255)) for view in views if view is not None]  # crop 16: the first pixel
-        assert sorted(tops) == sorted(int(picture.pixels[0, 0, 0]) for picture in gray)
+        assert sorted(tops) == sorted(int(set_image.pixels[0, 0, 0]) for set_image in gray)
         orders.append(tuple(tops))
     assert len(set(orders)) > 3
 
@@ -275,8 +275,8 @@ def test_every_crop_position_is_drawn(source: Source) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fresh", "fixed"])
-def test_two_captures_have_independent_noise_of_their_own_level(pictures: list[Picture], kind: str) -> None:
-    patches = Patches(pictures, parse("gauss5_50"), kind, 64, 0)  # type: ignore[arg-type]
+def test_two_captures_have_independent_noise_of_their_own_level(set_images: list[SetImage], kind: str) -> None:
+    patches = Patches(set_images, parse("gauss5_50"), kind, 64, 0)  # type: ignore[arg-type]
     for number in range(3):
         (one, two), levels, clean = patches.sample(number, 2)
         assert clean is not None
@@ -287,12 +287,12 @@ def test_two_captures_have_independent_noise_of_their_own_level(pictures: list[P
             assert field.std() * 255 == pytest.approx(level, rel=0.05)
 
 
-def test_noisy_images_without_clean_ones_give_no_clean_view(gray: list[Picture]) -> None:
+def test_noisy_images_without_clean_ones_give_no_clean_view(gray: list[SetImage]) -> None:
     view = Patches(gray, NONE, "fresh", 8, 0).sample(0, 1)
     assert view.clean is None
     assert view.levels == [0.0]
 
 
-def test_an_image_smaller_than_the_crop_is_named(gray: list[Picture]) -> None:
+def test_an_image_smaller_than_the_crop_is_named(gray: list[SetImage]) -> None:
     with pytest.raises(InputError, match=r"0\.png: 16x16 is smaller than the crop of 17"):
         Patches(gray, Noise("gauss", 25, 25), "fresh", 17, 0)

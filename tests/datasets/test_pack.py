@@ -197,8 +197,8 @@ def photographs(tmp_path: Path) -> Path:
     shapes = [(256, 256, 3), (512, 300, 3), (300, 512), (256, 512, 4), (255, 300, 3), (300, 513, 3), (300, 300, 3)]
     for i, shape in enumerate(shapes):
         pixels = Pillow.fromarray(image(*shape, seed=i), mode="CMYK") if shape[-1] == 4 else image(*shape, seed=i)
-        picture = pixels if isinstance(pixels, Pillow.Image) else Pillow.fromarray(pixels)
-        picture.save(folder / f"ILSVRC2012_val_{i:08}.JPEG", "JPEG")
+        set_image = pixels if isinstance(pixels, Pillow.Image) else Pillow.fromarray(pixels)
+        set_image.save(folder / f"ILSVRC2012_val_{i:08}.JPEG", "JPEG")
     (folder / "ILSVRC2012_val_00000004.JPEG").write_bytes(
         (folder / "ILSVRC2012_val_00000004.JPEG").read_bytes()[:2000]  # its header is all that is read
     )
@@ -240,8 +240,8 @@ def test_photographs_are_chosen_by_their_sides_and_made_rgb(tmp_path: Path, phot
         (300, 300, 3),
     ]
     for i, name in enumerate(pack.names):
-        with Pillow.open(photographs / f"{name}.JPEG") as picture:
-            np.testing.assert_array_equal(pack[i], np.asarray(picture.convert("RGB")), strict=True)
+        with Pillow.open(photographs / f"{name}.JPEG") as set_image:
+            np.testing.assert_array_equal(pack[i], np.asarray(set_image.convert("RGB")), strict=True)
     pack.verify()
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bench.compute.evaluation import compare, denoise, evaluate, noisy_images, unit
 from bench.compute.machine import Machine
 from bench.compute.metrics import psnr, quantise, ssim
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import NONE, parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Method
@@ -32,14 +32,14 @@ METHOD = B2U(s=4, lambda_f=float(ARRAYS["beta"]))
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
+def set_images(tmp_path_factory: pytest.TempPathFactory) -> list[SetImage]:
     """The images as files, because an evaluation reads files."""
     folder: Path = tmp_path_factory.mktemp("images")
     found = []
     for i, pixels in enumerate(IMAGES):
         path = folder / f"{i}.png"
         Image.fromarray(pixels).save(path)
-        found.append(Picture(str(i), path, pixels.shape[-1]))
+        found.append(SetImage(str(i), path, pixels.shape[-1]))
     return found
 
 
@@ -78,10 +78,10 @@ def check_pixels(mine: Array, expected: Array) -> None:
 
 
 @pytest.mark.parametrize("style", B2U_STYLES)
-def test_b2u_scores(style: str, pictures: list[Picture]) -> None:
+def test_b2u_scores(style: str, set_images: list[SetImage]) -> None:
     """Every repeat, image and output."""
     expected = ARRAYS[f"b2u_{style}_scores"]
-    rows = evaluate(work(METHOD, style, len(expected)), Probe(), pictures, Machine())
+    rows = evaluate(work(METHOD, style, len(expected)), Probe(), set_images, Machine())
     assert len(rows) == len(expected) * len(OUTPUTS)
     for number, scores in enumerate(expected):
         group = rows[number * len(OUTPUTS) : (number + 1) * len(OUTPUTS)]
@@ -91,25 +91,25 @@ def test_b2u_scores(style: str, pictures: list[Picture]) -> None:
 
 
 @pytest.mark.parametrize("style", B2U_STYLES)
-def test_b2u_pixels(style: str, pictures: list[Picture]) -> None:
+def test_b2u_pixels(style: str, set_images: list[SetImage]) -> None:
     """The images of repeat 0."""
     score = work(METHOD, style, len(IMAGES))
-    for picture, _, noisy, _ in noisy_images(score, pictures, []):
+    for set_image, _, noisy, _ in noisy_images(score, set_images, []):
         for name, image in outputs(noisy).items():
-            check_pixels(image, ARRAYS[f"b2u_{style}_img{picture.name}_{name}"])
+            check_pixels(image, ARRAYS[f"b2u_{style}_img{set_image.name}_{name}"])
 
 
 @pytest.mark.parametrize("style", NBR_STYLES)
-def test_nbr_scores(style: str, pictures: list[Picture]) -> None:
+def test_nbr_scores(style: str, set_images: list[SetImage]) -> None:
     """Every repeat and image."""
     expected = ARRAYS[f"nbr_{style}_scores"]
-    rows = evaluate(work(NBR2NBR(), style, len(expected)), Probe(), pictures, Machine())
+    rows = evaluate(work(NBR2NBR(), style, len(expected)), Probe(), set_images, Machine())
     assert [row.psnr for row in rows] == pytest.approx(expected[:, 0].tolist(), rel=0, abs=1e-4)
     assert [row.ssim for row in rows] == pytest.approx(expected[:, 1].tolist(), rel=0, abs=1e-5)
 
 
 def test_fmdd_pixels() -> None:
-    """8-bit gray captures."""
+    """8-bit gray frames."""
     images = outputs(unit(ARRAYS["fmdd_noisy"]))
     for image, expected in zip(images.values(), ARRAYS["fmdd_pred_dn_exp_mid"], strict=True):
         check_pixels(image, expected)

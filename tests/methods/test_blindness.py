@@ -123,7 +123,7 @@ def test_blind_outputs_stay_blind_while_training(name: str, family: str, narrow:
 def test_outputs_with_the_pixel_see_it(name: str, narrow: Small) -> None:
     method = narrow(name)
     net = seeded(lambda: method.build(3) or nn.Identity())
-    visible = method.headline().name
+    visible = method.primary().name
     ctx = context("gauss", None)
     assert own_gradient(lambda y: method.denoise(net, y, ctx)[visible], random_image(3, 32, 32)) > 0.0
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from bench.compute import sanity as health
 from bench.compute.evaluation import denoise
 from bench.compute.machine import Machine
-from bench.compute.training import CAPTURES, collate, fit, parts
-from bench.datasets.images import Picture
+from bench.compute.training import FRAMES, collate, fit, parts
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, parse
-from bench.datasets.sampling import Patches, Views
+from bench.datasets.sampling import Patches, Sample
 from bench.methods import nbr2nbr, registry
 from bench.methods.b2u import B2U, cell_masks, interpolate
 from bench.methods.base import Batch, Context, Method, Progress, Rng
@@ -26,7 +26,7 @@ from bench.protocol.plan import Fit
 Small = Callable[..., Method]
 ALL = sorted(registry.methods())
 TRAINED = [name for name in ALL if registry.find(name).fits == "dataset"]
-LEARNING = [name for name in ALL if registry.find(name).fits != "never"]
+LEARNING = [name for name in ALL if registry.find(name).fits != "nothing"]
 GAUSS, POISSON = parse("gauss25"), parse("poisson30")
 CHUNKS = [1, 2, 3, 5, 16, 100]
 SIZE = 3  # samples per batch: neither a multiple nor a divisor of most chunks
@@ -79,8 +79,8 @@ def hide_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clean image becomes NaN once the noise is drawn."""
     plain = Patches.sample
 
-    def sample(self: Patches, number: int, captures: int) -> Views:
-        view = plain(self, number, captures)
+    def sample(self: Patches, number: int, frames: int) -> Sample:
+        view = plain(self, number, frames)
         assert view.clean is not None
         return view._replace(clean=np.full_like(view.clean, np.nan))
 
@@ -91,19 +91,19 @@ def hide_clean(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("noise", ["gauss5_50", "poisson30"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_only_supervised_methods_learn_from_the_clean_image(
-    name: str, noise: str, work: Callable[..., Fit], pictures: list[Picture], machine: Machine,
+    name: str, noise: str, work: Callable[..., Fit], set_images: list[SetImage], machine: Machine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     unit = work(name, noise, steps=2)
     if reason := unit.method.applies(unit.noise, 3):
         pytest.skip(reason)
-    expected = fit(unit, pictures, machine).net.state_dict()
+    expected = fit(unit, set_images, machine).net.state_dict()
     hide_clean(monkeypatch)
     if unit.method.supervision == "clean":
         with pytest.raises(health.DivergedError):
-            fit(unit, pictures, machine)
+            fit(unit, set_images, machine)
         return
-    for key, weight in fit(unit, pictures, machine).net.state_dict().items():
+    for key, weight in fit(unit, set_images, machine).net.state_dict().items():
         assert torch.equal(weight, expected[key]), key
 
 
@@ -115,7 +115,7 @@ def test_a_batch_holds_what_the_method_declares(supervision: str, knowledge: str
 
     Declares.supervision, Declares.knowledge = supervision, knowledge  # type: ignore[assignment]
     clean, one, two = (np.full((4, 4, 3), value, np.float32) for value in (0.0, 0.1, 0.2))
-    batch = collate([Views([one, two][: CAPTURES[supervision]], [5.0, 6.0], clean)], Declares(), "cpu")
+    batch = collate([Sample([one, two][: FRAMES[supervision]], [5.0, 6.0], clean)], Declares(), "cpu")
     assert batch.noisy.unique().tolist() == [pytest.approx(0.1)]
     assert (batch.level is not None) == (knowledge == "level")
     assert batch.level is None or batch.level.tolist() == [5.0]
@@ -151,7 +151,7 @@ def test_outputs_are_the_declared_ones_at_any_size(
     method = small(name)
     if reason := method.applies(GAUSS, channels):
         pytest.skip(reason)
-    net = None if method.fits == "never" else network(method, channels, torch.float32)
+    net = None if method.trains_on == "nothing" else network(method, channels, torch.float32)
     for height, width in ((33, 47), (32, 64), (5, 7) if method.multiple > 1 else (9, 11)):
         noisy = np.random.default_rng(0).random((height, width, channels), "float32")
         images = denoise(method, net, noisy, GAUSS, 25.0, machine, padding, ())
@@ -184,10 +184,10 @@ def test_passes_are_counted_for_every_output(name: str, small: Small) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_the_loss_decreases_on_one_batch(name: str, small: Small, pictures: list[Picture]) -> None:
+def test_the_loss_decreases_on_one_batch(name: str, small: Small, set_images: list[SetImage]) -> None:
     method = small(name)
     noise = noise_of(method)
-    views = [Patches(pictures, noise, "fresh", 64, 0).sample(i, CAPTURES[method.supervision]) for i in range(SIZE)]
+    views = [Patches(set_images, noise, "fresh", 64, 0).sample(i, FRAMES[method.supervision]) for i in range(SIZE)]
     batch, net = collate(views, method, "cpu"), network(method, dtype=torch.float32)
     adam = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []

@@ -230,7 +230,7 @@ def test_the_loss_of_r2r_compares_the_pair() -> None:
 
 @pytest.mark.parametrize(("ensemble", "said"), [(50, ""), (60, ""), (8, "8 of 50 passes")])
 def test_a_smaller_ensemble_than_the_official_one_is_said(ensemble: int, said: str) -> None:
-    assert R2R(ensemble=ensemble).shortfall(10) == said
+    assert R2R(ensemble=ensemble).reduced_settings(10) == said
 
 
 # ---- Noisier2Noise

@@ -193,7 +193,7 @@ def test_the_ensemble_s_spread_falls_with_its_root() -> None:
      (1000, 8, "1,000 of 150,000 steps, 8 of 100 passes")],
 )  # fmt: skip
 def test_what_is_short_of_the_official_code_is_said(steps: int, ensemble: int, said: str) -> None:
-    assert Self2Self(ensemble=ensemble).shortfall(steps) == said
+    assert Self2Self(ensemble=ensemble).reduced_settings(steps) == said
 
 
 # ---- through the command line
@@ -254,7 +254,7 @@ def finishes_as_if_never_interrupted(place: Place) -> bool:
     return place.rows() == place.rows("other") and place.kept() == place.kept("other")
 
 
-def test_a_run_is_done_says_its_shortfall_and_keeps_its_images(place: Place, watch: Watch) -> None:
+def test_a_run_is_done_says_its_reduced_settings_and_keeps_its_images(place: Place, watch: Watch) -> None:
     result = place.run()
     assert result.code == 0, result.err
     (row,) = (row for row in result.out.splitlines() if "Self2Self" in row)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support.cli import altered_suite, refused
 
-from bench.compute.evaluation import Noisy, compare, evaluate, kept, noisy_images, unit, window
+from bench.compute.evaluation import Noisy, centre_crop, compare, evaluate, kept, noisy_images, unit
 from bench.compute.machine import Machine
-from bench.datasets.images import Picture
+from bench.datasets.images import SetImage
 from bench.datasets.noise.model import parse
 from bench.methods.classical.noisy import Noisy as NoisyInput
 from bench.methods.n2c import N2C
@@ -19,7 +19,7 @@ from bench.methods.self2self import Self2Self
 from bench.protocol.plan import Cell, Fit, Request, Score, make
 from bench.protocol.suites import Budget, Recipe, Scoring, decode
 
-OLD = "[presets.mini.budgets.self2self]\nsteps = 150\nbatch = 1\nwindow = 128\n"
+OLD = "[presets.mini.budgets.self2self]\nsteps = 150\nbatch = 1\ncentre_crop = 128\n"
 ASKED = ("--methods", "self2self", "--noise", "gauss25", "--dry-run")
 Planned = Callable[..., dict[str, Cell]]
 
@@ -57,30 +57,31 @@ def score(work: Callable[..., Fit], photos: Path) -> Score:
 
 
 def test_a_budget_reaches_the_fit_and_the_score(planned: Planned) -> None:
-    cells = planned(budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\nwindow = 96'))
+    cells = planned(budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\ncentre_crop = 96'))
     fit, (score,) = cells["self2self"].fit, cells["self2self"].scores
-    assert (fit.steps, fit.batch, score.window) == (7, 2, 96)
+    assert (fit.steps, fit.batch, score.centre_crop) == (7, 2, 96)
     assert (fit.recipe.schedule, fit.recipe.lr, fit.recipe.beta2) == ("constant", 1e-4, 0.999)
     assert score.fit == fit
 
 
 def test_other_methods_keep_the_preset_s(planned: Planned) -> None:
-    cells = planned(budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\nwindow = 96'))
+    cells = planned(budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\ncentre_crop = 96'))
     for name in ("n2c", "noisy", "blur"):
         fit, (score,) = cells[name].fit, cells[name].scores
-        assert (fit.steps, fit.batch, fit.recipe.schedule, score.window) == (300, 4, "cycle", 0)
+        assert (fit.steps, fit.batch, fit.recipe.schedule, score.centre_crop) == (300, 4, "cycle", 0)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("steps = 7", (7, 4, "cycle", 0)), ("batch = 1", (300, 1, "cycle", 0)), ("window = 64", (300, 4, "cycle", 64)),
+    [("steps = 7", (7, 4, "cycle", 0)), ("batch = 1", (300, 1, "cycle", 0)),
+     ("centre_crop = 64", (300, 4, "cycle", 64)),
      ('recipe = "paper"', (300, 4, "halving", 0)), ("", (300, 4, "cycle", 0))],
 )  # fmt: skip
 def test_what_a_budget_leaves_out_is_the_preset_s(
     text: str, expected: tuple[int, int, str, int], planned: Planned
 ) -> None:
     cell = planned(budget("self2self", text))["self2self"]
-    found = (cell.fit.steps, cell.fit.batch, cell.fit.recipe.schedule, cell.scores[0].window)
+    found = (cell.fit.steps, cell.fit.batch, cell.fit.recipe.schedule, cell.scores[0].centre_crop)
     assert found == expected
 
 
@@ -91,11 +92,11 @@ def test_a_configuration_has_its_own_budget_or_its_method_s(planned: Planned) ->
 
 
 def test_asked_steps_are_for_all_methods(planned: Planned) -> None:
-    text = budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\nwindow = 96')
+    text = budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\ncentre_crop = 96')
     cells = planned(text, steps=5)
     assert {cell.fit.steps for cell in cells.values()} == {5}
     fit, (score,) = cells["self2self"].fit, cells["self2self"].scores
-    assert (fit.batch, fit.recipe.schedule, score.window) == (2, "constant", 96)  # the rest of the budget stands
+    assert (fit.batch, fit.recipe.schedule, score.centre_crop) == (2, "constant", 96)  # the rest of the budget stands
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_asked_steps_are_for_all_methods(planned: Planned) -> None:
         (budget("n2v-libary", "steps = 7"), "n2v-libary", "n2v-library"),
         (budget("self2self", 'recipe = "shrt"'), "shrt", "short"),
         (budget("self2self", "step = 7"), "step", "steps"),
-        (budget("self2self", "windo = 7"), "windo", "window"),
+        (budget("self2self", "centre_cro = 7"), "centre_cro", "centre_crop"),
     ],
     ids=["method", "configuration", "recipe", "steps", "window"],
 )
@@ -122,14 +123,14 @@ def test_a_suite_without_budgets_gives_none(tmp_path: Path) -> None:
     text = altered_suite(tmp_path, OLD, "").read_bytes()
     preset = decode(text, "mine.toml").presets["mini"]
     assert preset.budgets == {}
-    assert Budget() == Budget(steps=0, batch=0, recipe="", window=0)
+    assert Budget() == Budget(steps=0, batch=0, recipe="", centre_crop=0)
 
 
 # ---- the window
 
 
 def test_a_window_changes_the_score_s_key_and_none_does_not(planned: Planned) -> None:
-    texts = ("", "window = 0", "window = 64", "window = 96")
+    texts = ("", "centre_crop = 0", "centre_crop = 64", "centre_crop = 96")
     whole, none, some, other = (planned(budget("self2self", text))["self2self"].scores[0] for text in texts)
     assert whole.key == none.key
     assert len({whole.key, some.key, other.key}) == 3
@@ -143,13 +144,13 @@ def test_a_window_changes_the_score_s_key_and_none_does_not(planned: Planned) ->
 )
 def test_the_window_is_the_centre(shape: tuple[int, ...], side: int, top: int, left: int) -> None:
     image = np.arange(np.prod(shape)).reshape(shape)
-    np.testing.assert_array_equal(window(image, side), image[top : top + side, left : left + side])
+    np.testing.assert_array_equal(centre_crop(image, side), image[top : top + side, left : left + side])
 
 
 @pytest.mark.parametrize("shape", [(3, 50, 3), (50, 11, 1), (11, 10, 4), (1, 1, 3), (12, 12, 3)])
 def test_the_window_of_a_smaller_image_is_what_there_is_of_it(shape: tuple[int, ...]) -> None:
     image = np.arange(np.prod(shape)).reshape(shape)
-    cut = window(image, 12)
+    cut = centre_crop(image, 12)
     assert cut.shape == (min(shape[0], 12), min(shape[1], 12), shape[2])
     top, left = (max(0, side - 12) // 2 for side in shape[:2])
     np.testing.assert_array_equal(cut, image[top:, left:][:12, :12])
@@ -157,35 +158,35 @@ def test_the_window_of_a_smaller_image_is_what_there_is_of_it(shape: tuple[int, 
 
 def test_no_window_is_the_whole_image() -> None:
     image = np.zeros((7, 9, 3))
-    assert window(image, 0) is image
+    assert centre_crop(image, 0) is image
 
 
 @pytest.mark.parametrize("stream", ["named", "official"])
-def test_the_window_sees_the_whole_image_s_noise(stream: str, score: Score, pictures: list[Picture]) -> None:
+def test_the_window_sees_the_whole_image_s_noise(stream: str, score: Score, set_images: list[SetImage]) -> None:
     score = msgspec.structs.replace(score, stream=stream)
-    whole = list(noisy_images(score, pictures, []))
-    cut = list(noisy_images(msgspec.structs.replace(score, window=32), pictures, []))
-    assert len(whole) == len(cut) == 2 * len(pictures)
+    whole = list(noisy_images(score, set_images, []))
+    cut = list(noisy_images(msgspec.structs.replace(score, centre_crop=32), set_images, []))
+    assert len(whole) == len(cut) == 2 * len(set_images)
     for one, other in zip(whole, cut, strict=True):
         assert (one.name, one.level) == (other.name, other.level)
-        np.testing.assert_array_equal(window(one.image, 32), other.image)
+        np.testing.assert_array_equal(centre_crop(one.image, 32), other.image)
 
 
-def test_the_window_of_noisy_and_clean_are_compared(score: Score, pictures: list[Picture], machine: Machine) -> None:
-    score = msgspec.structs.replace(score, window=32)
-    found = evaluate(score, None, pictures, machine)
-    for row, noisy in zip(found, noisy_images(score, pictures, []), strict=True):
-        clean = noisy.picture.pixels[20:52, 24:56]  # of 72x80
+def test_the_window_of_noisy_and_clean_are_compared(score: Score, set_images: list[SetImage], machine: Machine) -> None:
+    score = msgspec.structs.replace(score, centre_crop=32)
+    found = evaluate(score, None, set_images, machine)
+    for row, noisy in zip(found, noisy_images(score, set_images, []), strict=True):
+        clean = noisy.set_image.pixels[20:52, 24:56]  # of 72x80
         assert noisy.image.shape == clean.shape
         assert (row.psnr, row.ssim) == compare(noisy.image, clean, Scoring())
         assert float(np.std(noisy.image - unit(clean))) == pytest.approx(25 / 255, rel=0.1)
 
 
-def test_a_noisy_image_is_named_by_its_content_and_repeat(score: Score, pictures: list[Picture]) -> None:
-    names = [noisy.name for noisy in noisy_images(score, pictures, [])]
+def test_a_noisy_image_is_named_by_its_content_and_repeat(score: Score, set_images: list[SetImage]) -> None:
+    names = [noisy.name for noisy in noisy_images(score, set_images, [])]
     assert len(set(names)) == len(names) == 6
-    renamed = Noisy(Picture("other", pictures[0].path, 3), 1, np.zeros((1, 1, 3), np.float32), 25.0)
-    assert renamed.name == (pictures[0].digest, 1) == names[3]
+    renamed = Noisy(SetImage("other", set_images[0].path, 3), 1, np.zeros((1, 1, 3), np.float32), 25.0)
+    assert renamed.name == (set_images[0].digest, 1) == names[3]
 
 
 # ---- kept images
@@ -225,10 +226,10 @@ def test_every_field_of_a_score_has_been_changed() -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", "cut"])
 def test_a_kept_image_is_computed_once_unless_it_is_damaged(
-    content: bytes | str | None, score: Score, work: Callable[..., Fit], pictures: list[Picture], tmp_path: Path
+    content: bytes | str | None, score: Score, work: Callable[..., Fit], set_images: list[SetImage], tmp_path: Path
 ) -> None:
     score = msgspec.structs.replace(score, fit=work(Self2Self()))
-    noisy = next(noisy_images(score, pictures, []))
+    noisy = next(noisy_images(score, set_images, []))
     calls: list[int] = []
 
     def compute() -> dict[str, Any]:
@@ -245,7 +246,7 @@ def test_a_kept_image_is_computed_once_unless_it_is_damaged(
     np.testing.assert_array_equal(again["denoised"], noisy.image)
 
 
-def test_other_methods_keep_nothing(score: Score, pictures: list[Picture], tmp_path: Path) -> None:
-    noisy = next(noisy_images(score, pictures, []))
+def test_other_methods_keep_nothing(score: Score, set_images: list[SetImage], tmp_path: Path) -> None:
+    noisy = next(noisy_images(score, set_images, []))
     kept(score, noisy, tmp_path / "images", lambda: {"denoised": noisy.image})
     assert not (tmp_path / "images").exists()

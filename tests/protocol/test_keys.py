@@ -132,7 +132,7 @@ def test_every_field_of_a_fit_but_its_name_has_been_changed() -> None:
 
 
 @pytest.mark.parametrize("field", [*FIT_CHANGES])
-def test_weights_from_elsewhere_are_known_by_themselves_and_by_what_the_method_does_with_them(
+def test_weights_external_weights_are_known_by_themselves_and_by_what_the_method_does_with_them(
     field: str, score: Score
 ) -> None:
     fit = msgspec.structs.replace(score.fit, weights="1" * 64, train="")
@@ -170,7 +170,7 @@ def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photo
 
 
 SCORE_CHANGES: dict[str, Any] = {
-    "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "window": 48,
+    "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "centre_crop": 48,
     "scoring": Scoring(quantise="float"), "noise": parse("gauss50"),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.datasets.errors import InputError
 from bench.protocol.plan import Request, make
-from bench.report.compare import compare, conventions
+from bench.report.compare import compare, evaluation_protocols
 from bench.report.lines import Line, Table
 from bench.report.significance import p_value
 
@@ -144,12 +144,12 @@ def test_p_of_other_images_is_refused() -> None:
         compare(table(line(), images=[30.0, 31.0]), table(line(), images=[30.0]))
 
 
-# ---- conventions
+# ---- evaluation protocols
 
 
 def test_conventions_stand_beside_the_first_with_their_differences() -> None:
     other = line(30.25, ssim=0.86, tested="gauss25:8bit")
-    found = only(conventions({"official": table(line()), "clipped-input": table(other)}))
+    found = only(evaluation_protocols({"official": table(line()), "clipped-input": table(other)}))
     assert found == {
         "noise": "gauss25", "method": "NBR2NBR", "test": "kodak", "official": "30.00/0.850",
         "clipped-input": "30.25/0.860", "clipped-input (diff.)": "+0.25/+0.010",
@@ -158,6 +158,6 @@ def test_conventions_stand_beside_the_first_with_their_differences() -> None:
 
 def test_a_line_without_another_convention_is_left_out() -> None:
     hole, kept = line(None), line(20.0, label="BM3D")
-    found = conventions({"official": table(line(), kept), "float": table(hole), "luma": table(hole, kept)})
+    found = evaluation_protocols({"official": table(line(), kept), "float": table(hole), "luma": table(hole, kept)})
     assert only(found)["method"] == "BM3D"
     assert only(found)["float"] == ""

@@ -13,7 +13,7 @@ from msgspec import structs
 from PIL import Image as Pillow
 from support.cli import altered_suite, bench, photos, record
 
-from bench.compute.evaluation import compare, window
+from bench.compute.evaluation import centre_crop, compare
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
 from bench.datasets.noise import model as noise
@@ -32,7 +32,7 @@ from bench.run.execution import Sets
 from bench.store.store import Store
 from bench.store.tensors import read_tensors
 
-ROWS = ["Noisy input", "Gaussian blur, best width in hindsight", "Baseline, N2C", "CBM3D", "N2V*"]
+ROWS = ["Noisy input", "Gaussian blur, oracle width", "Baseline, N2C", "CBM3D", "N2V*"]
 B2U = ["Blind2Unblind (visible)", "Blind2Unblind (blind)", "Blind2Unblind (weighted)"]
 INSIDE = Box(image="coffee", top=16, left=24, side=16)  # of what N2V denoised
 
@@ -51,7 +51,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("figures")
     budgets = "[presets.mini.budgets.self2self]"
     suite = altered_suite(
-        folder, f"{budgets}\nsteps = 150", f"[presets.mini.budgets.n2v]\nwindow = 24\n{budgets}\nsteps = 150"
+        folder, f"{budgets}\nsteps = 150", f"[presets.mini.budgets.n2v]\ncentre_crop = 24\n{budgets}\nsteps = 150"
     )
     test = f"folder:{photos(folder / 'tests', 'astronaut', 'coffee')}"
     request = Request(suite=str(suite), noises=("gauss25",), tests=(test,), steps=2)
@@ -97,8 +97,8 @@ def caption(figure: Figure) -> str:
 
 
 def clean(done: Done, name: str = "coffee") -> np.ndarray:
-    picture = next(picture for picture in catalogue.load(done.test, None, 3) if picture.name == name)
-    return picture.pixels
+    set_image = next(set_image for set_image in catalogue.load(done.test, None, 3) if set_image.name == name)
+    return set_image.pixels
 
 
 def inside(image: np.ndarray) -> np.ndarray:
@@ -121,8 +121,8 @@ def test_noisy_and_clean_panels_are_the_pixels_that_were_scored(done: Done) -> N
     figure = crops(inputs(done), entry(done), done.test)
     pixels = clean(done)
     unit = pixels.astype(np.float32) / np.float32(255)
-    picture = next(picture for picture in catalogue.load(done.test, None, 3) if picture.name == "coffee")
-    noisy, _ = noise.named(noise.parse("gauss25"), unit, picture.digest, 0)
+    set_image = next(set_image for set_image in catalogue.load(done.test, None, 3) if set_image.name == "coffee")
+    noisy, _ = noise.named(noise.parse("gauss25"), unit, set_image.digest, 0)
     np.testing.assert_array_equal(panel(figure, "Noisy input"), inside(noisy))
     np.testing.assert_array_equal(np.asarray(figure.axes[-1].images[0].get_array()), inside(unit))
     np.testing.assert_array_equal(np.asarray(figure.axes[0].images[0].get_array()), unit)
@@ -135,7 +135,7 @@ def test_images_have_the_psnr_of_the_record(done: Done, label: str, method: str,
     given = inputs(done)
     image = images_of(*given, "gauss25", done.test, "coffee")[label]
     side = 24 if method == "n2v" else 0
-    psnr, _ = compare(window(image, side), window(clean(done), side), Scoring())
+    psnr, _ = compare(centre_crop(image, side), centre_crop(clean(done), side), Scoring())
     key = record(done.store, "score", f"{method} gauss25")["key"]
     rows = map(json.loads, (done.store / "scores" / f"{key}.rows.jsonl").read_text().splitlines())
     recorded = next(row["psnr"] for row in rows if (row["image"], row["output"]) == ("coffee", output))
@@ -257,7 +257,7 @@ def check_text(figure: Figure) -> None:
 )
 def test_every_page_holds_all_its_text(size: tuple[int, int], count: int) -> None:
     image = np.full((*size, 3), 0.5, np.float32)
-    panels = [Panel("Gaussian blur, best width in hindsight", image, 31.25)] * count
+    panels = [Panel("Gaussian blur, oracle width", image, 31.25)] * count
     figure = grid(panels, image, Box(top=2, left=4, side=16), "plain", "PSNR in dB of the whole image. " * 9)
     assert len(figure.axes) == count + 1
     assert figure.get_figwidth() == WIDTH
@@ -304,7 +304,7 @@ def test_cost_has_passes_and_seconds_of_every_row(done: Done) -> None:
     passes = {int(line.get_xdata()[0]) for line in left.lines}  # type: ignore[index, arg-type]
     assert passes == {0, 1, 4, 5}  # s = 2: four blind passes, and a visible one
     assert "all on one machine" in caption(figure)
-    assert "not at the right: Noisy input, Gaussian blur, best width in hindsight, CBM3D" in caption(figure)
+    assert "not at the right: Noisy input, Gaussian blur, oracle width, CBM3D" in caption(figure)
 
 
 def test_cost_says_that_machines_differ(copy: Done) -> None:
@@ -380,10 +380,10 @@ def test_our_entries_belong_to_their_suites() -> None:
                 *(noise for preset in suite.presets.values() for noise in preset.noises),
             }
             assert one.boxes.keys() <= catalogue.catalogue().keys()
-    pictures = {picture.name: picture.pixels.shape for picture in catalogue.load("embedded_test", None, 3)}
+    set_images = {set_image.name: set_image.pixels.shape for set_image in catalogue.load("embedded_test", None, 3)}
     for box in [one.boxes["embedded_test"] for one in entries.load() if "embedded_test" in one.boxes]:
-        assert box.top + box.side <= pictures[box.image][0]
-        assert box.left + box.side <= pictures[box.image][1]
+        assert box.top + box.side <= set_images[box.image][0]
+        assert box.left + box.side <= set_images[box.image][1]
 
 
 def test_ablations_of_all_tables_are_drawn_once() -> None:

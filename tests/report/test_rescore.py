@@ -1,4 +1,4 @@
-"""The same weights and stored images under other conventions: other numbers, and nothing is trained."""
+"""The same weights and stored images under other evaluation protocols: other numbers, and nothing is trained."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ from support.cli import Result, bench, photos, refused, snapshot
 
 from bench.compute import evaluation, training
 from bench.compute.metrics import psnr
-from bench.datasets.images import Picture, unit
+from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import named, parse
 from bench.datasets.sets import catalogue
 from bench.methods import registry
@@ -46,12 +46,12 @@ class Trained(Small, frozen=True):
 
 @register("own")
 class Own(Small, frozen=True):
-    fits = "image"
+    trains_on = "image"
 
 @register("keeper")
 class Keeper(Method, frozen=True):
     supervision = "none"
-    fits = "never"
+    trains_on = "nothing"
     kept = True
     multiple = 1
 
@@ -123,10 +123,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path)
 
 
-def images(place: Place) -> dict[str, tuple[Picture, NDArray[np.float32]]]:
+def images(place: Place) -> dict[str, tuple[SetImage, NDArray[np.float32]]]:
     """The test photographs with the noise that they were scored with."""
-    pictures = catalogue.load(place.test, None, 3)
-    return {p.name: (p, named(parse("gauss25"), unit(p.pixels), p.digest, 0)[0]) for p in pictures}
+    set_images = catalogue.load(place.test, None, 3)
+    return {p.name: (p, named(parse("gauss25"), unit(p.pixels), p.digest, 0)[0]) for p in set_images}
 
 
 def test_all_conventions_are_scored_and_nothing_is_trained(place: Place) -> None:
@@ -146,8 +146,8 @@ def test_all_conventions_are_scored_and_nothing_is_trained(place: Place) -> None
 
 def test_differences_are_those_of_the_formulas(place: Place) -> None:
     place.rescore()
-    for name, (picture, noisy) in images(place).items():
-        clean, clipped = picture.pixels.astype(np.float64), np.clip(noisy, 0.0, 1.0).astype(np.float64)
+    for name, (set_image, noisy) in images(place).items():
+        clean, clipped = set_image.pixels.astype(np.float64), np.clip(noisy, 0.0, 1.0).astype(np.float64)
         stored = np.floor(clipped * 255.0 + 0.5)
         weights = np.array([65.481, 128.553, 24.966]) / 255.0
         expected = {
@@ -163,19 +163,19 @@ def test_differences_are_those_of_the_formulas(place: Place) -> None:
 def test_ssim7_is_scikit_image_s_default(place: Place) -> None:
     place.rescore("official,ssim7")
     found = {row.image: row.ssim for row in Store(place.store).rows(place.score("noisy", "ssim7"))}
-    for name, (picture, noisy) in images(place).items():
+    for name, (set_image, noisy) in images(place).items():
         stored = np.floor(np.clip(noisy, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-        expected = structural_similarity(stored, picture.pixels, channel_axis=2)  # type: ignore[no-untyped-call]
+        expected = structural_similarity(stored, set_image.pixels, channel_axis=2)  # type: ignore[no-untyped-call]
         assert found[name] == pytest.approx(expected, abs=1e-6)
 
 
 def test_clipped_input_is_the_same_draw_stored_in_8_bits(place: Place) -> None:
     place.rescore("official,clipped-input")
     found = place.quality("blur", "clipped-input", "1")
-    for name, (picture, noisy) in images(place).items():
+    for name, (set_image, noisy) in images(place).items():
         stored = (np.floor(np.clip(noisy, 0.0, 1.0) * 255.0 + 0.5) / 255.0).astype(np.float32)
         output = blurred(torch.from_numpy(stored.transpose(2, 0, 1))[None], 1.0)[0].numpy().transpose(1, 2, 0)
-        expected = psnr(np.floor(np.clip(output, 0.0, 1.0) * 255.0 + 0.5), picture.pixels)
+        expected = psnr(np.floor(np.clip(output, 0.0, 1.0) * 255.0 + 0.5), set_image.pixels)
         assert found[name] == pytest.approx(expected, abs=0.002)
     assert place.quality("noisy", "clipped-input", "noisy") == place.quality("noisy", "", "noisy")
 
@@ -229,12 +229,12 @@ def test_an_unknown_convention_is_refused_before_anything(place: Place) -> None:
 
 def test_conventions_say_what_they_are() -> None:
     assert list(scorings()) == ["official", *OTHERS]
-    assert all(convention.about for convention in scorings().values())
+    assert all(protocol.about for protocol in scorings().values())
 
 
 def test_a_convention_changes_only_what_it_names() -> None:
     raw = Scoring(quantise="float", data_range=1.0)
     assert rescored(raw, "official") == raw
-    assert rescored(raw, "ssim7") == Scoring(quantise="float", data_range=1.0, window="uniform7")
+    assert rescored(raw, "ssim7") == Scoring(quantise="float", data_range=1.0, centre_crop="uniform7")
     assert rescored(raw, "clipped-input") == Scoring(quantise="float", data_range=1.0, noisy="8bit")
     assert rescored(Scoring(), "float") == raw

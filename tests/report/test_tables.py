@@ -132,7 +132,7 @@ def test_an_empty_store_shows_all_that_the_paper_printed(number: int, tmp_path: 
 def test_an_ablation_has_its_own_rows_and_the_baselines(number: int, labels: list[str], tmp_path: Path) -> None:
     found = lines("--table", number, "--preset", "reduced", "--store", tmp_path)
     rows = list(dict.fromkeys(one["label"] for one in found))
-    assert rows == ["Noisy input", "Gaussian blur, best width in hindsight", *labels]
+    assert rows == ["Noisy input", "Gaussian blur, oracle width", *labels]
 
 
 def test_ablations_have_noises_in_their_columns(tmp_path: Path) -> None:
@@ -211,12 +211,12 @@ def test_three_images_mark_nothing_and_the_table_says_why(tmp_path: Path) -> Non
     assert "Best (**)" not in text
 
 
-def test_the_best_blur_is_named_as_a_choice_in_hindsight(tmp_path: Path) -> None:
+def test_the_best_blur_is_named_as_a_choice_in_oracle(tmp_path: Path) -> None:
     plant(tmp_path, {"noisy": {"noisy": 20.0}, "blur": {**BLUR, "1.25": 27.0}}, **SIGMA25)
     one = line(lines("--table", 1, "--store", tmp_path), method="blur", noise="gauss25", test="embedded_test")
-    assert (one["output"], one["hindsight"], one["psnr"]) == ("1.25", True, 27.0)
+    assert (one["output"], one["oracle"], one["psnr"]) == ("1.25", True, 27.0)
     text = bench("tables", "--table", 1, "--store", tmp_path).out
-    assert "gauss25, Gaussian blur, best width in hindsight: 1.25 (embedded_test)" in text
+    assert "gauss25, Gaussian blur, oracle width: 1.25 (embedded_test)" in text
 
 
 # ---- formats
@@ -249,7 +249,7 @@ class Rows(HTMLParser):
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with marks, states and a choice in hindsight."""
+    """A store with marks, states and a choice by an oracle."""
     return plant(tmp_path_factory.mktemp("full"), RIVALS, images=20, **SIGMA25).root
 
 
@@ -343,7 +343,7 @@ def test_the_only_row_of_a_method_competes_whatever_its_output(tmp_path: Path) -
     found = lines("--suite", "ablations", "--table", 6, "--store", tmp_path)
     assert {one["label"]: one["mark"] for one in found if one["mark"]} == {"RM": "best", "GM": "second"}
     raw = lines("--suite", "raw", "--table", 3, "--preset", "mini", "--store", tmp_path)
-    stands = {one["output"] for one in raw if one["method"] == "b2u" and one["headline"]}
+    stands = {one["output"] for one in raw if one["method"] == "b2u" and one["primary"]}
     assert stands <= {"weighted"}
 
 

@@ -206,7 +206,7 @@ def test_larger_networks_and_crops_need_more_memory() -> None:
     """The order of what processes were seen to take: about 100 and 350 MiB."""
     cells = make(Request(methods=("n2c", "laine19"), noises=("gauss25",))).cells
     machine = Machine("cpu", "float32", 1)
-    one, four = (memory.needed(cell.fit, machine) - memory.PROCESS for cell in cells if cell.fits)
+    one, four = (memory.needed(cell.fit, machine) - memory.PROCESS for cell in cells if cell.trains)
     assert 70 * 2**20 < one < 160 * 2**20
     assert 250 * 2**20 < four < 600 * 2**20
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere are scored as any others, ours leave under the authors' names; no file is trusted."""
+"""External weights are scored as any others, ours leave under the authors' names; no file is trusted."""
 
 import json
 import os
@@ -172,7 +172,7 @@ def test_exported_weights_score_the_same_to_the_last_byte(method: str, theirs: s
 def test_the_record_says_where_the_weights_came_from_and_nothing_of_a_training(place: Place, state: Any) -> None:
     place.score(place.saved(state))
     found = record(place.store, "fit", "b2u (mine.pth) gauss25")
-    assert found["result"]["imported"]["file"] == "mine.pth"
+    assert found["result"]["external"]["file"] == "mine.pth"
     assert not {"history", "seconds", "quality"} & found["result"].keys()
     assert not {"seed", "train", "steps", "recipe"} & found["identity"].keys()
     assert found["environment"] == {}
@@ -187,7 +187,7 @@ def test_tables_and_rescore_show_them_later(place: Place, state: Any) -> None:
     assert [one["state"] for one in found if one["label"] == name] == ["done", "done"]
     mine = line(found, label=name, noise="gauss25")
     assert (mine["supervision"], mine["mark"], mine["seconds"], mine["device"]) == ("", "", None, "")
-    assert f"{name}: weights from elsewhere" in bench("tables", *place.asked).out
+    assert f"{name}: external weights" in bench("tables", *place.asked).out
     result = bench("rescore", "--scoring", "official,float", "--format", "csv", *place.asked)
     assert [row.split(",")[:2] for row in result.out.splitlines()[1:] if name in row] == [
         ["gauss25", name],
@@ -313,7 +313,7 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     "sparse": (lambda s: changed(s, last=torch.ones(3, 8, 1, 1).to_sparse()), PLAIN),
     "without memory": (lambda s: changed(s, last=torch.ones(3, 8, 1, 1, device="meta")), PLAIN),
     "terabytes": (lambda s: changed(s, last=torch.ones(1).expand(HUGE)), "announces tensors of"),
-    "both conventions": (lambda s: s | {"last.weight": s["last.2.weight"]}, "the same layer twice"),
+    "both evaluation protocols": (lambda s: s | {"last.weight": s["last.2.weight"]}, "the same layer twice"),
     "missing": (lambda s: {n: v for n, v in s.items() if "head" not in n}, "missing: head.0.weight, head.0.bias, "),
     "extra": (lambda s: s | {"more": torch.ones(1)}, "not of it: more"),
     "of another number of channels": (

@@ -52,7 +52,9 @@ def dirty(filled: Tiny, tmp_path: Path) -> dict[str, list[Path]]:
             old(store / "last.json.12345678.tmp"),
         ],
         "checkpoints": [old(store / "fits" / f"{fit['key']}{suffix}") for suffix in (".checkpoint", ".before")],
-        "aside": [old(store / "scores" / f"{score['key']}.json{end}") for end in (".aside", ".1.aside")],
+        "quarantined": [
+            old(store / "scores" / f"{score['key']}.json{end}") for end in (".quarantined", ".1.quarantined")
+        ],
         "stale": [stale, stale.with_suffix(".rows.jsonl")],
         "claims": sorted((store / "claims").glob("*.lock")),
     }
@@ -73,7 +75,7 @@ def test_without_a_kind_all_are_listed_and_none_removed(dirty: dict[str, list[Pa
     assert result.code == 0
     found = [(one["kind"], store / one["file"]) for one in json.loads(result.out)]
     assert sorted(found) == sorted((kind, path) for kind, paths in dirty.items() for path in paths)
-    assert {one["size"] for one in json.loads(result.out) if one["kind"] == "aside"} == {"4 B"}
+    assert {one["size"] for one in json.loads(result.out) if one["kind"] == "quarantined"} == {"4 B"}
     assert everything(store) == before
 
 
@@ -117,12 +119,12 @@ def test_nothing_of_a_unit_that_somebody_works_on_is_removed(dirty: dict[str, li
 def test_without_a_terminal_it_takes_a_yes(dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_of(dirty)
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    result = bench("clean", "aside", "--store", store)
+    result = bench("clean", "quarantined", "--store", store)
     assert (result.code, result.err.strip()) == (
         2, "bench: error: clean: no terminal to ask on; say --yes to remove what is listed"
     )  # fmt: skip
-    assert ".aside" in result.out
-    assert all(path.exists() for path in dirty["aside"])
+    assert ".quarantined" in result.out
+    assert all(path.exists() for path in dirty["quarantined"])
 
 
 @pytest.mark.parametrize(
@@ -134,10 +136,10 @@ def test_on_a_terminal_it_asks(
     terminal = io.StringIO(answer)
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stdin", terminal)
-    result = bench("clean", "aside", "--store", store_of(dirty))
+    result = bench("clean", "quarantined", "--store", store_of(dirty))
     assert result.code == 0
     assert "Remove 2 files, 8 B? [y/N] " in result.err
-    assert [not path.exists() for path in dirty["aside"]] == [gone, gone]
+    assert [not path.exists() for path in dirty["quarantined"]] == [gone, gone]
 
 
 def test_what_changed_since_it_was_listed_stays(dirty: dict[str, list[Path]]) -> None:
@@ -148,10 +150,10 @@ def test_what_changed_since_it_was_listed_stays(dirty: dict[str, list[Path]]) ->
 
 
 def test_nothing_outside_is_followed(dirty: dict[str, list[Path]], tmp_path: Path) -> None:
-    store, outside = store_of(dirty), old(tmp_path / "outside" / "precious.aside")
+    store, outside = store_of(dirty), old(tmp_path / "outside" / "precious.quarantined")
     (store / "link").symlink_to(outside.parent, target_is_directory=True)
-    (store / "scores" / "link.aside").symlink_to(outside)
-    assert bench("clean", "aside", "--yes", "--store", store).code == 0
+    (store / "scores" / "link.quarantined").symlink_to(outside)
+    assert bench("clean", "quarantined", "--yes", "--store", store).code == 0
     assert outside.exists()
 
 

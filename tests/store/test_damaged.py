@@ -124,17 +124,17 @@ def test_a_run_sets_it_aside_and_does_it_again(name: str, place: Tiny) -> None:
     (note,) = [row for row in result.err.splitlines() if "set aside" in row]
     assert f"{state}: {path.parent.name}/{path.name[:24]}" in note
     found = contents(place.store)
-    assert {name: text for name, text in found.items() if not name.endswith(".aside")} == whole
+    assert {name: text for name, text in found.items() if not name.endswith(".quarantined")} == whole
     if spoilt:
-        assert found[f"{path.parent.name}/{path.name}.aside"] == spoilt
+        assert found[f"{path.parent.name}/{path.name}.quarantined"] == spoilt
     assert "set aside" not in place.run("--seeds", "0,1").err
 
 
-def test_nothing_that_was_set_aside_is_lost(place: Tiny) -> None:
+def test_nothing_that_was_quarantine_is_lost(place: Tiny) -> None:
     for _ in range(3):
         path = spoil(place, "score, truncated")
         place.run("--seeds", "0,1")
-    assert len(list(path.parent.glob(f"{path.name}*.aside"))) == 3
+    assert len(list(path.parent.glob(f"{path.name}*.quarantined"))) == 3
 
 
 def test_other_cells_keep_their_numbers(place: Tiny) -> None:
@@ -146,7 +146,7 @@ def test_other_cells_keep_their_numbers(place: Tiny) -> None:
     assert len(after) > 1
 
 
-def test_weights_from_elsewhere_are_given_again(place: Tiny, tmp_path: Path) -> None:
+def test_weights_external_weights_are_given_again(place: Tiny, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     assert bench("weights", "n2c gauss25 seed 0", "--out", file, "--store", place.store).code == 0
     command = ("score", "--weights", file, "--method", "n2c", "--suite", place.suite, "--store", place.store)
@@ -159,7 +159,7 @@ def test_weights_from_elsewhere_are_given_again(place: Tiny, tmp_path: Path) -> 
     assert f"not read: {path}: damaged record: " in result.err
     result = bench(*command)
     assert (result.code, result.err.count("set aside")) == (0, 1)
-    assert {name: text for name, text in contents(place.store).items() if not name.endswith(".aside")} == whole
+    assert {name: text for name, text in contents(place.store).items() if not name.endswith(".quarantined")} == whole
 
 
 def test_damaged_times_are_no_times(place: Tiny) -> None:

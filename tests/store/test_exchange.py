@@ -136,15 +136,17 @@ def test_what_failed_there_is_not_taken(filled: Tiny, tmp_path: Path) -> None:
     assert merge(store, tmp_path / "new").out == "0 records taken, 5 were here, 0 refused\n"
 
 
-def test_what_is_damaged_here_is_set_aside_and_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
+def test_what_is_damaged_here_is_quarantine_and_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
     path = store / "fits" / f"{record(store, 'fit', 'n2c gauss25 seed 0')['key']}.json"
     path.write_bytes(b"{")
     result = merge(archive, store)
     assert (result.code, result.out) == (0, "1 records taken, 5 were here, 0 refused\n")
-    assert "set aside as *.aside" in result.err
-    assert (store / "fits" / f"{path.name}.aside").read_bytes() == b"{"
-    assert {name: text for name, text in contents(store).items() if ".aside" not in name} == contents(filled.store)
+    assert "set aside as *.quarantined" in result.err
+    assert (store / "fits" / f"{path.name}.quarantined").read_bytes() == b"{"
+    assert {name: text for name, text in contents(store).items() if ".quarantined" not in name} == contents(
+        filled.store
+    )
 
 
 def test_imported_weights_are_merged_with_their_row(filled: Tiny, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SHAPES = {  # of schema 1, with the preset that the records were made with
     "first": ("reduced", "set14"),  # times in the records of fits and scores
     "second": ("mini", "embedded_test"),  # scores without times, fits with the PSNR of one crop
     "third": ("tiny", "embedded_test"),  # times beside the records, scores with the digest of their weights
-    "fourth": ("tiny", "embedded_test"),  # scores with the digest of their rows; weights from elsewhere
+    "fourth": ("tiny", "embedded_test"),  # scores with the digest of their rows; external weights
 }
 PLACES = [(f"schema{schema}", shape) for schema in range(1, SCHEMA + 1) for shape in SHAPES]
 

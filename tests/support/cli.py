@@ -96,8 +96,8 @@ def line(found: list[dict[str, Any]], **wanted: object) -> dict[str, Any]:
 
 def photo(name: str, height: int, width: int) -> NDArray[np.uint8]:
     """A crop of one of scikit-image's packaged test photographs."""
-    picture = next(picture for picture in catalogue.load("embedded_test", None, 3) if picture.name == name)
-    crop: NDArray[np.uint8] = picture.pixels[100 : 100 + height, 120 : 120 + width]
+    set_image = next(set_image for set_image in catalogue.load("embedded_test", None, 3) if set_image.name == name)
+    crop: NDArray[np.uint8] = set_image.pixels[100 : 100 + height, 120 : 120 + width]
     return crop
 
 

@@ -1,6 +1,7 @@
 """Runs commands in children that kill themselves at a named moment, or are killed after some seconds.
 
-`python -m support.crash JOBS`: a JSON list of {"argv": [...], "at": [moment, pattern, number] or "after": seconds}; prints
+`python -m support.crash JOBS`:
+a JSON list of {"argv": [...], "at": [moment, pattern, number] or "after": seconds}; prints
 the list of exit statuses (negative: the signal). The children are forks, so that torch is imported once.
 """
 

@@ -1,6 +1,7 @@
 """Runs commands at the same time, each in a child of its own that logs to a file and may be killed at a moment.
 
-`python -m support.crowd JOBS`: a JSON list of {"argv": [...], "log": path, "at": [moment, pattern, number], "later": seconds};
+`python -m support.crowd JOBS`:
+a JSON list of {"argv": [...], "log": path, "at": [moment, pattern, number], "later": seconds};
 prints the list of exit statuses (negative: the signal). The children are forks, so that torch is imported once.
 """
 

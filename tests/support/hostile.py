@@ -51,7 +51,7 @@ def see_figures(path: Path) -> None:
     entries.decode(path.read_bytes(), "figures.toml")
 
 
-def picture(mode: str = "RGB", **options: Any) -> Callable[[Any], None]:
+def set_image(mode: str = "RGB", **options: Any) -> Callable[[Any], None]:
     """Writes a small image."""
     grain = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     image = Pillow.fromarray(grain).convert(mode)
@@ -205,12 +205,12 @@ def continue_at(path: Path) -> None:
 
 FIGURES = Path(entries.__file__).with_name("figures.toml")
 READERS = {
-    "png": Reader("a.png", picture(), see, ruined.no_images),
-    "png, palette": Reader("a.png", picture(mode="P", transparency=0), see),
-    "jpeg": Reader("a.jpg", picture(quality=90), see),
-    "tiff": Reader("a.tif", picture(), see),
-    "tiff, deflated": Reader("a.tif", picture(compression="tiff_adobe_deflate"), see),
-    "bmp": Reader("a.bmp", picture(), see),
+    "png": Reader("a.png", set_image(), see, ruined.no_images),
+    "png, palette": Reader("a.png", set_image(mode="P", transparency=0), see),
+    "jpeg": Reader("a.jpg", set_image(quality=90), see),
+    "tiff": Reader("a.tif", set_image(), see),
+    "tiff, deflated": Reader("a.tif", set_image(compression="tiff_adobe_deflate"), see),
+    "bmp": Reader("a.bmp", set_image(), see),
     "zip": Reader("a.zip", zipped, unpack, ruined.zips),
     "tar": Reader("a.tar", tarred, unpack, ruined.tars),
     "tar.gz": Reader("a.tar.gz", tarred, unpack, ruined.gzips),

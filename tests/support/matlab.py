@@ -27,7 +27,7 @@ def mosaic(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def scene(folder: Path, name: str = "0001_001_S6_00100_00060_3200_L", height: int = 512, width: int = 640) -> Path:
-    """A scene instance of SIDD Medium Raw: two captures, their clean frames, metadata; its folder."""
+    """A scene instance of SIDD Medium Raw: two frames, their clean frames, metadata; its folder."""
     for i, frame in enumerate(FRAMES):
         save73(folder / name / f"{name[:4]}_{frame}.MAT", x=mosaic(height, width, seed=i + int(name[:4])))
     (folder / name / f"{name[:4]}_METADATA_RAW_010.MAT").write_bytes(b"not read")

@@ -48,7 +48,7 @@ from bench import Method, register
 @register("keeper")
 class Keeper(Method, frozen=True):
     supervision = "none"
-    fits = "never"
+    trains_on = "nothing"
     kept = True
 
     def build(self, channels):

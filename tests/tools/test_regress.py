@@ -45,8 +45,8 @@ def stronger(clean: Image, noisy: Image) -> Image:
 
 
 def training_noise(patch: pytest.MonkeyPatch, plain: Any = Patches._fresh) -> None:
-    def fresh(self: Patches, clean: Image, number: int, capture: int) -> tuple[Image, float]:
-        noisy, level = plain(self, clean, number, capture)
+    def fresh(self: Patches, clean: Image, number: int, frame: int) -> tuple[Image, float]:
+        noisy, level = plain(self, clean, number, frame)
         return stronger(clean, noisy), level
 
     patch.setattr(Patches, "_fresh", fresh)
@@ -192,7 +192,7 @@ def test_every_case_has_a_reference_of_enough_seeds_and_no_other_has() -> None:
     assert [case.name for case in regress.cases()] == list(known)
     for case in regress.cases():
         reference = known[case.name]
-        trained = case.subset.tier == "psnr" and registry.find(case.method).fits != "never"
+        trained = case.subset.tier == "psnr" and registry.find(case.method).fits != "nothing"
         assert len(reference.seeds) == (len(regress.SEEDS) if trained else 1)
         assert len(reference.losses) == (regress.LOSSES if case.subset.tier == "losses" else 0)
 
