@@ -25,8 +25,8 @@ from bench.protocol.plan import Fit
 
 Small = Callable[..., Method]
 ALL = sorted(registry.methods())
-TRAINED = [name for name in ALL if registry.find(name).fits == "dataset"]
-LEARNING = [name for name in ALL if registry.find(name).fits != "nothing"]
+TRAINED = [name for name in ALL if registry.find(name).trains_on == "dataset"]
+LEARNING = [name for name in ALL if registry.find(name).trains_on != "nothing"]
 GAUSS, POISSON = parse("gauss25"), parse("poisson30")
 CHUNKS = [1, 2, 3, 5, 16, 100]
 SIZE = 3  # samples per batch: neither a multiple nor a divisor of most chunks
