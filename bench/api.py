@@ -8,7 +8,8 @@ import pandas as pd
 
 from .compute import machine as machines
 from .methods import registry
-from .protocol.plan import Request, make
+from .protocol.plan import make
+from .protocol.request import Request
 from .report.render import frame
 from .report.tables import build, suite_of
 from .run.display import Display

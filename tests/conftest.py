@@ -16,8 +16,8 @@ from bench.datasets.sets import catalogue
 from bench.methods import registry
 from bench.methods.base import Method
 from bench.methods.networks.unet import UNetConfig
-from bench.protocol.plan import Fit
 from bench.protocol.suites import Recipe
+from bench.protocol.units import Fit
 
 CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..compute.evaluation import Noisy, restore
 from ..compute.machine import Machine
+from ..compute.noisy_images import Noisy
+from ..compute.zero_shot import restore
 from ..datasets.errors import InputError, unknown
 from ..datasets.formats.mat import layout
 from ..datasets.images import SetImage
 from ..datasets.sets import sidd
-from ..protocol.plan import BASELINES, Plan, Score
+from ..protocol.plan import BASELINES, Plan
+from ..protocol.units import Score
 from ..run.execution import load
 from ..store.store import Store
 

@@ -15,17 +15,18 @@ from .. import __version__
 from ..apply.submission import submit
 from ..compute import machine
 from ..datasets.errors import InputError, printable, unknown
-from ..datasets.sets import overview as data
+from ..datasets.sets import overview
 from ..datasets.sets.catalogue import catalogue, data_root
 from ..datasets.sets.sidd import About
 from ..methods import registry
-from ..protocol import plan
-from ..protocol import suites as protocol
+from ..protocol import plan, suite_files
+from ..protocol.request import Request
+from ..protocol.scoring import Scoring, rescored, scorings
 from ..report.compare import compare, evaluation_protocols, unscored
 from ..report.lines import Table, plain
 from ..report.render import page, render
 from ..report.tables import build, request_of, suite_of, with_tables
-from ..run import external_weights as weights
+from ..run import external_weights
 from ..run.display import Display, Lines
 from ..run.execution import Sets
 from ..run.runner import Outcome, Run
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
     chosen, notes = launch.chosen(options, options.jobs)
     store = Store(options.store or default())
-    requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites(options)]
+    requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites_asked(options)]
     planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
     outcomes, found = [], list[Table]()
     with Display() as display:
@@ -93,18 +94,18 @@ def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
     return [table for one in asked for table in build(store, one, bool(options.preset), options.table)]
 
 
-def _requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
+def _requests(store: Store, options: argparse.Namespace) -> list[Request]:
     """The suites asked for; if none is, those that the store has records of."""
     if options.table is not None:
-        suites = [suite_of(options.table) if options.suite in ("", "all") else options.suite]
-        if str(options.table) not in (known := protocol.load(suites[0]).tables):
-            raise unknown(f"table of suite {suites[0]}", str(options.table), known)
+        names = [suite_of(options.table) if options.suite in ("", "all") else options.suite]
+        if str(options.table) not in (known := suite_files.load(names[0]).tables):
+            raise unknown(f"table of suite {names[0]}", str(options.table), known)
     elif options.suite and options.suite != "all":
-        suites = [options.suite]
+        names = [options.suite]
     else:
         recorded = {record.label["suite"] for record in store.find("")} | store.asked()
-        suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
-    return [launch.asked(options, suite) for suite in suites]
+        names = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
+    return [launch.asked(options, suite) for suite in names]
 
 
 def _print_tables(found: list[Table], options: argparse.Namespace) -> None:
@@ -139,9 +140,9 @@ def figures(options: argparse.Namespace) -> int:
 
 def rescore(options: argparse.Namespace) -> int:
     """Scores again under other evaluation protocols, then prints what each is worth in dB."""
-    names = tuple(protocol.scorings()) if options.scoring == ("all",) else options.scoring
+    names = tuple(scorings()) if options.scoring == ("all",) else options.scoring
     for name in names:
-        protocol.rescored(protocol.Scoring(), name)
+        rescored(Scoring(), name)
     chosen, notes = launch.chosen(options)
     store, sets, tables_of = existing(options.store), Sets(options.data), {}
     outcomes: list[Outcome] = []
@@ -171,7 +172,7 @@ def score(options: argparse.Namespace) -> int:
     with Display() as display:
         for note in notes:
             display.note(note)
-        planned = weights.add(store, asked, options.method, options.weights, display.note)
+        planned = external_weights.add(store, asked, options.method, options.weights, display.note)
         for one in planned.request.weights:
             if one.file != options.weights.name:
                 display.note(f"{options.weights.name} holds the weights of {one.file}, whose row shows them")
@@ -183,23 +184,23 @@ def score(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Writes the weights of a training as a file."""
-    title = weights.export(Store(options.store or default()), options.cell, options.out)
+    title = external_weights.export(Store(options.store or default()), options.cell, options.out)
     print(f"{title}: {options.out}")
     return 0
 
 
 def regression(options: argparse.Namespace) -> int:
     """Compares with the committed references, or writes them anew."""
-    from ..tools import regression as regress  # imported here: nothing else needs it
+    from ..tools import regression  # imported here: nothing else needs it
 
     def report(case: str) -> None:
         print(case, file=sys.stderr, flush=True)
 
     if options.update:
-        for case in regress.update(options.cases, options.data, report):
+        for case in regression.update(options.cases, options.data, report):
             print(f"{case}: skipped, its data are not on this machine")
         return 0
-    found = list(regress.check(options.cases, options.data, report))
+    found = list(regression.check(options.cases, options.data, report))
     rows = [dict(zip(("case", "expected", "found", "verdict"), finding.words, strict=True)) for finding in found]
     print(render(pd.DataFrame(rows), options.format))
     red = [finding.case for finding in found if finding.state == "failed"]
@@ -226,23 +227,23 @@ def sets(options: argparse.Namespace) -> int:
     if options.data and options.action in ("list", "show", "verify") and not options.data.is_dir():
         raise InputError(f"--data {options.data}: no such folder")
     if options.action == "list":
-        print(render(data.listed(options.data), options.format))
+        print(render(overview.listed(options.data), options.format))
         return 0
     if options.action == "show":
-        print(render(data.shown(_only(options.sets), options.data), options.format))
+        print(render(overview.shown(_only(options.sets), options.data), options.format))
         return 0
     if options.action == "verify":
-        frame, right = data.verified(_known(options.sets), options.data, progress)
+        frame, right = overview.verified(_known(options.sets), options.data, progress)
         print(render(frame, options.format))
         return 0 if right else 1
     root = options.data or default_data()
     if options.action == "fetch":
-        frame = data.fetched(_known(options.sets), root, options.mirror, progress)
+        frame = overview.fetched(_known(options.sets), root, options.mirror, progress)
         print(render(frame, options.format))
         return 2 if (frame["result"] == "damaged").any() else int((frame["result"] == "failed").any())
     if options.source is None:
         raise InputError("data prepare: --source DIR is missing: where the files as they were downloaded lie")
-    pack = data.prepared(_only(options.sets), options.source, root, progress)
+    pack = overview.prepared(_only(options.sets), options.source, root, progress)
     print(f"{len(pack)} images in {pack.folder}")
     return 0
 
@@ -355,7 +356,7 @@ def speed(options: argparse.Namespace) -> int:
 def env(options: argparse.Namespace) -> int:
     """Prints what a bug report needs."""
     chosen, _ = machine.choose()
-    facts = machine.environment(chosen) | {"bench": __version__, "suites": ", ".join(protocol.suites())}
+    facts = machine.environment(chosen) | {"bench": __version__, "suites": ", ".join(suite_files.suites())}
     if options.format == "json":
         print(msgspec.json.format(msgspec.json.encode(facts)).decode())
         return 0

@@ -11,8 +11,8 @@ from msgspec import structs
 from ..compute import machine
 from ..datasets.errors import AbsentError, InputError, unknown
 from ..datasets.sets.catalogue import data_root
-from ..protocol import plan
-from ..protocol import suites as protocol
+from ..protocol import plan, suite_files
+from ..protocol.request import Request
 from ..report.tables import with_tables
 from ..run import cost, engines
 from ..run.display import Display, clock
@@ -72,7 +72,7 @@ def _order(options: argparse.Namespace, here: machine.Machine, store: Store) -> 
     """What all orders have in common; processes elsewhere choose their own device and threads."""
     root = data_root(options.data)
     order = Order(
-        request=plan.Request(),
+        request=Request(),
         store=str(store.root.resolve()),
         data=str(root.resolve()) if root else None,
         device=options.device,
@@ -104,9 +104,9 @@ def able(works: list[Run], display: Display) -> list[Run]:
     return able
 
 
-def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> plan.Request:
+def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> Request:
     """What the options ask of a suite."""
-    return plan.Request(
+    return Request(
         suite=str(Path(suite).resolve()) if suite.endswith(".toml") else suite,  # understood from every folder
         preset=options.preset or "mini",
         methods=methods,
@@ -120,10 +120,10 @@ def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()
     )
 
 
-def suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
+def suites_asked(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
     """The suites asked for, each with those of the methods that it can run."""
     names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
-    known = {name: plan.methods_of(protocol.load(name)) for name in names}
+    known = {name: plan.methods_of(suite_files.load(name)) for name in names}
     unknown_ = [
         method for method in options.methods if method != "all" and not any(method in k for k in known.values())
     ]
@@ -132,7 +132,7 @@ def suites(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
         raise unknown("method", unknown_[0], ["all", *everywhere], plan.OWN)
     found = []
     for name in names:
-        rows = [row.method for row in protocol.load(name).rows if not row.optional]
+        rows = [row.method for row in suite_files.load(name).rows if not row.optional]
         chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
         if chosen or len(names) == 1:  # of all suites, those that have something to do
             found.append((name, tuple(dict.fromkeys(chosen))))

@@ -149,7 +149,7 @@ def parser() -> Parser:
     tidy.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(clean.KINDS)}; none: only list all")
     tidy.add_argument("--yes", action="store_true", help="do not ask")
     _store(tidy)
-    tidy.set_defaults(do=records.clean)
+    tidy.set_defaults(do=records.tidy)
 
     guard = command("regress", "compare small subsets of the suites with committed references; exit 1 if one is off")
     guard.add_argument("cases", nargs="*", metavar="CASE", help="such as synthetic/b2u/gauss25/losses; default: all")

@@ -9,13 +9,13 @@ from msgspec import structs
 from ..compute import machine
 from ..datasets.errors import InputError, unknown
 from ..protocol import plan
+from ..protocol.request import Request
 from ..report.render import render
-from ..run import verification as drift
+from ..run import verification
 from ..run.display import Display, clock
 from ..run.execution import Sets
 from ..run.status import counted, standing
-from ..store import clean as cleaning
-from ..store import exchange
+from ..store import clean, exchange
 from ..store.store import Store, default, existing
 from . import launch
 
@@ -24,7 +24,7 @@ def status(options: argparse.Namespace) -> int:
     """Tells how far the last runs of a store are, or what would be run."""
     store, (here, _) = existing(options.store), machine.choose()
     if options.methods:
-        requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites(options)]
+        requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites_asked(options)]
     else:
         requests = _last_requests(store, options)
     found = []
@@ -47,14 +47,14 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _last_requests(store: Store, options: argparse.Namespace) -> list[plan.Request]:
+def _last_requests(store: Store, options: argparse.Namespace) -> list[Request]:
     """What was run last of the suites asked for, with what is asked for otherwise now."""
     suites = [options.suite] if options.suite not in ("", "all") else sorted(store.asked())
     last = [request for suite in suites if (request := store.last_request(suite)) is not None]
     if not last:
         of = f" of {options.suite}" if options.suite else ""
         raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")
-    asked, plain = launch.asked(options, ""), plan.Request()
+    asked, plain = launch.asked(options, ""), Request()
     given = {name: getattr(asked, name) for name in asked.__struct_fields__ if name not in ("suite", "preset")}
     given = {name: value for name, value in given.items() if value != getattr(plain, name)}
     return [structs.replace(one, **given | ({"preset": options.preset} if options.preset else {})) for one in last]
@@ -86,7 +86,7 @@ def verify(options: argparse.Namespace) -> int:
     with Display() as display:
         for note in notes:
             display.note(note)
-        for one in drift.verify(store, " ".join(options.words), chosen, Sets(options.data)):
+        for one in verification.verify(store, " ".join(options.words), chosen, Sets(options.data)):
             display.note(f"{one.title}: {one.state}")
             found.append(one)
     if not found:
@@ -96,21 +96,21 @@ def verify(options: argparse.Namespace) -> int:
     return 1 if any(one.wrong for one in found) else 0
 
 
-def _row(one: drift.Drift) -> dict[str, str]:
+def _row(one: verification.Drift) -> dict[str, str]:
     if not one.compared:
         return {"score": one.title, "recorded": "", "now": "", "drift": "", "SSIM drift": "", "result": one.state}
     numbers = {"recorded": f"{one.recorded:.2f}", "now": f"{one.now:.2f}", "drift": f"{one.psnr:.2f}"}
     return {"score": one.title, **numbers, "SSIM drift": f"{one.ssim:.4f}", "result": one.state}
 
 
-def clean(options: argparse.Namespace) -> int:
+def tidy(options: argparse.Namespace) -> int:
     """Lists what can go, and removes the kinds named."""
     store = existing(options.store)
     for kind in options.kinds:
-        if kind not in cleaning.KINDS:
-            raise unknown("kind of file", kind, cleaning.KINDS)
-    kinds = [kind for kind in cleaning.KINDS if kind in options.kinds or not options.kinds]
-    listed = [(kind, one) for kind in kinds for one in cleaning.find(store, kind)]
+        if kind not in clean.KINDS:
+            raise unknown("kind of file", kind, clean.KINDS)
+    kinds = [kind for kind in clean.KINDS if kind in options.kinds or not options.kinds]
+    listed = [(kind, one) for kind in kinds for one in clean.find(store, kind)]
     rows = [
         {"kind": kind, "file": str(one.path.relative_to(store.root)), "size": _size(one.size)} for kind, one in listed
     ]
@@ -122,7 +122,7 @@ def clean(options: argparse.Namespace) -> int:
         return 0
     if not options.yes and not _agreed(f"Remove {total}? [y/N] "):
         return 0
-    stayed = cleaning.remove(store, found)
+    stayed = clean.remove(store, found)
     for path in stayed:
         print(f"stays, as it changed or its unit is being worked on: {path}", file=sys.stderr)
     print(f"{len(found) - len(stayed)} of {total} removed", file=sys.stderr)

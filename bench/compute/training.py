@@ -15,10 +15,10 @@ from ..datasets.images import SetImage
 from ..datasets.sampling import Packed, Patches, Sample, Source
 from ..datasets.seeds import seed
 from ..methods.base import Batch, Context, Method, Progress, Rng
-from ..protocol.plan import Fit
 from ..protocol.suites import Recipe
+from ..protocol.units import Fit
 from ..store.checkpoint import State
-from . import sanity as health
+from . import sanity
 from .machine import Machine
 from .metrics import psnr
 
@@ -137,7 +137,7 @@ class Trainer:
         samples = [self.source.sample(number, FRAMES[self.method.supervision]) for number in numbers]
         if check:
             for sample in samples:
-                health.check_noise(sample, self.work.noise)
+                sanity.check_noise(sample, self.work.noise)
         return collate(samples, self.method, self.machine.device), self.context(step, numbers)
 
     def update(self, batch: Batch, context: Context, stop: Callable[[], bool] = lambda: False) -> Tensor:
@@ -183,7 +183,7 @@ class Trainer:
         known = sample.clean is not None and self.work.noise.family != "captured"
         std = self.work.noise.std(sample.clean, sample.levels[0]) if known and sample.clean is not None else None
         quality = None if sample.clean is None else psnr(np.clip(output, 0, 1), sample.clean, 1.0)
-        return quality, health.check_output(sample.frames[0], output, std)
+        return quality, sanity.check_output(sample.frames[0], output, std)
 
 
 def fit(
@@ -252,13 +252,13 @@ def train(
                 message = f"out of memory with {chunk} images at a time: {trainer.chunk} from here on"
                 state.warnings.append(f"step {step + 1}: {message}")
             if probing or step % stride == 0:
-                health.check_loss(float(loss), step)
+                sanity.check_loss(float(loss), step)
             if probing:
                 state.history.append((step + 1, float(loss)))
                 quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else trainer.probe(step)
                 if quality is not None and math.isfinite(quality):
                     state.quality.append((step + 1, round(quality, 3)))
-                if warning and step + 1 >= health.SETTLED * work.steps and warning.split(":")[0] not in state.said():
+                if warning and step + 1 >= sanity.SETTLED * work.steps and warning.split(":")[0] not in state.said():
                     state.warnings.append(f"step {step + 1}: {warning}")
                     message = warning
             if probing or message or step % stride == 0:

@@ -1,180 +1,26 @@
-"""Suite x methods x noises x seeds -> units of work with their keys: what to fit, what to score."""
+"""Suite x methods x noises x seeds -> the cells of a request with their units of work."""
 
-import hashlib
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
 from ..datasets.noise.model import Noise, parse
-from ..datasets.sets.catalogue import entry, overlap, set_digest
+from ..datasets.sets.catalogue import entry, overlap
 from ..methods import registry
 from ..methods.base import Method
-from . import suites as protocol
-from .suites import Preset, Recipe, Scoring, Suite, View
+from . import suite_files, suites
+from .request import ExternalWeights, Request
+from .scoring import rescored
+from .suites import Preset, Suite, View
+from .units import Fit, Score, Unit
 
 OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
+
+
 BASELINES = ("noisy", "blur")  # in every table
-LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
-
-
-class ExternalWeights(Struct, frozen=True):
-    """External weights, scored as a method's for one noise."""
-
-    method: str  # or configuration
-    file: str  # its name, without the path
-    noise: str  # what the method is told, and what its test images have
-    digest: str  # SHA-256 of the tensors
-
-    @property
-    def name(self) -> str:
-        """What its row is called."""
-        return f"{self.method} ({self.file})"
-
-
-class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a user asked for: a suite, a preset, and what overrides it."""
-
-    suite: str = "synthetic"
-    preset: str = "mini"
-    methods: tuple[str, ...] = ()
-    noises: tuple[str, ...] = ()
-    train: str = ""
-    tests: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    steps: int = 0
-    repeats: int = 0
-    tested: tuple[str, ...] = ()  # noises that a method was not trained for
-    scoring: str = ""  # a evaluation protocol of scorings.toml
-    weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
-
-    @property
-    def label(self) -> str:
-        """The preset and every override, such as `mini, steps=20`."""
-        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds, "tested": self.tested}
-        changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
-        changed |= {"scoring": self.scoring}
-        changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
-        return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])
-
-
-class Fit(Struct, frozen=True, dict=True, kw_only=True):
-    """Train one method on one noise with one seed, or take its external weights."""
-
-    name: str  # of the method or configuration
-    method: Method
-    noise: Noise
-    seed: int
-    channels: int  # of the images
-    view: View = "plain"
-    train: str
-    train_noise: Literal["fresh", "fixed"]
-    crop: int
-    batch: int
-    steps: int
-    epochs: int
-    recipe: Recipe
-    weights: str = ""  # digest of tensors from elsewhere: nothing is trained
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """Everything that determines the weights, and nothing else."""
-        registered = registry.find(registered_name(self.method))
-        known: dict[str, Any] = {
-            "method": registered_name(self.method),
-            "fields": changed_fields(self.method),
-            "revision": [registered.revision, LOOP_REVISION],
-            "noise": self.noise.name,
-        } | ({"view": self.view} if self.view != "plain" else {})
-        if source := registry.plugin_source(registered):
-            known["source"] = source  # a plug-in's author may forget to raise the revision
-        if self.method.trains_on == "nothing":
-            return known
-        if self.weights:
-            return known | {"weights": self.weights}
-        known["seed"] = self.seed
-        if self.method.trains_on == "dataset":
-            known["train"] = set_digest(self.train, self.channels)
-            known |= {"train_noise": self.train_noise, "crop": self.crop}
-        return known | {
-            "batch": self.batch,
-            "steps": self.steps,
-            "epochs": self.epochs,
-            "recipe": msgspec.to_builtins(self.recipe),
-        }
-
-    @cached_property
-    def key(self) -> str:
-        """FitKey: the digest of the identity."""
-        return digest(self.identity)
-
-    @property
-    def planes(self) -> int:
-        """The channels that the method sees."""
-        return self.channels if self.view == "plain" else 4
-
-    @property
-    def title(self) -> str:
-        """How messages call it, such as `b2u gauss25 seed 0`."""
-        if self.weights:
-            return f"{self.name} {self.noise.name}"
-        own = self.noise.family == "captured" and self.method.trains_on == "dataset"  # the noise is the training set's
-        return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
-
-
-class Score(Struct, frozen=True, dict=True, kw_only=True):
-    """Score one fit on one test set."""
-
-    fit: Fit
-    test: str
-    noise: Noise  # the fit's, unless the method meets another one than it was trained for
-    repeats: int
-    stream: Literal["named", "official"]
-    centre_crop: int = 0  # centre square that is scored; 0: whole images
-    before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
-    padding: Literal["square", "next"]
-    scoring: Scoring
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """The fit, the test images, their noise, and the scoring."""
-        channels = self.fit.channels
-        before = [[set_digest(name, channels), repeats] for name, repeats in self.before]
-        return (
-            {
-                "fit": self.fit.key,
-                "test": set_digest(self.test, channels),
-                "noise": self.noise.name,
-                "repeats": self.repeats,
-                "stream": self.stream,
-                "padding": self.padding,
-                "scoring": self.scoring.identity,
-            }
-            | ({"before": before} if self.stream == "official" else {})
-            | ({"window": self.centre_crop} if self.centre_crop else {})
-        )
-
-    @cached_property
-    def key(self) -> str:
-        """ScoreKey: the digest of the identity."""
-        return digest(self.identity)
-
-    @cached_property
-    def images_key(self) -> str:
-        """What determines the denoised images: the identity without the scoring."""
-        return digest({name: value for name, value in self.identity.items() if name != "scoring"})
-
-    @property
-    def title(self) -> str:
-        """How messages call it, such as `b2u gauss25 seed 0 on kodak`."""
-        met = "" if self.noise == self.fit.noise else f" with {self.noise.name}"
-        return f"{self.fit.title} on {self.test}{met}"
-
-
-Unit = Fit | Score
 
 
 class Cell(Struct, frozen=True):
@@ -210,8 +56,8 @@ class Plan(Struct, frozen=True):
 
 def make(request: Request) -> Plan:
     """The plan of a request; InputError for any name or value that does not fit."""
-    suite = protocol.load(request.suite)
-    preset = _overridden(protocol.preset(suite, request.preset), request)
+    suite = suite_files.load(request.suite)
+    preset = _overridden(suites.preset(suite, request.preset), request)
     noises = noises_of(request, suite, preset)
     tested = list(dict.fromkeys(parse(name) for name in request.tested))
     names = list(dict.fromkeys((*BASELINES, *request.methods)))
@@ -220,7 +66,7 @@ def make(request: Request) -> Plan:
         for name in names
         for noise in noises
         for seed in (preset.seeds if _resolve(suite, name)[0].trains_on != "nothing" else (0,))
-        for train in protocol.training_sets(preset)
+        for train in suites.training_sets(preset)
     ]
     cells += [_external(suite, preset, one, tested) for one in request.weights if parse(one.noise) in noises]
     return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests))
@@ -229,23 +75,6 @@ def make(request: Request) -> Plan:
 def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
     """The noises asked for, else the preset's, else the suite's."""
     return list(dict.fromkeys(parse(name) for name in request.noises or preset.noises or suite.noises))
-
-
-def registered_name(method: Method) -> str:
-    """The name under which a method's class is registered."""
-    return next(name for name, cls in registry.methods().items() if cls is type(method))
-
-
-def changed_fields(method: Method) -> dict[str, Any]:
-    """The fields that differ from their defaults: a new field with a default keeps every key as it was."""
-    fields = {field.name: getattr(method, field.name) for field in msgspec.structs.fields(method)}
-    defaults = {field.name: field.default for field in msgspec.structs.fields(method)}
-    return {name: msgspec.to_builtins(value) for name, value in fields.items() if value != defaults[name]}
-
-
-def digest(identity: dict[str, Any]) -> str:
-    """The first 24 hexadecimal digits of SHA-256 of the sorted JSON."""
-    return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:24]
 
 
 def _overridden(preset: Preset, request: Request) -> Preset:
@@ -268,7 +97,7 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     if request.repeats:
         changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
     if request.scoring:
-        changes["scoring"] = protocol.rescored(preset.scoring, request.scoring)
+        changes["scoring"] = rescored(preset.scoring, request.scoring)
     return msgspec.structs.replace(preset, **changes)
 
 
@@ -277,11 +106,11 @@ def methods_of(suite: Suite) -> list[str]:
     return [*registry.methods(), *suite.configurations]
 
 
-def _resolve(suite: Suite, name: str) -> tuple[type[Method], protocol.Configuration]:
+def _resolve(suite: Suite, name: str) -> tuple[type[Method], suites.Configuration]:
     configuration = suite.configurations.get(name)
     if configuration is None and name not in registry.methods():
         raise unknown("method", name, methods_of(suite), OWN)
-    configuration = configuration or protocol.Configuration(method=name)
+    configuration = configuration or suites.Configuration(method=name)
     return registry.find(configuration.method), configuration
 
 
@@ -309,13 +138,13 @@ def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequen
 def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str) -> tuple[Fit, int]:
     """A fit, and the centre_crop of the test images that its budget leaves."""
     method_class, configuration = _resolve(suite, name)
-    fields = protocol.fields(suite, preset, noise.name, configuration.method) | configuration.fields
+    fields = suites.fields(suite, preset, noise.name, configuration.method) | configuration.fields
     try:
         method = msgspec.convert(fields, method_class)
     except msgspec.ValidationError as error:
-        near = protocol.nearest_key(str(error), method_class.__struct_fields__)
+        near = suite_files.nearest_key(str(error), method_class.__struct_fields__)
         raise InputError(f"suite {suite.name!r}, method {name!r}: {error}{near}") from None
-    budget = preset.budgets.get(name) or preset.budgets.get(configuration.method) or protocol.Budget()
+    budget = preset.budgets.get(name) or preset.budgets.get(configuration.method) or suites.Budget()
     fit = Fit(
         name=name,
         method=method,

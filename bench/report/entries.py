@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..datasets.documents import from_toml
 from ..datasets.errors import InputError
-from ..protocol.suites import nearest_key
+from ..protocol.suite_files import nearest_key
 
 LENNA = {("set14", "lenna"), ("set12", "08")}
 LENNA_NAME = re.compile(r"len+a.*", re.IGNORECASE)

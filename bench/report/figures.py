@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..compute.machine import Machine
 from ..datasets.errors import InputError
-from ..protocol.plan import BASELINES, Plan, Score
+from ..protocol.plan import BASELINES, Plan
 from ..protocol.suites import training_sets
+from ..protocol.units import Score
 from ..run.execution import Sets
 from ..store.store import Store
 from . import curves, entries, panels

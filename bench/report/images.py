@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from ..compute.evaluation import Noisy, centre_crop, kept, noisy_images, restore
+from ..compute.image_cache import kept
 from ..compute.machine import Machine
+from ..compute.noisy_images import Noisy, centre_crop, noisy_images
+from ..compute.zero_shot import restore
 from ..datasets.errors import unknown
 from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Image
-from ..protocol.plan import BASELINES, Plan, Score
+from ..protocol.plan import BASELINES, Plan
+from ..protocol.units import Score
 from ..run.execution import Sets, load
 from ..store.rows import infinite
 from ..store.store import Store

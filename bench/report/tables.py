@@ -13,8 +13,11 @@ from ..datasets.errors import InputError, unknown
 from ..datasets.sets.catalogue import entry, overlap
 from ..methods import registry
 from ..methods.base import Method
-from ..protocol.plan import BASELINES, Cell, Plan, Request, Score, make
-from ..protocol.suites import Row, load, suites
+from ..protocol.plan import BASELINES, Cell, Plan, make
+from ..protocol.request import Request
+from ..protocol.suite_files import load, suites
+from ..protocol.suites import Row
+from ..protocol.units import Score
 from ..store.record import UnreadableError
 from ..store.rows import infinite
 from ..store.store import Store, stale

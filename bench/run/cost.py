@@ -6,14 +6,15 @@ from functools import cache
 import numpy as np
 import torch
 
-from ..compute.evaluation import compare, denoise
+from ..compute.inference import denoise
 from ..compute.machine import Machine
+from ..compute.scoring import compare
 from ..compute.training import build, parts
 from ..datasets.noise.model import Noise
 from ..datasets.sets.catalogue import entry, load, references
 from ..methods.base import Batch, Context, Method, Progress, Rng
-from ..protocol.plan import Fit, Score, Unit
-from ..protocol.suites import Scoring
+from ..protocol.scoring import Scoring
+from ..protocol.units import Fit, Score, Unit
 
 SIDE = 128  # of the image whose inference is timed
 

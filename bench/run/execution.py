@@ -10,13 +10,13 @@ from msgspec import Struct
 from torch import nn
 
 from ..compute import training
-from ..compute.evaluation import evaluate
 from ..compute.machine import Machine, environment
 from ..compute.sanity import DivergedError
+from ..compute.scoring import evaluate
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
 from ..datasets.sets import catalogue
-from ..protocol.plan import Fit, Score, Unit
+from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import forget
 from ..store.record import Record, summary
 from ..store.rows import Row, infinite

@@ -19,9 +19,10 @@ from ..compute import training
 from ..datasets import files
 from ..datasets.errors import InputError, few, one_line, unknown
 from ..methods.networks.official_names import OURS, official
-from ..protocol import plan
-from ..protocol import suites as protocol
-from ..protocol.plan import Cell, ExternalWeights, Fit, Plan, Request
+from ..protocol import plan, suite_files, suites
+from ..protocol.plan import Cell, Plan
+from ..protocol.request import ExternalWeights, Request
+from ..protocol.units import Fit
 from ..store.record import Record
 from ..store.store import Store
 from ..store.tensors import read_tensors, write_tensors
@@ -121,8 +122,8 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
 
     InputError: a bad file, another network's weights, another file of this name before, nothing to score.
     """
-    suite = protocol.load(request.suite)
-    noises = plan.noises_of(request, suite, protocol.preset(suite, request.preset))
+    suite = suite_files.load(request.suite)
+    noises = plan.noises_of(request, suite, suites.preset(suite, request.preset))
     tensors = read(path)
     asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
     planned = plan.make(structs.replace(request, weights=tuple(asked.values())))

@@ -13,7 +13,7 @@ from ..compute.machine import Machine
 from ..compute.training import build
 from ..datasets.errors import InputError
 from ..methods.base import Method
-from ..protocol.plan import Score, Unit
+from ..protocol.units import Score, Unit
 from . import cost
 
 PROCESS = 600 * 2**20  # bytes of one with all libraries loaded and its images decoded

@@ -16,8 +16,10 @@ from msgspec import Struct
 from ..compute import machine
 from ..datasets.errors import InputError
 from ..methods import registry
-from ..protocol import suites as protocol
-from ..protocol.plan import Plan, Request, Unit, make
+from ..protocol import suite_files
+from ..protocol.plan import Plan, make
+from ..protocol.request import Request
+from ..protocol.units import Unit
 from ..store.store import Store
 from .display import Display
 from .execution import Sets
@@ -153,7 +155,7 @@ def _renew(run: str) -> None:
     """A process may outlive a run, and files be changed between two."""
     global _run
     if run != _run:
-        for known in (_sets, _plan, _load, protocol.load):
+        for known in (_sets, _plan, _load, suite_files.load):
             known.cache_clear()
     _run = run
 

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from ..compute.evaluation import check
 from ..compute.machine import Machine
+from ..compute.noisy_images import check
 from ..compute.training import Report, Stopped, source_of
-from ..protocol.plan import Cell, Fit, Plan, Score, Unit
+from ..protocol.plan import Cell, Plan
+from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Notes
 from ..store.store import Store, stale
 from . import cost

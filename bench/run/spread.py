@@ -12,7 +12,8 @@ import msgspec
 from msgspec import structs
 
 from ..datasets.errors import InputError
-from ..protocol.plan import Cell, Fit, Unit
+from ..protocol.plan import Cell
+from ..protocol.units import Fit, Unit
 from ..store.progress import running
 from . import memory
 from .execution import describe, failed

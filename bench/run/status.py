@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from ..compute.machine import Machine
 from ..protocol.differences import differences
-from ..protocol.plan import Cell, Fit, Plan, Score, Unit
+from ..protocol.plan import Cell, Plan
+from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Progress, running
 from ..store.record import Record, UnreadableError
 from ..store.store import Store, kind, stale

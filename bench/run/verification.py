@@ -6,12 +6,12 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from ..compute.evaluation import evaluate
 from ..compute.machine import Machine
+from ..compute.scoring import evaluate
 from ..datasets.errors import DamagedError, InputError, one_line, printable
 from ..datasets.images import SetImage
 from ..datasets.sets.catalogue import remember_folders
-from ..protocol.plan import Score
+from ..protocol.units import Score
 from ..store.match import match
 from ..store.record import Record, UnreadableError, summary
 from ..store.rows import Row, infinite

@@ -19,7 +19,8 @@ from ..datasets.sets.archives import Limits, extract
 from ..datasets.sets.catalogue import file_digest, remember_folders
 from ..protocol import plan
 from ..protocol.differences import differences
-from ..protocol.plan import Score, Unit
+from ..protocol.request import Request
+from ..protocol.units import Score, Unit
 from .match import match
 from .record import SCHEMA, Record, UnreadableError
 from .store import Last, Store, stale, unwritable
@@ -155,7 +156,7 @@ def _merge(theirs: Store, ours: Store) -> Merged:
     return merged
 
 
-def _suite(request: plan.Request) -> str:
+def _suite(request: Request) -> str:
     """The name of the suite of a request that came with a file; empty if no table can be made of it."""
     try:
         return plan.make(request).suite.name

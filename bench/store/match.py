@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import structs
 
 from ..datasets.errors import InputError, few
-from ..protocol import plan
-from ..protocol import suites as protocol
+from ..protocol import plan, suite_files
 from ..protocol.differences import differences
-from ..protocol.plan import ExternalWeights, Request, Unit
+from ..protocol.request import ExternalWeights, Request
+from ..protocol.units import Unit
 from .record import Record
 from .store import kind
 
@@ -19,9 +19,9 @@ LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "t
 
 def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, Unit | str]:
     """For each key the unit of this version, or in words why it is none; `requests` know suites that are files."""
-    suites = {name: {name: None} for name in protocol.suites()}  # files by the name in them; some are called like ours
+    files = {name: {name: None} for name in suite_files.suites()}  # files by the name in them; ours come first
     for request in requests:
-        suites.setdefault(_name(request.suite), {})[request.suite] = None
+        files.setdefault(_name(request.suite), {})[request.suite] = None
     external = list(dict.fromkeys(filter(None, (record.external for record in records))))
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -29,7 +29,7 @@ def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, U
     found: dict[str, Unit | str] = {}
     for (name, preset), mine in groups.items():
         found |= dict.fromkeys((record.key for record in mine), f"foreign: no suite {name!r} here")
-        for suite in reversed(suites.get(name, {})):
+        for suite in reversed(files.get(name, {})):
             try:
                 units = _units(request_of_label(suite, preset), mine, external)
             except InputError as error:
@@ -42,7 +42,7 @@ def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, U
 def _name(suite: str) -> str:
     """The name of a suite that is a file; empty if it cannot be read."""
     try:
-        return protocol.load(suite).name
+        return suite_files.load(suite).name
     except InputError:
         return ""
 
@@ -70,7 +70,7 @@ def request_of_label(suite: str, label: str) -> Request:
 
 def _units(request: Request, records: Sequence[Record], external: Sequence[ExternalWeights]) -> list[Unit]:
     """All units of a request with the methods of these records."""
-    known = plan.methods_of(protocol.load(request.suite))
+    known = plan.methods_of(suite_files.load(request.suite))
     names = dict.fromkeys(record.label["method"] for record in records)
     methods = tuple(name for name in names if name in known)
     weights = tuple(one for one in external if one.name in names and one.method in known)

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError, printable
-from ..protocol.plan import ExternalWeights, digest
+from ..protocol.request import ExternalWeights
+from ..protocol.units import digest
 from .rows import Row, infinite
 
 SCHEMA = 1

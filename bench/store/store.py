@@ -19,7 +19,9 @@ from ..datasets import files
 from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError
 from ..datasets.sets.catalogue import file_digest, folder_digests, remember_folders
-from ..protocol.plan import Fit, Plan, Request, Score, Unit
+from ..protocol.plan import Plan
+from ..protocol.request import Request
+from ..protocol.units import Fit, Score, Unit
 from .checkpoint import forget
 from .record import Record, UnreadableError, read_record, read_rows
 from .rows import Row

@@ -11,7 +11,7 @@ from ..datasets.errors import InputError, one_line
 from ..datasets.noise.model import parse
 from ..methods import registry
 from ..methods.base import Method
-from . import conformance_checks as checks
+from . import conformance_checks
 from .conformance_checks import Subject, UnfitError
 
 NOISES = ("gauss25", "poisson30", "gauss5_50", "poisson5_50", "none")
@@ -42,17 +42,17 @@ def always(method: Method) -> str:
 
 
 CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
-    "declaration": (checks.declaration, always),
-    "odd sizes": (checks.shapes, always),
-    "shape and dtype": (checks.dtype, always),
-    "determinism": (checks.determinism, always),
-    "blindness": (checks.blindness, claims_blindness),
-    "firewall": (checks.firewall, trains),
-    "micro-batches": (checks.micro_batches, trains),
-    "bf16": (checks.half_precision, trains),
-    "loss goes down": (checks.loss_goes_down, trains),
-    "interrupted = uninterrupted": (checks.resumption, trains),
-    "cost of a step": (checks.cost, trains),
+    "declaration": (conformance_checks.declaration, always),
+    "odd sizes": (conformance_checks.shapes, always),
+    "shape and dtype": (conformance_checks.dtype, always),
+    "determinism": (conformance_checks.determinism, always),
+    "blindness": (conformance_checks.blindness, claims_blindness),
+    "firewall": (conformance_checks.firewall, trains),
+    "micro-batches": (conformance_checks.micro_batches, trains),
+    "bf16": (conformance_checks.half_precision, trains),
+    "loss goes down": (conformance_checks.loss_goes_down, trains),
+    "interrupted = uninterrupted": (conformance_checks.resumption, trains),
+    "cost of a step": (conformance_checks.cost, trains),
 }
 # On every family of noise and number of channels; the others on the first.
 EVERYWHERE = ("odd sizes", "firewall")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..compute.evaluation import denoise
+from ..compute.inference import denoise
 from ..compute.machine import Machine
 from ..compute.training import FRAMES, Report, Stopped, Trainer, build, collate, parts, train
 from ..datasets.errors import one_line
@@ -21,8 +21,8 @@ from ..datasets.noise.model import Noise
 from ..datasets.sampling import OneImage, Patches, Sample, Source
 from ..datasets.sets import catalogue
 from ..methods.base import Context, Method, Progress, Rng
-from ..protocol.plan import Fit
 from ..protocol.suites import Recipe
+from ..protocol.units import Fit
 
 BATCH, STEPS = 2, 4
 ODD = (29, 61)  # sides

@@ -10,16 +10,19 @@ import torch
 from msgspec import Struct, structs
 
 from ..compute import machine as machines
-from ..compute import sanity as health
-from ..compute import training
-from ..compute.evaluation import evaluate, noisy_images, trimmed
+from ..compute import sanity, training
+from ..compute.noisy_images import noisy_images
+from ..compute.scoring import evaluate
+from ..compute.zero_shot import trimmed
 from ..datasets import files
 from ..datasets.documents import content, from_json, from_toml
 from ..datasets.errors import AbsentError, InputError, one_line, unknown
 from ..datasets.sampling import OneImage, Source
 from ..protocol import plan
-from ..protocol.plan import Cell, Score
-from ..protocol.suites import nearest_key
+from ..protocol.plan import Cell
+from ..protocol.request import Request
+from ..protocol.suite_files import nearest_key
+from ..protocol.units import Score
 from ..run.execution import Sets
 from ..store.record import summary
 from ..store.rows import infinite
@@ -188,7 +191,7 @@ def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[lis
     losses, gradient = [], 0.0
     for step in range(LOSSES):
         losses.append(float(trainer.update(*trainer.batch(step, check=True))))
-        health.check_loss(losses[-1], step)
+        sanity.check_loss(losses[-1], step)
         if step == 0:
             norms = [parameter.grad.norm() for parameter in trainer.net.parameters() if parameter.grad is not None]
             gradient = float(torch.stack(norms).norm())
@@ -215,7 +218,7 @@ def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, flo
 def _cells(case: Case, seeds: Sequence[int]) -> list[Cell]:
     """The suite's cells of a case, one for each seed, cut to the case's size."""
     size = case.subset
-    request = plan.Request(
+    request = Request(
         suite=size.suite, preset=size.preset, methods=(case.method,), noises=(case.noise,), seeds=tuple(seeds),
         steps=size.steps,
     )  # fmt: skip

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from ..compute.machine import Machine
 from ..datasets.errors import InputError
-from ..protocol.plan import Request, make
+from ..protocol.plan import make
+from ..protocol.request import Request
 from ..run import engines
 from ..run.display import Display
 from ..run.execution import Sets

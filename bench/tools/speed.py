@@ -12,15 +12,17 @@ from msgspec import structs
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..compute.evaluation import evaluate
 from ..compute.machine import Machine
+from ..compute.scoring import evaluate
 from ..compute.training import Trainer
 from ..datasets.sampling import OneImage, Patches, Source
 from ..datasets.sets import catalogue
 from ..methods import registry
 from ..methods.base import Batch, Context, Method, Progress, Rng
 from ..methods.n2c import N2C
-from ..protocol.plan import Fit, Request, Score, make
+from ..protocol.plan import make
+from ..protocol.request import Request
+from ..protocol.units import Fit, Score
 
 
 def plain_step(method: Method, channels: int, batch: Batch, context: Context) -> Callable[[], Tensor]:

@@ -19,7 +19,8 @@ from bench.compute.machine import Machine
 from bench.datasets.formats import bayer
 from bench.datasets.formats.pack import Writer
 from bench.datasets.sets import catalogue
-from bench.protocol.plan import Request, make
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 from bench.run.execution import load
 from bench.store.store import Store
 

@@ -15,7 +15,8 @@ from bench.compute.machine import Machine, choose
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
 from bench.methods.base import Method
-from bench.protocol.plan import Request, make
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,13 @@ from scipy.stats import kstest
 from support.cli import photo, photos, refused, snapshot
 from support.matlab import mosaic
 
-from bench.compute.evaluation import Noisy, compare, restore, seen
+from bench.compute.inference import seen
 from bench.compute.machine import Machine
 from bench.compute.metrics import ssim
+from bench.compute.noisy_images import Noisy
+from bench.compute.scoring import compare
 from bench.compute.training import fit, source_of
+from bench.compute.zero_shot import restore
 from bench.datasets.errors import InputError
 from bench.datasets.formats.bayer import OFFSETS
 from bench.datasets.formats.pack import Writer
@@ -26,9 +29,10 @@ from bench.datasets.seeds import generator
 from bench.datasets.sets import layouts
 from bench.datasets.sets.catalogue import load
 from bench.methods.classical.noisy import Noisy as Input
-from bench.protocol import suites as protocol
-from bench.protocol.plan import Fit, Score
-from bench.protocol.suites import Scoring, View
+from bench.protocol import suites
+from bench.protocol.scoring import Scoring
+from bench.protocol.suites import View
+from bench.protocol.units import Fit, Score
 
 RAW = Scoring(quantise="float", data_range=1.0)
 COLOURS = {"R": 0.1, "Gr": 0.3, "Gb": 0.5, "B": 0.7}  # greens by the colour that they share a row with
@@ -278,7 +282,7 @@ def test_mosaics_of_unknown_pattern_are_not_aligned(tmp_path: Path) -> None:
     ],
 )
 def test_suites_that_cannot_pack_their_mosaics_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
-    text = (Path(protocol.__file__).parent / "suites" / "raw.toml").read_text(encoding="utf-8")
+    text = (Path(suites.__file__).parent / "suites" / "raw.toml").read_text(encoding="utf-8")
     if not new:
         text = text.replace("crop = 128 #", "crop = 96 #")
     assert old in text

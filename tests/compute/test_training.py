@@ -22,8 +22,8 @@ from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.n2c import N2C
 from bench.methods.networks.unet import UNetConfig
-from bench.protocol.plan import Fit
 from bench.protocol.suites import Recipe
+from bench.protocol.units import Fit
 
 Work = Callable[..., Fit]
 HALVING = Recipe(schedule="halving", lr=2e-3, beta2=0.999, weight_decay=1e-8)

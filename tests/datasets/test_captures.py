@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from support.cli import SHARED, bench, line, lines, photo, photos, refused, rows, snapshot
 
-from bench.compute.evaluation import evaluate
 from bench.compute.machine import Machine
+from bench.compute.scoring import evaluate
 from bench.compute.training import collate, fit
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage, unit
@@ -23,7 +23,9 @@ from bench.datasets.sampling import Patches, Sample
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import ImageSet, load
 from bench.methods import registry
-from bench.protocol.plan import Fit, Request, make
+from bench.protocol.plan import make
+from bench.protocol.request import Request
+from bench.protocol.units import Fit
 
 SIDE, FRAMES = 72, 3
 VIEWS = {1: "astronaut", 19: "chelsea"}

@@ -12,8 +12,8 @@ from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Rng
 from bench.methods.networks.unet import UNetConfig
-from bench.protocol.plan import Fit, changed_fields, digest
 from bench.protocol.suites import Recipe
+from bench.protocol.units import Fit, changed_fields, digest
 
 from .conftest import cases, golden
 from .official import Given, Probe, Recorder, context

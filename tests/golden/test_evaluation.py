@@ -8,16 +8,20 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from bench.compute.evaluation import compare, denoise, evaluate, noisy_images, unit
+from bench.datasets.images import unit
+from bench.compute.inference import denoise
 from bench.compute.machine import Machine
 from bench.compute.metrics import psnr, quantise, ssim
+from bench.compute.noisy_images import noisy_images
+from bench.compute.scoring import compare, evaluate
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import NONE, parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Method
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.protocol.plan import Fit, Score
-from bench.protocol.suites import Scoring, load
+from bench.protocol.scoring import Scoring
+from bench.protocol.suite_files import load
+from bench.protocol.units import Fit, Score
 
 from .conftest import Array, golden, matching
 from .official import Probe

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.compute.evaluation import pad
+from bench.compute.inference import pad
 from bench.methods.networks.unet import MULTIPLE
-from bench.protocol.suites import load
+from bench.protocol.suite_files import load
 
 from .conftest import golden, matching
 

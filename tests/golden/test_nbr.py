@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.methods.base import Batch
 from bench.methods.nbr2nbr import NBR2NBR, PAIRS, subsample
 from bench.methods.networks.official_names import NBR_LAYERS
-from bench.protocol.suites import load
+from bench.protocol.suite_files import load
 
 from .conftest import Array, cases, golden
 from .official import Given, compare_gradients, context, fill

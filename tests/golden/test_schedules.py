@@ -5,7 +5,8 @@ import pytest
 from bench.compute.training import learning_rate
 from bench.methods.b2u import B2U
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.protocol.suites import Recipe, fields, load
+from bench.protocol.suite_files import load
+from bench.protocol.suites import Recipe, fields
 
 from .conftest import golden, matching
 from .official import context

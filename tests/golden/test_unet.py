@@ -7,7 +7,7 @@ import torch
 from bench.methods.nbr2nbr import NBR2NBR
 from bench.methods.networks.official_names import B2U_LAYERS, NBR_LAYERS
 from bench.methods.networks.unet import UNetConfig
-from bench.protocol.suites import load
+from bench.protocol.suite_files import load
 
 from .conftest import golden, matching
 from .official import digest, fill

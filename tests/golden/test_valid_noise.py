@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bench.compute.evaluation import unit
+from bench.datasets.images import unit
 from bench.datasets.noise.model import Official, parse
 
 from .conftest import golden, matching

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 from support.cli import SHARED, Result, bench, needs_shared_data, photo, photos, record, rows
 
-from bench.compute.evaluation import denoise
+from bench.compute.inference import denoise
 from bench.compute.machine import Machine
 from bench.datasets.noise.model import parse
 from bench.methods import registry

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.compute import sanity as health
-from bench.compute.evaluation import denoise
+from bench.compute.inference import denoise
 from bench.compute.machine import Machine
 from bench.compute.training import FRAMES, collate, fit, parts
 from bench.datasets.images import SetImage
@@ -21,7 +21,7 @@ from bench.methods.base import Batch, Context, Method, Progress, Rng
 from bench.methods.n2c import N2C
 from bench.methods.nbr2nbr import NBR2NBR, subsample
 from bench.methods.networks.unet import UNetConfig
-from bench.protocol.plan import Fit
+from bench.protocol.units import Fit
 
 Small = Callable[..., Method]
 ALL = sorted(registry.methods())

@@ -14,7 +14,7 @@ from support.cli import Result, altered_suite, bench, photo, photos, rows
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.compute import evaluation
+from bench.compute import image_cache
 from bench.compute.training import Trainer, build
 from bench.methods.base import Batch, Context, Method, Progress, Rng
 from bench.methods.self2self import ENSEMBLE, STEPS, Network, PartialConv, Self2Self
@@ -273,7 +273,7 @@ def test_a_run_interrupted_after_the_first_image_continues_with_the_second(
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "write_tensors", write)
+        patch.setattr(image_cache, "write_tensors", write)
         assert place.run().code == 128 + signal.SIGINT
     assert set(place.kept()) == {"astronaut-0"}
     assert len(watch) == 3

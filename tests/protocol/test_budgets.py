@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 from support.cli import altered_suite, refused
 
-from bench.compute.evaluation import Noisy, centre_crop, compare, evaluate, kept, noisy_images, unit
+from bench.datasets.images import unit
+from bench.compute.image_cache import kept
 from bench.compute.machine import Machine
+from bench.compute.noisy_images import Noisy, centre_crop, noisy_images
+from bench.compute.scoring import compare, evaluate
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import parse
 from bench.methods.classical.noisy import Noisy as NoisyInput
 from bench.methods.n2c import N2C
 from bench.methods.self2self import Self2Self
-from bench.protocol.plan import Cell, Fit, Request, Score, make
-from bench.protocol.suites import Budget, Recipe, Scoring, decode
+from bench.protocol.plan import Cell, make
+from bench.protocol.request import Request
+from bench.protocol.scoring import Scoring
+from bench.protocol.suite_files import decode
+from bench.protocol.suites import Budget, Recipe
+from bench.protocol.units import Fit, Score
 
 OLD = "[presets.mini.budgets.self2self]\nsteps = 150\nbatch = 1\ncentre_crop = 128\n"
 ASKED = ("--methods", "self2self", "--noise", "gauss25", "--dry-run")

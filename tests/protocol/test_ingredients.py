@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bench.protocol import plan
+from bench.protocol import units
 from bench.protocol.differences import differences
-from bench.protocol.plan import Fit, Request, make
+from bench.protocol.plan import make
+from bench.protocol.request import Request
+from bench.protocol.units import Fit
 
 FIT: dict[str, Any] = {
     "method": "b2u",
@@ -59,7 +61,7 @@ def test_digests_differ_just_where_something_is_said(work: Callable[..., Fit]) -
     ]
     for other in (structs.replace(fit, **change) for change in changes):
         assert len(differences(other.identity, fit.identity)) == 1
-        assert plan.digest(other.identity) != plan.digest(fit.identity)
+        assert units.digest(other.identity) != units.digest(fit.identity)
     (score, *_) = (score for cell in make(Request()).cells for score in cell.scores)
     assert differences(structs.replace(score, repeats=9).identity, score.identity) == ["repeats 9 instead of 1"]
     scoring = structs.replace(score.scoring, centre_crop="uniform7")

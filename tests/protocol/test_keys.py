@@ -17,9 +17,12 @@ from bench.compute.machine import Machine
 from bench.datasets.noise.model import parse
 from bench.methods.n2c import N2C
 from bench.methods.networks.unet import UNetConfig
-from bench.protocol import plan
-from bench.protocol.plan import Fit, Plan, Request, Score, make
-from bench.protocol.suites import Recipe, Scoring
+from bench.protocol import units
+from bench.protocol.plan import Plan, make
+from bench.protocol.request import Request
+from bench.protocol.scoring import Scoring
+from bench.protocol.suites import Recipe
+from bench.protocol.units import Fit, Score
 from bench.run import runner as runner_module
 from bench.run.display import Display
 from bench.run.execution import Sets
@@ -151,7 +154,7 @@ def test_every_field_of_a_recipe_counts(field: str, score: Score) -> None:
 def test_a_raised_revision_changes_both_keys(where: str, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
     before = score.fit.key, score.key
     if where == "loop":
-        monkeypatch.setattr(plan, "LOOP_REVISION", plan.LOOP_REVISION + 1)
+        monkeypatch.setattr(units, "LOOP_REVISION", units.LOOP_REVISION + 1)
     else:
         monkeypatch.setattr(N2C, "revision", N2C.revision + 1)
     fit = msgspec.structs.replace(score.fit)
@@ -212,7 +215,7 @@ def test_keys_are_frozen() -> None:
         ["method", "fields", "revision", "noise", "seed", "train", "train_noise", "crop", "batch", "steps", "epochs",
          "recipe"]
     )  # fmt: skip
-    assert plan.digest({"b": [1, 2.5, "x"], "a": {"d": None, "c": True}}) == "5ccd52c83105ca4ef6eac61e"
+    assert units.digest({"b": [1, 2.5, "x"], "a": {"d": None, "c": True}}) == "5ccd52c83105ca4ef6eac61e"
 
 
 # ---- the same numbers from any order, on any machine

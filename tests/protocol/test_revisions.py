@@ -29,7 +29,7 @@ Digests = dict[str, dict[str, list[str]]]  # loop or method -> revision -> diges
 
 # What every number goes through, by room. Methods' own files and what else they import of methods/ come below.
 LOOP = {
-    bench: ("training", "evaluation", "metrics"),
+    bench.compute: ("training", "scoring", "metrics"),
     datasets: ("noise", "patches", "seeds"),
     methods: ("unet", "base"),
 }

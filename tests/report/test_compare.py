@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.datasets.errors import InputError
-from bench.protocol.plan import Request, make
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 from bench.report.compare import compare, evaluation_protocols
 from bench.report.lines import Line, Table
 from bench.report.significance import p_value

@@ -13,14 +13,17 @@ from msgspec import structs
 from PIL import Image as Pillow
 from support.cli import altered_suite, bench, photos, record
 
-from bench.compute.evaluation import centre_crop, compare
 from bench.compute.machine import Machine
+from bench.compute.noisy_images import centre_crop
+from bench.compute.scoring import compare
 from bench.datasets.errors import InputError
 from bench.datasets.noise import model as noise
 from bench.datasets.sets import catalogue
-from bench.protocol.plan import BASELINES, Request, make
-from bench.protocol.suites import Scoring, suites
-from bench.protocol.suites import load as load_suite
+from bench.protocol.plan import BASELINES, make
+from bench.protocol.request import Request
+from bench.protocol.scoring import Scoring
+from bench.protocol.suite_files import load as load_suite
+from bench.protocol.suite_files import suites
 from bench.report import entries
 from bench.report.entries import Box, Entry
 from bench.report.figures import Inputs, Made, Skipped, SkippedError, cost, crops, draw, progress

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from support.cli import Result, bench, photos, refused, snapshot
 
-from bench.compute import evaluation, training
+from bench.compute import training, zero_shot
 from bench.compute.metrics import psnr
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import named, parse
 from bench.datasets.sets import catalogue
 from bench.methods import registry
 from bench.methods.classical.blur import blurred
-from bench.protocol.plan import Request, Score, make
-from bench.protocol.suites import Scoring, rescored, scorings
+from bench.protocol.plan import make
+from bench.protocol.request import Request
+from bench.protocol.scoring import Scoring, rescored, scorings
+from bench.protocol.units import Score
 from bench.store.store import Store
 
 # One that trains, one whose images are kept, one that trains on each test image and keeps nothing.
@@ -85,7 +87,7 @@ class Place:
     def rescore(self, scoring: str = "all", *argv: object) -> Result:
         """The command, which may not train."""
         with pytest.MonkeyPatch.context() as patch:
-            for module in (training, evaluation):
+            for module in (training, zero_shot):
                 patch.setattr(module, "train", never)
             patch.setattr(training, "fit", never)
             asked = ("--scoring", scoring, "--noise", "gauss25", *argv)

@@ -15,7 +15,7 @@ from support.planted import plant
 
 from bench.methods import registry
 from bench.protocol.plan import make
-from bench.protocol.suites import load, suites
+from bench.protocol.suite_files import load, suites
 from bench.report.tables import published, suite_of
 from bench.run.runner import Outcome, Run
 from bench.store.store import Store

@@ -23,8 +23,9 @@ from bench.compute import training
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
 from bench.methods import registry
-from bench.protocol import suites as protocol
-from bench.protocol.plan import Request, make
+from bench.protocol import suite_files
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 from bench.run import memory
 from bench.run.display import Display
 from bench.run.execution import Sets
@@ -256,7 +257,7 @@ def lengthen(tiny: Tiny, steps: int) -> None:
 
 def ordered(tiny: Tiny, **changes: Any) -> Reply:
     """What a process says of an order for all units of the suite's file as it is now."""
-    protocol.load.cache_clear()
+    suite_files.load.cache_clear()
     request = Request(suite=str(tiny.suite), methods=("n2c",))
     keys = tuple(unit.key for cell in make(request).cells for unit in cell.units())
     answer = work(msgspec.json.encode(order(tiny.store, **{"request": request, "keys": keys} | changes)))

@@ -19,7 +19,7 @@ from bench.compute.machine import Machine
 from bench.compute.training import Report, Stopped, fit
 from bench.datasets.images import SetImage
 from bench.methods.networks.unet import UNet
-from bench.protocol.plan import Fit
+from bench.protocol.units import Fit
 from bench.store import checkpoint
 from bench.store.checkpoint import before
 

@@ -11,7 +11,8 @@ import bench as package
 from bench.datasets.errors import InputError
 from bench.datasets.noise.model import correlate, named, parse
 from bench.methods import registry
-from bench.protocol.plan import Request, make
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 
 # It is told the level, and notes it.
 SPY = """

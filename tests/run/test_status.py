@@ -11,8 +11,9 @@ from support.cli import bench, record, refused
 from support.tiny import Tiny
 
 from bench.compute.machine import Machine
-from bench.protocol import suites as protocol
-from bench.protocol.plan import Request, make
+from bench.protocol import suite_files
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 from bench.run.status import standing
 from bench.store import progress
 from bench.store.progress import Notes, Progress
@@ -55,7 +56,7 @@ def test_what_is_stale_says_which_ingredient_changed(tiny: Tiny) -> None:
     text = tiny.suite.read_text(encoding="utf-8")
     changed = text.replace("steps = 1\n", "steps = 2\n").replace("lr = 1e-3", "lr = 2e-3")
     tiny.suite.write_text(changed, encoding="utf-8")
-    protocol.load.cache_clear()
+    suite_files.load.cache_clear()
     rows, said = status(tiny)
     assert rows["n2c gauss25 seed 0 fit"]["state"] == "stale"
     assert "steps 1 instead of 2" in rows["n2c gauss25 seed 0 fit"]["detail"]

@@ -10,7 +10,7 @@ import pytest
 from support.cli import bench, lines, record, refused
 from support.tiny import Tiny, contents
 
-from bench.protocol.plan import digest
+from bench.protocol.units import digest
 from bench.store.store import Store
 
 Spoil = Callable[[Path], object]

@@ -13,8 +13,9 @@ from support.tiny import KEEPER, Tiny, contents
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.archives import Limits
 from bench.methods import registry
-from bench.protocol.plan import Request, digest
-from bench.protocol.suites import load
+from bench.protocol.request import Request
+from bench.protocol.suite_files import load
+from bench.protocol.units import digest
 from bench.store import exchange
 from bench.store.match import request_of_label
 from bench.store.store import Store

@@ -25,8 +25,9 @@ from bench.datasets.formats.mat import read_mat
 from bench.datasets.formats.pack import Pack, Writer
 from bench.datasets.sets.archives import extract
 from bench.methods import registry
-from bench.protocol.plan import Request, digest
-from bench.protocol.suites import load
+from bench.protocol.request import Request
+from bench.protocol.suite_files import load
+from bench.protocol.units import digest
 from bench.report import entries
 from bench.store.checkpoint import State
 from bench.store.record import Record, read_record, read_rows, summary

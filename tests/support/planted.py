@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.protocol.plan import Cell, Request, Score, make
+from bench.protocol.plan import Cell, make
+from bench.protocol.request import Request
+from bench.protocol.units import Score
 from bench.store.record import Record, summary
 from bench.store.rows import Row
 from bench.store.store import Store

@@ -1,0 +1,83 @@
+"""Scores of a denoiser on a test set: every output of every image against the clean one."""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from torch import nn
+
+from ..datasets.images import SetImage, Stored
+from ..datasets.noise.model import Image
+from ..protocol.scoring import Scoring
+from ..protocol.units import Score
+from ..store.rows import Row
+from .image_cache import kept
+from .machine import Machine
+from .metrics import luma, psnr, quantise, ssim
+from .noisy_images import Noisy, centre_crop, noisy_images
+from .training import Report, Stopped
+from .zero_shot import restore
+
+
+def evaluate(
+    work: Score,
+    net: nn.Module | None,
+    set_images: list[SetImage],
+    machine: Machine,
+    before: list[list[SetImage]] | None = None,
+    report: Callable[[float, int], None] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
+) -> list[Row]:
+    """All rows of a test set; every output is clipped, rounded and compared as the suite's scoring says.
+
+    `folder` keeps the images that no weights can give back (BM3D's, Self2Self's), so that an interrupted
+    evaluation goes on where it was. Methods without a network work on as many images at a time as there are threads.
+    """
+    method, rows = work.fit.method, []
+    total = work.repeats * len(set_images)
+
+    def scored(done: int, noisy: Noisy) -> list[Row]:
+        if stop():
+            raise Stopped
+
+        def said(training: Report) -> None:
+            report(done + training.step / training.steps, total)
+
+        images = kept(work, noisy, folder, partial(restore, work, net, noisy, machine, said, stop, folder))
+        return list(_rows(images, noisy, work))
+
+    jobs = machine.threads if method.trains_on == "nothing" else 1
+    calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, set_images, before or [])))
+    for done, found in enumerate(Parallel(jobs, prefer="threads", return_as="generator")(calls)):
+        rows += found
+        report(done + 1, total)
+    return rows
+
+
+def _rows(images: dict[str, Image], noisy: "Noisy", work: Score) -> Iterator[Row]:
+    frame = noisy.set_image.frames[noisy.repeat] if work.noise.family == "captured" else None
+    clean = centre_crop(((frame.clean if frame else None) or noisy.set_image).pixels, work.centre_crop)
+    for output in work.fit.method.outputs:
+        decibels, similarity = compare(images[output.name], clean, work.scoring)
+        finite = None if decibels == math.inf else decibels
+        yield Row(noisy.set_image.name, noisy.repeat, noisy.level, output.name, finite, similarity)
+
+
+def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, float]:
+    """(PSNR, SSIM) of one output [H, W, C] in 0..1 against the clean image."""
+    if not np.isfinite(output).all():
+        return float("nan"), float("nan")
+    range_ = scoring.data_range
+    if scoring.quantise == "uint8":
+        mine: NDArray[np.generic] = quantise(output)
+    else:
+        mine = np.clip(output, 0.0, 1.0) * np.float32(range_)
+    reference = clean * np.float64(range_ / 255.0 if clean.dtype == np.uint8 else range_)
+    if scoring.colour == "luma":
+        mine, reference = luma(mine, range_), luma(reference, range_)
+    return psnr(mine, reference, range_), ssim(mine, reference, range_, scoring.window)

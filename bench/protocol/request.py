@@ -1,0 +1,43 @@
+"""What a user asked for: a suite, a preset, and what overrides it."""
+
+from msgspec import Struct
+
+
+class ExternalWeights(Struct, frozen=True):
+    """External weights, scored as a method's for one noise."""
+
+    method: str  # or configuration
+    file: str  # its name, without the path
+    noise: str  # what the method is told, and what its test images have
+    digest: str  # SHA-256 of the tensors
+
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+        return f"{self.method} ({self.file})"
+
+
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a user asked for: a suite, a preset, and what overrides it."""
+
+    suite: str = "synthetic"
+    preset: str = "mini"
+    methods: tuple[str, ...] = ()
+    noises: tuple[str, ...] = ()
+    train: str = ""
+    tests: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    steps: int = 0
+    repeats: int = 0
+    tested: tuple[str, ...] = ()  # noises that a method was not trained for
+    scoring: str = ""  # a evaluation protocol of scorings.toml
+    weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
+
+    @property
+    def label(self) -> str:
+        """The preset and every override, such as `mini, steps=20`."""
+        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds, "tested": self.tested}
+        changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
+        changed |= {"scoring": self.scoring}
+        changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
+        return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])

@@ -1,0 +1,67 @@
+"""Suites as files: those that ship with the package, and .toml files of a user."""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..datasets.documents import content, from_toml
+from ..datasets.errors import InputError, unknown
+from .scoring import Scoring
+from .suites import Budget, Configuration, Preset, Recipe, Row, Suite
+from .validation import check_suite
+
+
+def suites() -> list[str]:
+    """The names of the suites that ship with the package."""
+    return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))
+
+
+@cache
+def load(name: str) -> Suite:
+    """The suite of a name, or of a .toml file; InputError that names the key and the file."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"--suite {name}: no such file")
+        return decode(content(path), name)
+    if name not in suites():
+        raise unknown("suite", name, suites(), "A suite file of your own: --suite FILE.toml.")
+    return decode((_folder() / f"{name}.toml").read_bytes(), f"{name}.toml")
+
+
+def decode(text: bytes, source: str) -> Suite:
+    """Checks everything that can be checked without data."""
+    try:
+        suite = from_toml(text, Suite)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{source}: {error}{nearest_key(str(error), _fields_at(str(error)))}") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{source}: not a TOML file: {error}") from None
+    check_suite(suite, source)
+    return suite
+
+
+def _folder() -> Any:
+    return resources.files(__package__) / "suites"
+
+
+def nearest_key(message: str, allowed: Iterable[str]) -> str:
+    """What to add to msgspec's message about an unknown key: the nearest one, and what is allowed."""
+    match = re.search(r"unknown field `(.+?)`", message)
+    return f". {unknown('key', match[1], allowed)}" if match else ""
+
+
+def _fields_at(message: str) -> tuple[str, ...]:
+    """The keys that are allowed at the place that msgspec's message names."""
+    kinds: dict[str, type[Struct]] = {
+        "scoring": Scoring, "budgets": Budget, "presets": Preset, "recipes": Recipe, "rows": Row,
+        "configurations": Configuration,
+    }  # fmt: skip
+    where = message.partition(" - at ")[2]
+    return next((kind for key, kind in kinds.items() if key in where), Suite).__struct_fields__

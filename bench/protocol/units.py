@@ -1,0 +1,150 @@
+"""Units of work, a fit and a score, with the identities and keys that name their records."""
+
+import hashlib
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from ..datasets.noise.model import Noise
+from ..datasets.sets.catalogue import set_digest
+from ..methods import registry
+from ..methods.base import Method
+from .scoring import Scoring
+from .suites import Recipe, View
+
+LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
+
+
+class Fit(Struct, frozen=True, dict=True, kw_only=True):
+    """Train one method on one noise with one seed, or take its external weights."""
+
+    name: str  # of the method or configuration
+    method: Method
+    noise: Noise
+    seed: int
+    channels: int  # of the images
+    view: View = "plain"
+    train: str
+    train_noise: Literal["fresh", "fixed"]
+    crop: int
+    batch: int
+    steps: int
+    epochs: int
+    recipe: Recipe
+    weights: str = ""  # digest of tensors from elsewhere: nothing is trained
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the weights, and nothing else."""
+        registered = registry.find(registered_name(self.method))
+        known: dict[str, Any] = {
+            "method": registered_name(self.method),
+            "fields": changed_fields(self.method),
+            "revision": [registered.revision, LOOP_REVISION],
+            "noise": self.noise.name,
+        } | ({"view": self.view} if self.view != "plain" else {})
+        if source := registry.plugin_source(registered):
+            known["source"] = source  # a plug-in's author may forget to raise the revision
+        if self.method.trains_on == "nothing":
+            return known
+        if self.weights:
+            return known | {"weights": self.weights}
+        known["seed"] = self.seed
+        if self.method.trains_on == "dataset":
+            known["train"] = set_digest(self.train, self.channels)
+            known |= {"train_noise": self.train_noise, "crop": self.crop}
+        return known | {
+            "batch": self.batch,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "recipe": msgspec.to_builtins(self.recipe),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """FitKey: the digest of the identity."""
+        return digest(self.identity)
+
+    @property
+    def planes(self) -> int:
+        """The channels that the method sees."""
+        return self.channels if self.view == "plain" else 4
+
+    @property
+    def title(self) -> str:
+        """How messages call it, such as `b2u gauss25 seed 0`."""
+        if self.weights:
+            return f"{self.name} {self.noise.name}"
+        own = self.noise.family == "captured" and self.method.trains_on == "dataset"  # the noise is the training set's
+        return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
+
+
+class Score(Struct, frozen=True, dict=True, kw_only=True):
+    """Score one fit on one test set."""
+
+    fit: Fit
+    test: str
+    noise: Noise  # the fit's, unless the method meets another one than it was trained for
+    repeats: int
+    stream: Literal["named", "official"]
+    centre_crop: int = 0  # centre square that is scored; 0: whole images
+    before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
+    padding: Literal["square", "next"]
+    scoring: Scoring
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The fit, the test images, their noise, and the scoring."""
+        channels = self.fit.channels
+        before = [[set_digest(name, channels), repeats] for name, repeats in self.before]
+        return (
+            {
+                "fit": self.fit.key,
+                "test": set_digest(self.test, channels),
+                "noise": self.noise.name,
+                "repeats": self.repeats,
+                "stream": self.stream,
+                "padding": self.padding,
+                "scoring": self.scoring.identity,
+            }
+            | ({"before": before} if self.stream == "official" else {})
+            | ({"window": self.centre_crop} if self.centre_crop else {})
+        )
+
+    @cached_property
+    def key(self) -> str:
+        """ScoreKey: the digest of the identity."""
+        return digest(self.identity)
+
+    @cached_property
+    def images_key(self) -> str:
+        """What determines the denoised images: the identity without the scoring."""
+        return digest({name: value for name, value in self.identity.items() if name != "scoring"})
+
+    @property
+    def title(self) -> str:
+        """How messages call it, such as `b2u gauss25 seed 0 on kodak`."""
+        met = "" if self.noise == self.fit.noise else f" with {self.noise.name}"
+        return f"{self.fit.title} on {self.test}{met}"
+
+
+Unit = Fit | Score
+
+
+def registered_name(method: Method) -> str:
+    """The name under which a method's class is registered."""
+    return next(name for name, cls in registry.methods().items() if cls is type(method))
+
+
+def changed_fields(method: Method) -> dict[str, Any]:
+    """The fields that differ from their defaults: a new field with a default keeps every key as it was."""
+    fields = {field.name: getattr(method, field.name) for field in msgspec.structs.fields(method)}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(method)}
+    return {name: msgspec.to_builtins(value) for name, value in fields.items() if value != defaults[name]}
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """The first 24 hexadecimal digits of SHA-256 of the sorted JSON."""
+    return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:24]
