@@ -19,6 +19,14 @@ from bench.methods.networks.unet import UNetConfig
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit
 
+
+@pytest.fixture(autouse=True)
+def plugins_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is unknown to the next one, in whatever order and process they run."""
+    registry.methods()  # ours are registered once, for all tests
+    monkeypatch.setattr(registry, "_methods", registry.methods())
+
+
 CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)
 
 

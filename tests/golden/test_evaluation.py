@@ -8,13 +8,12 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from bench.datasets.images import unit
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
 from bench.compute.metrics import psnr, quantise, ssim
 from bench.compute.noisy_images import noisy_images
 from bench.compute.scoring import compare, evaluate
-from bench.datasets.images import SetImage
+from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import NONE, parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Method

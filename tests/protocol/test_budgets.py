@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from support.cli import altered_suite, refused
 
-from bench.datasets.images import unit
 from bench.compute.image_cache import kept
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import Noisy, centre_crop, noisy_images
 from bench.compute.scoring import compare, evaluate
-from bench.datasets.images import SetImage
+from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import parse
 from bench.methods.classical.noisy import Noisy as NoisyInput
 from bench.methods.n2c import N2C

@@ -1,7 +1,5 @@
 """A key is everything that determines a number and nothing else; rooms know only the rooms below."""
 
-import ast
-import graphlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-import bench
-from bench import datasets, methods
 from bench.compute.machine import Machine
 from bench.datasets.noise.model import parse
 from bench.methods.n2c import N2C
@@ -271,57 +267,3 @@ def test_a_perfect_output_has_a_score_that_can_be_read(
     made = tiny(methods=(), noises=("gauss0.05",))
     carried_out(made, tmp_path / "s", monkeypatch)
     assert len(Store(tmp_path / "s").rows(made.cells[0].scores[0])) == 3
-
-
-# ---- the one-way street
-
-
-ROOMS = {"datasets": datasets, "methods": methods, "bench": bench}
-
-
-def modules(room: str) -> dict[str, Path]:
-    """Dotted name below `bench` -> file; the rooms may stand beside `bench/` or inside it."""
-    folder = Path(str(ROOMS[room].__file__)).parent
-    prefix = "" if room == "bench" else f"{room}."
-    return {prefix + path.stem: path for path in folder.glob("*.py")}
-
-
-def imported(name: str, path: Path) -> set[str]:
-    """Everything a module imports, relative names resolved below `bench`: `.datasets.noise`, `numpy.random`."""
-    here = ["", *name.split(".")[:-1]]  # the package it stands in; the first is `bench` itself
-    found = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = [*here[: len(here) - node.level + 1]] if node.level else []
-            where = ".".join([*base, *filter(None, [node.module])])
-            found |= {f"{where}.{alias.name}" for alias in node.names}
-    return {target.removeprefix("bench") if target.split(".")[0] == "bench" else target for target in found}
-
-
-@pytest.mark.parametrize(("room", "allowed"), [("datasets", ("datasets",)), ("methods", ("methods", "datasets"))])
-def test_rooms_import_only_the_rooms_below(room: str, allowed: tuple[str, ...]) -> None:
-    assert len(modules(room)) > 3
-    for name, path in modules(room).items():
-        inner = {target for target in imported(name, path) if target.startswith(".") or target == ""}
-        assert {target for target in inner if target.split(".")[1] not in allowed} == set(), path
-
-
-@pytest.mark.parametrize("room", ["datasets", "methods"])
-def test_lower_rooms_import_nothing_by_a_computed_name(room: str) -> None:
-    """`import_module` and `__import__` would go round the test above."""
-    for path in modules(room).values():
-        text = path.read_text(encoding="utf-8")
-        assert "import_module" not in text, path
-        assert "__import__" not in text, path
-
-
-def test_no_module_imports_itself_through_others() -> None:
-    files = {name: path for room in ROOMS for name, path in modules(room).items() if not name.endswith("__init__")}
-    graph = {}
-    for name, path in files.items():
-        targets = imported(name, path)
-        graph[name] = {module for module in files if any(f"{t}.".startswith(f".{module}.") for t in targets)}
-    assert graph["training"] >= {"plan", "datasets.patches", "methods.base"}  # names do resolve
-    graphlib.TopologicalSorter(graph).prepare()  # CycleError

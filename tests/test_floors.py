@@ -1,0 +1,102 @@
+"""The one-way street: a floor imports only the floors below it, and every room says what it holds."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench import datasets, methods
+
+FLOORS = [
+    ("datasets",), ("methods",), ("protocol",), ("store",), ("compute",), ("run",), ("report", "apply"), ("tools",),
+    ("api",), ("cli",),
+]  # fmt: skip
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+TOP = {"", "__init__", "__main__"}  # the package itself, which names the public classes and functions
+HEAVY = ("pandas", "matplotlib", "skimage", "scipy", "joblib")
+ROOTS = {"": bench, "datasets.": datasets, "methods.": methods}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Dotted name below `bench` -> file; `datasets` and `methods` may stand beside `bench/` or inside it."""
+    found = {}
+    for prefix, package in ROOTS.items():
+        folder = Path(str(package.__file__)).parent
+        for path in folder.rglob("*.py"):
+            name = ".".join(path.relative_to(folder).with_suffix("").parts)
+            if prefix or name.split(".")[0] not in ("datasets", "methods"):
+                found[(prefix + name).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(name: str, path: Path) -> set[str]:
+    """The modules of `bench` that a module imports, wherever in the file, by their names below `bench`."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("bench.") for alias in node.names if alias.name.startswith("bench.")}
+        elif isinstance(node, ast.ImportFrom) and (node.level or str(node.module).split(".")[0] == "bench"):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            inside = str(node.module or "").removeprefix("bench").strip(".").split(".")
+            where = ".".join(filter(None, [*base, *inside]))
+            found |= {_module(where, alias.name) for alias in node.names}
+    return found
+
+
+def _module(where: str, name: str) -> str:
+    """`where.name` if that is a module, else the module `where`, which holds the name."""
+    inner = f"{where}.{name}" if where else name
+    return inner if inner in modules() else where
+
+
+def room(name: str) -> str:
+    return name.split(".")[0]
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_module_imports_only_its_own_room_and_the_floors_below(name: str) -> None:
+    if room(name) in TOP:
+        return
+    for target in imported(name, modules()[name]) - {""}:
+        below = LEVEL[room(target)] < LEVEL[room(name)]
+        assert below or room(target) == room(name), f"{name} imports {target}"
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    assert {room(name) for name in modules()} - TOP == LEVEL.keys()
+    assert imported("methods.b2u", modules()["methods.b2u"]) >= {"methods.base", "methods.registry"}  # names do resolve
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {name: imported(name, path) - {"", name} for name, path in modules().items() if room(name) not in TOP}
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError
+
+
+@pytest.mark.parametrize("name", sorted(name for name, path in modules().items() if path.name == "__init__.py"))
+def test_every_package_says_in_one_line_what_lives_there(name: str) -> None:
+    said = ast.get_docstring(ast.parse(modules()[name].read_bytes())) or ""
+    assert said.splitlines()[0].endswith(".")
+    if name not in ("__init__", "datasets"):  # the ground floor imports nothing of ours
+        assert "Imports" in said
+
+
+def test_plug_in_authors_do_not_pay_for_what_they_do_not_use() -> None:
+    """`from bench import Method` loads torch, and neither tables nor figures nor image libraries."""
+
+    code = (
+        "import sys, bench; print(*(m for m in ('pandas','matplotlib','skimage','scipy','joblib') if m in sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+def test_the_package_cannot_be_imported_a_second_time_through_itself() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        __import__("bench.bench")
