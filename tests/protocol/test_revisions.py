@@ -19,10 +19,10 @@ if __name__ == "__main__":  # a checkout need not be installed
 import msgspec
 import pytest
 
-import bench
+import bench.compute
 from bench import datasets, methods
 from bench.methods import registry
-from bench.protocol import plan
+from bench.protocol import units
 
 FILE = Path(__file__).with_name("revisions.json")
 Digests = dict[str, dict[str, list[str]]]  # loop or method -> revision -> digests of its code
@@ -30,8 +30,8 @@ Digests = dict[str, dict[str, list[str]]]  # loop or method -> revision -> diges
 # What every number goes through, by room. Methods' own files and what else they import of methods/ come below.
 LOOP = {
     bench.compute: ("training", "scoring", "metrics"),
-    datasets: ("noise", "patches", "seeds"),
-    methods: ("unet", "base"),
+    datasets: ("sampling", "seeds"),
+    methods: ("base",),
 }
 SHARED = {"unet", "base", "registry"}  # of methods/; the registry makes no numbers
 
@@ -77,7 +77,7 @@ def imported(path: Path) -> set[Path]:
 def current() -> dict[str, tuple[str, str]]:
     """Loop or method -> its revision, the digest of its code."""
     loop = [room(package) / f"{name}.py" for package, names in LOOP.items() for name in names]
-    found = {"loop": (str(plan.LOOP_REVISION), digest(loop))}
+    found = {"loop": (str(units.LOOP_REVISION), digest(loop))}
     for name, method in registry.methods().items():
         if method.__module__.startswith(f"{methods.__name__}."):  # not plug-ins
             found[name] = (str(method.revision), digest([*imported(Path(inspect.getfile(method)))]))
@@ -91,7 +91,7 @@ def recorded() -> Digests:
 @pytest.mark.parametrize("name", sorted(current()))
 def test_code_that_changes_raises_its_revision(name: str) -> None:
     revision, code = current()[name]
-    where = "LOOP_REVISION in bench/plan.py" if name == "loop" else f"`revision` of method {name}"
+    where = "LOOP_REVISION in bench/protocol/units.py" if name == "loop" else f"`revision` of method {name}"
     known = recorded().get(name, {})
     assert revision in known, (
         f"{name} is new or its revision {revision} is: record it with `python tests/test_revisions.py`"
