@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,3 +18,9 @@ def write(path: Path, make: Callable[[Path], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a stored file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from bench.compute.machine import Machine
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import parse
-from bench.datasets.sets import catalogue
+from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.methods.base import Method
 from bench.methods.networks.unet import UNetConfig
@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def set_images(photos: Path) -> list[SetImage]:
-    return catalogue.load(f"folder:{photos}", None, 3)
+    return find(f"folder:{photos}").load(None, 3)
 
 
 @pytest.fixture

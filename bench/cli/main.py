@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..datasets.errors import InputError
+from ..datasets.sets.own_folder import absolute
 from ..methods import registry
 from ..report.render import FORMATS
 from ..store import clean
@@ -211,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _request(sub: argparse.ArgumentParser) -> None:
     _tests(sub)
-    sub.add_argument("--train", type=_absolute, default="", metavar="SET", help="another training set, or folder:PATH")
+    sub.add_argument("--train", type=absolute, default="", metavar="SET", help="another training set, or folder:PATH")
     sub.add_argument("--seeds", type=_integers, default=(), metavar="0,1,2")
     sub.add_argument("--steps", type=_positive, default=0, metavar="N")
 
@@ -246,16 +247,10 @@ def _machine(sub: argparse.ArgumentParser) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(_absolute(name.strip()) for name in text.split(",") if name.strip())
+    names = tuple(absolute(name.strip()) for name in text.split(",") if name.strip())
     if not names:
         raise argparse.ArgumentTypeError("expected a comma list of names")
     return names
-
-
-def _absolute(name: str) -> str:
-    """An image set's name; the path of a folder means the same from everywhere."""
-    prefix, colon, path = name.partition("folder:")
-    return f"{colon}{Path(path).expanduser().resolve()}" if colon and not prefix else name
 
 
 def _integers(text: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
 from ..datasets.noise.model import Noise, parse
-from ..datasets.sets.catalogue import entry, overlap
+from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
 from . import suite_files, suites
@@ -89,8 +89,8 @@ def _overridden(preset: Preset, request: Request) -> Preset:
             if name not in preset.train:
                 raise unknown("test set of this preset", name, preset.train, "Or say what to train on: --train SET.")
     for name in (request.train, *changes.get("tests", ())):
-        if name and not name.startswith("folder:"):
-            entry(name)
+        if name:
+            find(name)
     if request.steps:  # asked for in so many words: for all methods
         budgets = {name: msgspec.structs.replace(budget, steps=0) for name, budget in preset.budgets.items()}
         changes["budgets"] = budgets
@@ -164,7 +164,7 @@ def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train
 
 
 def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Sequence[str]) -> str:
-    seen = any(overlap(train, test) for test in tests)
+    seen = any(find(train).overlaps(find(test)) for test in tests)
     if seen and method.supervision == "clean":
         return f"not possible: the clean images of {train} are the answers to its test"
     if seen and method.supervision == "pair" and noise.family == "captured":  # other frames of the very scene
@@ -178,7 +178,7 @@ def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Seq
 
 
 def _unaligned(view: View, tests: Sequence[str]) -> str:
-    told = [test for test in tests if not test.startswith("folder:") and entry(test).layout == "blocks"]
+    told = [test for test in tests if not find(test).patterns_known]
     needs = view == "bayer-aligned" and told
     return f"not possible: the Bayer patterns of {', '.join(told)} are not told with it" if needs else ""
 
@@ -210,6 +210,4 @@ def _scores(
 
 def _repeats(noise: Noise, preset: Preset, test: str) -> int:
     """Noise draws per image, or the real frames of it."""
-    real = noise.family == "captured" and not test.startswith("folder:")
-    frames = entry(test).frames if real else 1
-    return preset.repeats.get(test, frames)
+    return preset.repeats.get(test, find(test).frames if noise.family == "captured" else 1)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ..datasets.noise.model import Noise
-from ..datasets.sets.catalogue import set_digest
+from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
 from .scoring import Scoring
@@ -53,7 +53,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             return known | {"weights": self.weights}
         known["seed"] = self.seed
         if self.method.trains_on == "dataset":
-            known["train"] = set_digest(self.train, self.channels)
+            known["train"] = find(self.train).digest(self.channels)
             known |= {"train_noise": self.train_noise, "crop": self.crop}
         return known | {
             "batch": self.batch,
@@ -98,11 +98,11 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     def identity(self) -> dict[str, Any]:
         """The fit, the test images, their noise, and the scoring."""
         channels = self.fit.channels
-        before = [[set_digest(name, channels), repeats] for name, repeats in self.before]
+        before = [[find(name).digest(channels), repeats] for name, repeats in self.before]
         return (
             {
                 "fit": self.fit.key,
-                "test": set_digest(self.test, channels),
+                "test": find(self.test).digest(channels),
                 "noise": self.noise.name,
                 "repeats": self.repeats,
                 "stream": self.stream,

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from ..datasets.errors import InputError, unknown
 from ..datasets.noise.model import parse
-from ..datasets.sets.catalogue import catalogue
+from ..datasets.sets.find import find
 from ..methods import registry
 from .suites import Suite, training_sets
 
@@ -37,8 +37,10 @@ def check_suite(suite: Suite, source: str) -> None:
     for preset in suite.presets.values():
         _known("recipe", preset.recipe, suite.recipes, source)
         for image_set in (*training_sets(preset), *preset.tests):
-            if not image_set.startswith("folder:"):
-                _known("image set", image_set, catalogue(), source)
+            try:
+                find(image_set)
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from None
         if isinstance(preset.train, dict):
             for image_set in preset.tests:
                 _known("test set in train", image_set, preset.train, source)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..compute.machine import Machine
 from ..datasets.errors import InputError
+from ..datasets.sets.own_folder import short_names
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.suites import training_sets
 from ..protocol.units import Score
@@ -136,7 +137,7 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     if not found:
         raise SkippedError("no record of a training has its PSNR by step")
     caption = (
-        f"PSNR during training: {_of(plan, noise)}, training set {_plain(training_sets(plan.preset)[0])}, "
+        f"PSNR during training: {_of(plan, noise)}, training set {short_names(training_sets(plan.preset)[0])}, "
         f"seed {plan.preset.seeds[0]}. PSNR in dB of one fixed crop of a training image, not of a test set; "
         f"the legend has the last values.{_left_out({'not in their records': missing} if missing else {})}"
     )
@@ -191,8 +192,9 @@ def _check_inside(box: Box, clean: NDArray[np.float32], what: str) -> None:
 
 def _of(plan: Plan, noise: str, test: str = "") -> str:
     """What the numbers are of."""
-    where = f", test set {_plain(test)}" if test else ""
-    return f"suite {plan.suite.name} v{plan.suite.version}, preset [{_plain(plan.request.label)}], noise {noise}{where}"
+    where = f", test set {short_names(test)}" if test else ""
+    preset = short_names(plan.request.label)
+    return f"suite {plan.suite.name} v{plan.suite.version}, preset [{preset}], noise {noise}{where}"
 
 
 def _numbers(lines: list[Line]) -> dict[str, int]:
@@ -216,10 +218,5 @@ def _left_out(missing: dict[str, list[str]]) -> str:
     return f" Left out: {groups}." if groups else ""
 
 
-def _plain(names: str) -> str:
-    """Names of image sets, folders without their paths."""
-    return re.sub(r"folder:(?:[^,+]*/)?([^,+/]+)", r"folder \1", names)
-
-
 def _name(*parts: str) -> str:
-    return "-".join(re.sub(r"[^\w.-]+", "_", _plain(part)) for part in parts)
+    return "-".join(re.sub(r"[^\w.-]+", "_", short_names(part)) for part in parts)

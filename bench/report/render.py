@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from tabulate import tabulate
 
+from ..datasets.sets.own_folder import short_name
 from . import html, latex
 from .lines import Line, Table, caption, group
 
@@ -102,7 +102,7 @@ def render(table: pd.DataFrame, form: str) -> str:
         return str(table.to_json(orient="records", indent=1))
     if form == "html":
         return html.page([("", table, [])])
-    shown = table.rename(columns=lambda name: f"folder {Path(name).name}" if "folder:" in name else name)
+    shown = table.rename(columns=short_name)
     if form == "terminal" and "noise" in table:
         shown = shown.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
     return tabulate(shown, headers="keys", tablefmt=STYLES[form], showindex=False, disable_numparse=True)  # type: ignore[arg-type]

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
+
+from ..datasets.sets.own_folder import short_name
 
 Table = tuple[str, pd.DataFrame, Sequence[str]]  # caption, frame of strings, notes below it
 
@@ -54,4 +55,4 @@ def cell(value: Any) -> Cell:
 
 def heading(column: str) -> str:
     """A column's name; a folder of images is called by its last part."""
-    return f"folder {Path(column).name}" if "folder:" in column else column
+    return short_name(column)

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from statistics import mean, stdev
@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from msgspec import structs
 
 from ..datasets.errors import InputError, unknown
-from ..datasets.sets.catalogue import entry, overlap
+from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
 from ..protocol.plan import BASELINES, Cell, Plan, make
@@ -221,16 +221,10 @@ def _measure(store: Store, line: Line, scores: list[Score | None]) -> dict[str, 
     line.psnr, line.ssim, line.worst = mean(psnrs), mean(ssims), min(psnrs)
     if len(qualities) > 1:
         line.psnr_std, line.ssim_std = stdev(psnrs), stdev(ssims)
-    images = image_means(rows, line.output, _photograph(line.test))
+    images = image_means(rows, line.output, find(line.test).photograph)
     low, high = interval(list(images.values()))
     line.low, line.high = (None, None) if math.isnan(low) else (low, high)
     return images
-
-
-def _photograph(test: str) -> Callable[[str], str]:
-    """What a test takes as one sample: an image, or the photograph that SIDD's blocks are cut from."""
-    blocks = not test.startswith("folder:") and entry(test).layout == "blocks"
-    return (lambda image: image.partition("-")[0]) if blocks else (lambda image: image)
 
 
 def _judge(plan: Plan, lines: list[Line]) -> None:
@@ -295,7 +289,7 @@ def reduced_settings(plan: Plan, cell: Cell) -> str:
     parts = [fit.method.reduced_settings(fit.steps)]
     if cell.trains and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
-    if cell.trains and any(overlap(fit.train, test) for test in cell.tests):
+    if cell.trains and any(find(fit.train).overlaps(find(test)) for test in cell.tests):
         parts.append("trained on the captures it is tested on")
     if cell.scores and cell.scores[0].centre_crop:
         parts.append(f"centre {cell.scores[0].centre_crop}x{cell.scores[0].centre_crop}")

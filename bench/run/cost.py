@@ -11,7 +11,7 @@ from ..compute.machine import Machine
 from ..compute.scoring import compare
 from ..compute.training import build, parts
 from ..datasets.noise.model import Noise
-from ..datasets.sets.catalogue import entry, load, references
+from ..datasets.sets.find import find
 from ..methods.base import Batch, Context, Method, Progress, Rng
 from ..protocol.scoring import Scoring
 from ..protocol.units import Fit, Score, Unit
@@ -77,10 +77,7 @@ def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) ->
 
 def pixels(unit: Score) -> list[int]:
     """Of each test image, as the method sees it."""
-    if unit.test.startswith("folder:"):
-        sizes = [(len(p.pixels), len(p.pixels[0])) for p in load(unit.test, None, unit.fit.channels)]
-    else:
-        sizes = [(row.height, row.width) for row in references(unit.test)] or entry(unit.test).count * [(SIDE, SIDE)]
+    sizes = find(unit.test).sizes(usual=(SIDE, SIDE))
     if unit.centre_crop:
         sizes = [(min(height, unit.centre_crop), min(width, unit.centre_crop)) for height, width in sizes]
     return [height * width // side(unit.fit) ** 2 for height, width in sizes]

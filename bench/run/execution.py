@@ -15,7 +15,7 @@ from ..compute.sanity import DivergedError
 from ..compute.scoring import evaluate
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
-from ..datasets.sets import catalogue
+from ..datasets.sets.find import find
 from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import forget
 from ..store.record import Record, summary
@@ -43,7 +43,7 @@ class Sets:
     def __call__(self, name: str, channels: int) -> list[SetImage]:
         """The images of a set; InputError if they are not what the catalogue says."""
         if (name, channels) not in self._loaded:
-            self._loaded[name, channels] = catalogue.load(name, self.data, channels)
+            self._loaded[name, channels] = find(name).load(self.data, channels)
         return self._loaded[name, channels]
 
 

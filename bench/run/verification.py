@@ -10,7 +10,7 @@ from ..compute.machine import Machine
 from ..compute.scoring import evaluate
 from ..datasets.errors import DamagedError, InputError, one_line, printable
 from ..datasets.images import SetImage
-from ..datasets.sets.catalogue import remember_folders
+from ..datasets.sets.own_folder import remember_folders
 from ..protocol.units import Score
 from ..store.match import match
 from ..store.record import Record, UnreadableError, summary

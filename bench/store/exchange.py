@@ -16,7 +16,7 @@ from ..datasets import files
 from ..datasets.documents import content, from_json
 from ..datasets.errors import DamagedError, InputError, few, printable, unknown
 from ..datasets.sets.archives import Limits, extract
-from ..datasets.sets.catalogue import file_digest, remember_folders
+from ..datasets.sets.own_folder import remember_folders
 from ..protocol import plan
 from ..protocol.differences import differences
 from ..protocol.request import Request
@@ -127,7 +127,7 @@ def unpack(archive: Path, folder: Path) -> None:
     strange = sorted({*paths} ^ {*manifest.files}) + [name for name in paths if not MEMBER.fullmatch(name)]
     if strange:
         raise DamagedError(f"{archive}: its manifest and its members differ, or are no records: {few(strange)}")
-    altered = [name for name, path in paths.items() if file_digest(path) != manifest.files[name]]
+    altered = [name for name, path in paths.items() if files.sha256(path) != manifest.files[name]]
     if altered:
         raise DamagedError(f"{archive}: other bytes than its manifest says: {few(altered)}")
 

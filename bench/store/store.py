@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from ..datasets import files
 from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError
-from ..datasets.sets.catalogue import file_digest, folder_digests, remember_folders
+from ..datasets.sets.own_folder import folder_digests, remember_folders
 from ..protocol.plan import Plan
 from ..protocol.request import Request
 from ..protocol.units import Fit, Score, Unit
@@ -259,7 +259,7 @@ class Store:
 
 @cache
 def _sha256(path: Path, mtime: int, size: int) -> str:
-    return file_digest(path)
+    return files.sha256(path)
 
 
 def _free(path: Path) -> Path:

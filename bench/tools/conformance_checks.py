@@ -19,7 +19,7 @@ from ..datasets.errors import one_line
 from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Noise
 from ..datasets.sampling import OneImage, Patches, Sample, Source
-from ..datasets.sets import catalogue
+from ..datasets.sets.find import find
 from ..methods.base import Context, Method, Progress, Rng
 from ..protocol.suites import Recipe
 from ..protocol.units import Fit
@@ -45,7 +45,7 @@ class Subject:
     def set_images(self) -> list[SetImage]:
         """Three photographs with so many channels."""
         found = []
-        for set_image in catalogue.load("embedded_test", None, 3):
+        for set_image in find("embedded_test").load(None, 3):
             pixels = set_image.pixels[64:320, 64:320]
             pixels = np.concatenate([pixels, pixels[..., :1]], axis=2)[..., : self.channels]
             found.append(SetImage.decoded(set_image.name, set_image.path, np.ascontiguousarray(pixels), self.channels))

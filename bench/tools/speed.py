@@ -16,7 +16,7 @@ from ..compute.machine import Machine
 from ..compute.scoring import evaluate
 from ..compute.training import Trainer
 from ..datasets.sampling import OneImage, Patches, Source
-from ..datasets.sets import catalogue
+from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Batch, Context, Method, Progress, Rng
 from ..methods.n2c import N2C
@@ -67,7 +67,7 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.Dat
 def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:
     """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
     work = structs.replace(fit, train="embedded_train")
-    set_images = catalogue.load(work.train, None, work.channels)
+    set_images = find(work.train).load(None, work.channels)
     source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed)
     if work.method.trains_on == "image":
         source = OneImage(source.sample(0, 1).frames[0], work.noise.high)
@@ -106,7 +106,7 @@ def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
 
 def _scoring(work: Score, machine: Machine) -> dict[str, str]:
     """Seconds per image (centre 192x192 of six photographs) with one worker and with all, in turn."""
-    set_images = catalogue.load("embedded_test", None, work.fit.channels)
+    set_images = find("embedded_test").load(None, work.fit.channels)
     job = structs.replace(work, test="embedded_test", centre_crop=192, repeats=2, stream="named", before=())
 
     def seconds(workers: int) -> float:

@@ -10,6 +10,17 @@ from ..errors import InputError, unknown
 OFFSETS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}  # where the first red pixel is
 
 
+def mosaic(pixels: NDArray[np.uint8], pattern: str) -> NDArray[np.float32]:
+    """A Bayer mosaic [H, W, 1] in 0..1, even sides, of sRGB [H, W, 3], its gamma undone (IEC 61966)."""
+    height, width = (side // 2 * 2 for side in pixels.shape[:2])
+    v = pixels[:height, :width].astype(np.float64) / 255.0
+    linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    dy, dx = offset(pattern)
+    row, column = (np.arange(height) - dy) % 2, (np.arange(width) - dx) % 2
+    channel = row[:, None] + column[None, :]  # of a quad that begins with red: R 0, G 1, G 1, B 2
+    return np.take_along_axis(linear, channel[..., None], axis=2).astype(np.float32)
+
+
 def pack(mosaic: NDArray[Any]) -> NDArray[Any]:
     """[H, W, 1] -> [H/2, W/2, 4]: pixels (0,0), (0,1), (1,0), (1,1) of every quad; InputError for odd sides."""
     height, width, channels = mosaic.shape

@@ -9,11 +9,13 @@ from urllib.parse import quote, urlsplit
 
 from filelock import FileLock, Timeout
 
+from .. import files
 from ..errors import DamagedError, InputError, few, one_line
 from .archives import extract, inspect
-from .catalogue import Archive, Reference, compare, file_digest, how_to_get, place, references, whole
+from .catalogue import Archive, Reference
 from .download import Check, Patience, Report, Unreachable, download
-from .verify import Finding, verify
+from .find import find_known
+from .image_set import CatalogueSet, Finding, compare
 
 Address = tuple[str, Path]  # a URL and the file it becomes
 Get = Callable[[Sequence[Address], Check], Path]
@@ -32,11 +34,12 @@ def fetch(
     for mirror in mirrors:
         if not mirror.startswith(("http://", "https://")):
             raise InputError(f"mirror {mirror!r}: expected an address that begins with http:// or https://")
-    findings = verify(name, data)
+    image_set = find_known(name)
+    findings = image_set.verify(data)
     wrong = [finding.detail for finding in findings if finding.state in ("altered", "other shape", "unreadable")]
     failures = [InputError(f"{detail}; not overwritten: move it away and fetch again") for detail in wrong]
     fetched = []
-    for outcome in _obtain(name, findings, data, mirrors, report, patience):
+    for outcome in _obtain(image_set, findings, data, mirrors, report, patience):
         if isinstance(outcome, Path):
             fetched.append(outcome)
         else:
@@ -52,26 +55,31 @@ def _worst(errors: Sequence[InputError]) -> type[InputError]:
 
 
 def _obtain(
-    name: str, findings: list[Finding], data: Path | None, mirrors: Sequence[str], report: Report, patience: Patience
+    image_set: CatalogueSet,
+    findings: list[Finding],
+    data: Path | None,
+    mirrors: Sequence[str],
+    report: Report,
+    patience: Patience,
 ) -> Iterator[Path | InputError]:
     """Each missing image, or why it could not be had."""
     missing = {finding.name for finding in findings if finding.state == "missing"}
     if not missing:
         return
-    image_set, folder = whole(name), place(name, data)
-    if not (image_set.urls or image_set.archive):
-        yield InputError(f"no address to download from; get: {how_to_get(name)} (they belong into {folder})")
+    name, whole, folder = image_set.name, image_set.whole, image_set.place(data)
+    if not (whole.urls or whole.archive):
+        yield InputError(f"no address to download from; get: {image_set.how_to_get} (they belong into {folder})")
         return
-    rows = [row for row in references(name) if row.stem in missing]
-    bases = [f"{mirror.rstrip('/')}/{image_set.folder}" for mirror in mirrors]
+    rows = [row for row in image_set.references if row.stem in missing]
+    bases = [f"{mirror.rstrip('/')}/{whole.folder}" for mirror in mirrors]
     get = partial(_first, bases, Counter(), report, patience)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".fetch.lock", timeout=0):
-            if image_set.archive:
-                yield from _from_archive(name, image_set.archive, rows, folder, get)
+            if whole.archive:
+                yield from _from_archive(name, whole.archive, rows, folder, get)
             else:
-                yield from _one_by_one(name, image_set.urls, rows, folder, get)
+                yield from _one_by_one(name, whole.urls, rows, folder, get)
     except InputError as error:
         yield error
     except Timeout:
@@ -100,18 +108,18 @@ def _from_archive(
             _check_archive(archive, packed)
         else:
             get([(archive.url, packed)], partial(_check_archive, archive))
-        files = {path.stem: path for path in extract(packed, Path(scratch), archive.members)}
+        unpacked = {path.stem: path for path in extract(packed, Path(scratch), archive.members)}
         for row in rows:
             try:
-                yield _placed(name, row, files, folder)
+                yield _placed(name, row, unpacked, folder)
             except InputError as error:
                 yield error
 
 
-def _placed(name: str, row: Reference, files: dict[str, Path], folder: Path) -> Path:
-    if row.stem not in files:
+def _placed(name: str, row: Reference, unpacked: dict[str, Path], folder: Path) -> Path:
+    if row.stem not in unpacked:
         raise InputError(f"{folder / row.stem}: expected in the archive, which has no such file")
-    file = files[row.stem]
+    file = unpacked[row.stem]
     target = folder / file.name
     try:
         _check_image(name, row, file)
@@ -152,7 +160,7 @@ def _first(
 
 
 def _check_image(name: str, row: Reference, path: Path) -> None:
-    found = file_digest(path)
+    found = files.sha256(path)
     if found == row.file:
         return
     try:
@@ -166,5 +174,5 @@ def _check_image(name: str, row: Reference, path: Path) -> None:
 
 def _check_archive(archive: Archive, path: Path) -> None:
     inspect(path)
-    if archive.sha256 and (found := file_digest(path)) != archive.sha256:
+    if archive.sha256 and (found := files.sha256(path)) != archive.sha256:
         raise InputError(f"{path}: expected SHA-256 {archive.sha256}, found {found}")

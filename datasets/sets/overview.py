@@ -8,11 +8,11 @@ import pandas as pd
 from ..errors import DamagedError, InputError, unknown
 from ..formats.pack import Pack
 from ..images import SetImage
-from .catalogue import catalogue, entry, how_to_get, load, place, references, whole
+from .catalogue import catalogue
 from .duplicates import near_duplicates
 from .fetch import fetch
+from .find import find_known
 from .prepare import prepare_ilsvrc, prepare_sidd
-from .verify import summary, verify
 
 Report = Callable[[int, int, str], None]  # done, total (0: not known), of what
 PREPARED = {"ilsvrc2012_val": prepare_ilsvrc, "sidd_medium": prepare_sidd}
@@ -23,7 +23,7 @@ def listed(data: Path | None) -> pd.DataFrame:
     rows = []
     for name, known in catalogue().items():
         try:
-            found = summary(name, data)
+            found = find_known(name).summary(data)
         except InputError:
             state = "unreadable"  # `verify` says why
         else:
@@ -35,8 +35,8 @@ def listed(data: Path | None) -> pd.DataFrame:
 
 def shown(name: str, data: Path | None) -> pd.DataFrame:
     """What a set is, where it comes from, its licence, where it lies and how to get it."""
-    known, found = entry(name), summary(name, data)
-    inside = whole(name).packaged
+    image_set = find_known(name)
+    known, found = image_set.entry, image_set.summary(data)
     facts = {
         "title": known.title,
         "role": known.role,
@@ -45,10 +45,10 @@ def shown(name: str, data: Path | None) -> pd.DataFrame:
         "source": known.source,
         "licence": known.licence,
         "part of": known.part_of,
-        "lies in": "an installed package" if inside else str(place(name, data)) if data else f"DIR/{_folder(name)}",
+        "lies in": image_set.where(data),
         "found": f"{found.found}, missing {found.missing}",
-        "get": "" if inside else how_to_get(name),
-        "digests": f"{len(references(name))} known",
+        "get": image_set.how_to_get,
+        "digests": f"{len(image_set.references)} known",
     }
     return pd.DataFrame({"what": list(facts), "value": list(facts.values())}).query("value != ''")
 
@@ -57,7 +57,7 @@ def fetched(names: Sequence[str], data: Path, mirrors: Sequence[str], report: Re
     """Downloads what is missing of each set; a set that cannot be had does not keep the others from being tried."""
     rows = []
     for name in names:
-        entry(name)
+        find_known(name)
     for name in names:
         try:
             count = len(fetch(name, data, mirrors, report))
@@ -73,7 +73,7 @@ def verified(names: Sequence[str], data: Path | None, report: Report) -> tuple[p
     rows = []
     right = []
     for name in names:
-        findings = verify(name, data)
+        findings = find_known(name).verify(data)
         wrong = [finding for finding in findings if finding.state != "ok"]
         right += [name] * (not wrong)
         rows.append(
@@ -85,7 +85,8 @@ def verified(names: Sequence[str], data: Path | None, report: Report) -> tuple[p
 
 
 def _overlaps(names: Sequence[str], data: Path | None, report: Report) -> list[dict[str, str]]:
-    sets: list[tuple[str, Sequence[SetImage]]] = [(name, load(name, data, entry(name).channels)) for name in names]
+    known = map(find_known, names)
+    sets: list[tuple[str, Sequence[SetImage]]] = [(one.name, one.load(data, one.entry.channels)) for one in known]
     return [
         {
             "set": o.first_set,
@@ -102,8 +103,5 @@ def prepared(name: str, source: Path, data: Path, report: Report) -> Pack:
     """Selects, checks and packs a set that is too large to decode at every use; goes on where it was interrupted."""
     if name not in PREPARED:
         raise unknown("set to prepare", name, PREPARED)
-    return PREPARED[name](source, data / _folder(name), lambda done, total: report(done, total, name), lambda: None)
-
-
-def _folder(name: str) -> str:
-    return whole(name).folder
+    place = find_known(name).place(data)
+    return PREPARED[name](source, place, lambda done, total: report(done, total, name), lambda: None)

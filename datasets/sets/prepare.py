@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..formats.mat import layout, read_mat
 from ..formats.pack import HEADER, DType, Pack, Writer
-from ..images import listing, read_rgb, size
+from ..images import listing, read_rgb
 from ..noise.model import Image
+from .layouts.packs import in_range
 from .sidd import CAPTURES, Instance, crop_corners, instances
 
 SIDES = (256, 512)  # the range of both sides of the photographs
@@ -77,8 +78,7 @@ def _photographs(source: Path, stop: Stop, expected: int) -> list[Planned]:
     planned = []
     for stem, path in listing(source).items():
         stop()
-        sides = size(path)
-        if SIDES[0] <= min(sides) and max(sides) <= SIDES[1]:
+        if in_range(path, *SIDES):
             planned.append(Planned(stem, partial(read_rgb, path)))
     if len(planned) != expected:
         raise InputError(f"{source}: {len(planned)} images with sides in {SIDES[0]}..{SIDES[1]}, expected {expected}")

@@ -13,11 +13,12 @@ from support.cli import Result, bench, photo, refused
 from support.sets import SMALL, small_set
 
 from bench.cli import commands
+from bench.datasets import files
 from bench.datasets.errors import DamagedError, InputError
 from bench.datasets.images import digest, read
 from bench.datasets.sets import catalogue
 from bench.datasets.sets import overview as data_module
-from bench.datasets.sets.catalogue import ImageSet, Reference
+from bench.datasets.sets.catalogue import Entry, Reference
 
 
 def data(*argv: object) -> tuple[Result, pd.DataFrame]:
@@ -144,10 +145,8 @@ def two_sets(folder: Path, monkeypatch: pytest.MonkeyPatch, images: Mapping[str,
     for name, pixels in images.items():
         (folder / name).mkdir()
         Pillow.fromarray(pixels).save(folder / name / "set_image.png")
-        entries[name] = ImageSet(
-            title=name, role="test", channels=3, count=1, source="here", licence="none", folder=name
-        )
-        file = catalogue.file_digest(folder / name / "set_image.png")
+        entries[name] = Entry(title=name, role="test", channels=3, count=1, source="here", licence="none", folder=name)
+        file = files.sha256(folder / name / "set_image.png")
         references[name] = [Reference("set_image", *pixels.shape, digest(pixels), file)]
     monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
     monkeypatch.setattr(catalogue, "_references", lambda: references)

@@ -20,14 +20,14 @@ from bench.compute.scoring import compare
 from bench.compute.training import fit, source_of
 from bench.compute.zero_shot import restore
 from bench.datasets.errors import InputError
+from bench.datasets.formats import bayer
 from bench.datasets.formats.bayer import OFFSETS
 from bench.datasets.formats.pack import Writer
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import CAPTURED, Image, named, parse
 from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
-from bench.datasets.sets import layouts
-from bench.datasets.sets.catalogue import load
+from bench.datasets.sets.find import find
 from bench.methods.classical.noisy import Noisy as Input
 from bench.protocol import suites
 from bench.protocol.scoring import Scoring
@@ -64,7 +64,7 @@ def linear(value: int) -> float:
 def test_a_mosaic_has_one_colour_of_each_pixel_without_gamma(pattern: str) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     photo[0, 0] = (0, 10, 11)  # the curve is straight up to 10
-    made = layouts.mosaic(photo, pattern)
+    made = bayer.mosaic(photo, pattern)
     for row, column in np.ndindex(4, 6):
         channel = "RGB".index(pattern[2 * (row % 2) + column % 2])
         assert made[row, column, 0] == pytest.approx(linear(int(photo[row, column, channel])), rel=1e-6)
@@ -72,17 +72,17 @@ def test_a_mosaic_has_one_colour_of_each_pixel_without_gamma(pattern: str) -> No
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0), (10, 0.0030353), (128, 0.2158605), (255, 1.0)])
 def test_linearisation_is_that_of_the_standard(value: int, expected: float) -> None:
-    made = layouts.mosaic(np.full((2, 2, 3), value, np.uint8), "RGGB")
+    made = bayer.mosaic(np.full((2, 2, 3), value, np.uint8), "RGGB")
     np.testing.assert_allclose(made, expected, atol=1e-7)
 
 
 def test_odd_photographs_lose_their_last_row_and_column() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(layouts.mosaic(photo, "GBRG"), layouts.mosaic(photo[:6, :8], "GBRG"), strict=True)
+    np.testing.assert_array_equal(bayer.mosaic(photo, "GBRG"), bayer.mosaic(photo[:6, :8], "GBRG"), strict=True)
 
 
 def test_embedded_mosaics_are_even_in_range_and_have_all_phones_patterns() -> None:
-    set_images = load("embedded_raw_train", None, 1)
+    set_images = find("embedded_raw_train").load(None, 1)
     assert [one.pattern for one in set_images] == [*OFFSETS, *OFFSETS][: len(set_images)]
     for one in set_images:
         height, width, channels = one.pixels.shape
@@ -313,7 +313,7 @@ def packed(tmp_path: Path) -> Path:
 
 
 def test_a_packs_crop_is_one_picture_with_two_captures(packed: Path) -> None:
-    set_images = load("sidd_medium", packed, 1)
+    set_images = find("sidd_medium").load(packed, 1)
     assert [(one.pattern, len(one.frames)) for one in set_images] == [("GRBG", 2), ("BGGR", 2)]
     for scene, one in enumerate(set_images):
         for i, frame in enumerate(one.frames):
@@ -323,7 +323,7 @@ def test_a_packs_crop_is_one_picture_with_two_captures(packed: Path) -> None:
 
 
 def test_each_capture_has_its_own_clean_image_and_the_other_as_its_pair(packed: Path) -> None:
-    set_images = load("sidd_medium", packed, 1)
+    set_images = find("sidd_medium").load(packed, 1)
     patches, seconds = Patches(set_images, CAPTURED, "fresh", 128, 0), []
     for number in range(8):
         (first, second), _, clean = patches.sample(number, 2)
@@ -343,5 +343,5 @@ def test_a_pack_without_one_of_the_frames_is_named(tmp_path: Path, kind: str) ->
     with pytest.raises(
         InputError, match=rf"0001_s001 has no {kind}; expected noisy010, .*; prepare it again"
     ) as caught:
-        load("sidd_medium", tmp_path, 1)
+        find("sidd_medium").load(tmp_path, 1)
     assert str(tmp_path / "sidd_medium") in str(caught.value)

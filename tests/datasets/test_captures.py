@@ -21,7 +21,8 @@ from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import CAPTURED
 from bench.datasets.sampling import Patches, Sample
 from bench.datasets.sets import catalogue
-from bench.datasets.sets.catalogue import ImageSet, load
+from bench.datasets.sets.catalogue import Entry
+from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.protocol.plan import make
 from bench.protocol.request import Request
@@ -61,7 +62,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     common: dict[str, Any] = {"role": "test", "channels": 1, "source": "here", "licence": "none", "layout": "views"}
     common |= {"folder": "scope", "frames": FRAMES}
     views = {"both": (1, 19), "first": (1,), "last": (19,)}
-    mine = {name: ImageSet(title=name, count=len(v), views=v, **common) for name, v in views.items()}
+    mine = {name: Entry(title=name, count=len(v), views=v, **common) for name, v in views.items()}
     known = catalogue.catalogue() | mine
     monkeypatch.setattr(catalogue, "catalogue", lambda: known)
     monkeypatch.delenv("BENCH_DATA", raising=False)
@@ -71,7 +72,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def set_images(data: Path) -> list[SetImage]:
-    return load("both", data, 1)
+    return find("both").load(data, 1)
 
 
 # ---- loading
@@ -88,13 +89,13 @@ def test_a_view_is_its_clean_image_with_all_captures(set_images: list[SetImage])
 
 def test_a_set_has_its_own_views_only(data: Path) -> None:
     shutil.rmtree(data / "scope" / "raw" / "19")  # not a matter of the set `first`
-    assert [set_image.name for set_image in load("first", data, 1)] == ["scope-1"]
+    assert [set_image.name for set_image in find("first").load(data, 1)] == ["scope-1"]
 
 
 def test_a_view_may_be_numbered_with_zeros(data: Path) -> None:
     for kind in ("raw", "gt"):
         (data / "scope" / kind / "1").rename(data / "scope" / kind / "001")
-    assert [set_image.name for set_image in load("both", data, 1)] == ["scope-001", "scope-19"]
+    assert [set_image.name for set_image in find("both").load(data, 1)] == ["scope-001", "scope-19"]
 
 
 # ---- training
@@ -172,16 +173,16 @@ def test_only_n2c_learns_from_the_clean_images(
 ) -> None:
     """The weights with other clean images under the same frames."""
     asked = work(method, "captured", channels=1, steps=2, train="both")
-    before = fit(asked, load("both", data, 1), machine).net.state_dict()
+    before = fit(asked, find("both").load(data, 1), machine).net.state_dict()
     for number in VIEWS:
         save(data / "scope" / "gt" / str(number) / "avg50.png", np.flip(sample(number, None)).copy())
-    after = fit(asked, load("both", data, 1), machine).net.state_dict()
+    after = fit(asked, find("both").load(data, 1), machine).net.state_dict()
     assert all(np.array_equal(before[name], after[name]) for name in before) == same
 
 
 def test_a_set_without_captures_is_not_trained_on(photos: Path) -> None:
     with pytest.raises(InputError, match=r"astronaut\.png: no frames of it; noise `captured` needs"):
-        Patches(load(f"folder:{photos}", None, 3), CAPTURED, "fresh", 48, 0)
+        Patches(find(f"folder:{photos}").load(None, 3), CAPTURED, "fresh", 48, 0)
 
 
 def test_n2n_needs_a_second_capture(set_images: list[SetImage]) -> None:
@@ -235,7 +236,7 @@ def test_messages_tell_the_fits_of_several_sets_apart() -> None:
      ("set12", "set12_11", True), ("bsd400", "set12", False), ("embedded_train", "embedded_gray_test", False)],
 )  # fmt: skip
 def test_sets_overlap_where_they_share_an_image(train: str, test: str, common: bool) -> None:
-    assert catalogue.overlap(train, test) == common
+    assert find(train).overlaps(find(test)) == common
     cell = make(Request(methods=("n2c",), noises=("gauss25",), train=train, tests=(test,))).cells[-1]
     assert cell.reason.startswith("not possible") == common
 
@@ -251,7 +252,7 @@ def test_nothing_is_said_of_methods_that_train_on_other_views(data: Path, tmp_pa
 def test_the_noisy_captures_have_the_known_psnr(machine: Machine, name: str, mean: float) -> None:
     planned = make(Request(suite="fluorescence", tests=(f"fmdd_{name}",)))
     (score,) = (score for cell in planned.cells for score in cell.scores if cell.name == "noisy")
-    found = [row.psnr for row in evaluate(score, None, load(f"fmdd_{name}", SHARED, 1), machine)]
+    found = [row.psnr for row in evaluate(score, None, find(f"fmdd_{name}").load(SHARED, 1), machine)]
     assert len(found) == 4
     assert np.mean(found) == pytest.approx(mean, abs=0.0015)  # type: ignore[arg-type]
 

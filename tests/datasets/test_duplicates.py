@@ -11,8 +11,9 @@ from PIL import Image as Pillow
 from support.cli import SHARED, needs_shared_data, photo
 
 from bench.datasets.images import SetImage
-from bench.datasets.sets import catalogue, duplicates
+from bench.datasets.sets import duplicates
 from bench.datasets.sets.duplicates import Overlap, near_duplicates
+from bench.datasets.sets.find import find
 
 Image = NDArray[np.uint8]
 NAMES = ("astronaut", "chelsea", "coffee")
@@ -121,7 +122,7 @@ def test_every_shift_is_a_normalised_correlation() -> None:
 
 @needs_shared_data
 def test_bsd400_holds_a_part_of_a_picture_of_set12() -> None:
-    sets = [(name, catalogue.load(f"folder:{SHARED / name}", None, 1)) for name in ("set12", "bsd400")]
+    sets = [(name, find(f"folder:{SHARED / name}").load(None, 1)) for name in ("set12", "bsd400")]
     (found,) = near_duplicates(sets)
     assert (found.first, found.second, found.box) == ("04", "test_020", (72, 0, 180, 106))
     assert found.share == pytest.approx(0.29, abs=0.005)
@@ -130,6 +131,6 @@ def test_bsd400_holds_a_part_of_a_picture_of_set12() -> None:
 
 def test_sets_of_floats_are_compared_too() -> None:
     """Raw images are in 0..1: their details are as many gray levels as those of 8-bit ones."""
-    mosaics = catalogue.load("embedded_raw_test", None, 1)[:1]
+    mosaics = find("embedded_raw_test").load(None, 1)[:1]
     (overlap,) = near_duplicates([("one", mosaics), ("other", mosaics)])
     assert (overlap.first, overlap.second, overlap.share) == (mosaics[0].name, mosaics[0].name, 1.0)

@@ -20,7 +20,7 @@ from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import Archive
 from bench.datasets.sets.download import BLOCK, Patience
 from bench.datasets.sets.fetch import fetch
-from bench.datasets.sets.verify import verify
+from bench.datasets.sets.find import find_known
 
 QUICK = Patience(connect=2.0, read=0.3, tries=3, pause=0.01)
 COFFEE = "/origin/coffee.png"
@@ -83,7 +83,7 @@ def test_a_whole_set_is_fetched_from_its_second_address_where_the_first_has_none
     names, reports = get(tmp_path / "new")
     assert names == ["astronaut.png", "chelsea.png", "coffee.png", "noise.jpg"]  # noise.png is not there: 404
     assert files(tmp_path / "new") == published
-    assert {finding.state for finding in verify(SMALL, tmp_path / "new")} == {"ok"}
+    assert {finding.state for finding in find_known(SMALL).verify(tmp_path / "new")} == {"ok"}
     last = {name: (done, total) for done, total, name in reports}
     assert last == {name: (len(content), len(content)) for name, content in published.items()}
 
@@ -209,7 +209,7 @@ def test_another_encoding_of_the_same_pixels_is_taken(data: Path, published: dic
     assert buffer.getvalue() != published["coffee.png"]
     server.files[COFFEE] = buffer.getvalue()
     assert get(data)[0] == ["coffee.png"]
-    assert {finding.state for finding in verify(SMALL, data)} == {"ok"}
+    assert {finding.state for finding in find_known(SMALL).verify(data)} == {"ok"}
 
 
 def test_a_wrong_file_that_is_there_is_named_and_left(data: Path, server: Server) -> None:

@@ -15,8 +15,9 @@ from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage, digest, listing, read
-from bench.datasets.sets import catalogue
-from bench.datasets.sets.catalogue import ImageSet, Reference, load, set_digest
+from bench.datasets.sets import catalogue, image_set
+from bench.datasets.sets.catalogue import Entry, Reference
+from bench.datasets.sets.find import find
 
 
 def noise_image(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -208,10 +209,10 @@ def known(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Pillow.fromarray(noise_image(24, 32, 3)).save(photos / "noise.jpg")
     common = {"role": "test", "channels": 3, "source": "here", "licence": "none"}
     entries = {
-        "tiny": ImageSet(title="tiny", count=4, folder="photos", **common),  # type: ignore[arg-type]
-        "fit": ImageSet(title="fit", count=2, part_of="tiny", every=-2, **common),  # type: ignore[arg-type]
-        "held": ImageSet(title="held", count=2, part_of="tiny", every=2, **common),  # type: ignore[arg-type]
-        "sized": ImageSet(title="sized", count=3, folder="photos", sides=(64, 96), **common),  # type: ignore[arg-type]
+        "tiny": Entry(title="tiny", count=4, folder="photos", **common),  # type: ignore[arg-type]
+        "fit": Entry(title="fit", count=2, part_of="tiny", every=-2, **common),  # type: ignore[arg-type]
+        "held": Entry(title="held", count=2, part_of="tiny", every=2, **common),  # type: ignore[arg-type]
+        "sized": Entry(title="sized", count=3, folder="photos", layout="selected", sides=(64, 96), **common),  # type: ignore[arg-type]
     }
     rows = [
         Reference(stem, *read(path).shape, digest(read(path)), hashlib.sha256(path.read_bytes()).hexdigest())
@@ -223,19 +224,19 @@ def known(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_complete_set_loads_in_the_order_of_its_references(known: Path) -> None:
-    assert [set_image.name for set_image in load("tiny", known, 3)] == ["astronaut", "chelsea", "coffee", "noise"]
+    assert [set_image.name for set_image in find("tiny").load(known, 3)] == ["astronaut", "chelsea", "coffee", "noise"]
 
 
 def test_a_missing_image_is_named(known: Path) -> None:
     (known / "photos" / "coffee.png").unlink()
     with pytest.raises(InputError, match="'tiny' is incomplete: coffee of 4"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_an_extra_image_is_named(known: Path) -> None:
     Pillow.fromarray(noise_image(9, 9, 3)).save(known / "photos" / "stranger.png")
     with pytest.raises(InputError, match=r"do not belong to it: .*stranger\.png"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_one_altered_pixel_is_noticed(known: Path) -> None:
@@ -244,21 +245,21 @@ def test_one_altered_pixel_is_noticed(known: Path) -> None:
     pixels[-1, -1, -1] ^= 1
     Pillow.fromarray(pixels).save(path)
     with pytest.raises(InputError, match=r"coffee\.png: altered: other pixels"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_a_resized_image_is_noticed_with_both_shapes(known: Path) -> None:
     path = known / "photos" / "coffee.png"
     Pillow.fromarray(read(path)[:-1]).save(path)
     with pytest.raises(InputError, match=r"coffee\.png: altered: shape \(71, 80, 3\), expected \(72, 80, 3\)"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_equal_pixels_of_another_shape_are_noticed(known: Path) -> None:
     path = known / "photos" / "coffee.png"
     Pillow.fromarray(read(path).reshape(80, 72, 3)).save(path)
     with pytest.raises(InputError, match=r"shape \(80, 72, 3\)"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "tiff"])
@@ -266,49 +267,49 @@ def test_a_lossless_copy_in_another_format_is_accepted(known: Path, suffix: str)
     path = known / "photos" / "coffee.png"
     Pillow.fromarray(read(path)).save(path.with_suffix(f".{suffix}"))
     path.unlink()
-    assert len(load("tiny", known, 3)) == 4
+    assert len(find("tiny").load(known, 3)) == 4
 
 
 def test_other_pixels_from_the_same_bytes_are_the_decoders_fault(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = catalogue.read
-    monkeypatch.setattr(catalogue, "read", lambda path: plain(path) ^ np.uint8(path.suffix == ".jpg"))
+    plain = image_set.read
+    monkeypatch.setattr(image_set, "read", lambda path: plain(path) ^ np.uint8(path.suffix == ".jpg"))
     with pytest.raises(InputError, match=r"noise\.jpg: .*only this machine's JPEG decoder differs"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_a_jpeg_saved_again_is_altered(known: Path) -> None:
     path = known / "photos" / "noise.jpg"
     Pillow.fromarray(read(path)).save(path, quality=60)
     with pytest.raises(InputError, match=r"noise\.jpg: altered"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_two_files_of_one_stem_are_named(known: Path) -> None:
     path = known / "photos" / "coffee.png"
     path.with_suffix(".bmp").write_bytes(path.read_bytes())
     with pytest.raises(InputError, match=r"coffee\.png: the same image name as coffee\.bmp"):
-        load("tiny", known, 3)
+        find("tiny").load(known, 3)
 
 
 def test_files_that_are_no_images_are_ignored(known: Path) -> None:
     for name in ("README.md", ".hidden.png", "Thumbs.db", "list.txt", "coffee.json"):
         (known / "photos" / name).write_text("x")
-    assert len(load("tiny", known, 3)) == 4
+    assert len(find("tiny").load(known, 3)) == 4
 
 
 def test_parts_are_disjoint_complete_and_by_rule(known: Path) -> None:
-    fit, held = ([set_image.name for set_image in load(name, known, 3)] for name in ("fit", "held"))
+    fit, held = ([set_image.name for set_image in find(name).load(known, 3)] for name in ("fit", "held"))
     assert (held, fit) == (["astronaut", "coffee"], ["chelsea", "noise"])
 
 
 def test_an_extra_image_is_named_in_a_part_too(known: Path) -> None:
     Pillow.fromarray(noise_image(9, 9, 3)).save(known / "photos" / "stranger.png")
     with pytest.raises(InputError, match=r"stranger\.png"):
-        load("fit", known, 3)
+        find("fit").load(known, 3)
 
 
 def test_a_set_chosen_by_its_sides_keeps_those_and_holds_none(known: Path) -> None:
-    set_images = load("sized", known, 3)
+    set_images = find("sized").load(known, 3)
     assert [set_image.name for set_image in set_images] == ["astronaut", "chelsea", "coffee"]
     assert not any(set_image.keep for set_image in set_images)
 
@@ -316,52 +317,52 @@ def test_a_set_chosen_by_its_sides_keeps_those_and_holds_none(known: Path) -> No
 def test_a_set_chosen_by_its_sides_is_counted(known: Path) -> None:
     (known / "photos" / "coffee.png").unlink()
     with pytest.raises(InputError, match="'sized': 2 images"):
-        load("sized", known, 3)
+        find("sized").load(known, 3)
 
 
 def test_a_set_chosen_by_its_sides_names_a_file_that_is_no_image(known: Path) -> None:
     (known / "photos" / "coffee.png").write_text("not an image")
     with pytest.raises(InputError, match=r"coffee\.png"):
-        load("sized", known, 3)
+        find("sized").load(known, 3)
 
 
 @pytest.mark.parametrize("data", [True, False])
 def test_a_set_that_is_not_there_says_how_to_get_it(known: Path, data: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     with pytest.raises(InputError, match=r"photos/.*get: 4 images from here"):
-        load("tiny", known / "photos" if data else None, 3)
+        find("tiny").load(known / "photos" if data else None, 3)
 
 
 def test_the_data_folder_may_come_from_the_environment(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(known))
-    assert len(load("tiny", None, 3)) == 4
+    assert len(find("tiny").load(None, 3)) == 4
 
 
 def test_a_colour_set_does_not_serve_one_channel(known: Path) -> None:
     with pytest.raises(InputError, match="a colour set"):
-        load("tiny", known, 1)
+        find("tiny").load(known, 1)
 
 
 def test_an_unknown_set_gets_a_suggestion() -> None:
     with pytest.raises(InputError, match="Did you mean 'kodak'"):
-        load("kodac", None, 3)
+        find("kodac").load(None, 3)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no images"):
-        load(f"folder:{tmp_path}", None, 3)
+        find(f"folder:{tmp_path}").load(None, 3)
 
 
 def test_a_folder_names_its_bad_file(photos: Path) -> None:
     (photos / "bad.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"bad\.png: an empty file"):
-        load(f"folder:{photos}", None, 3)
+        find(f"folder:{photos}").load(None, 3)
 
 
 @pytest.mark.parametrize(("name", "count"), [("embedded_train", 7), ("embedded_test", 3)])
 def test_embedded_sets_need_no_data_folder(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    assert len({set_image.digest for set_image in load(name, None, 3)}) == count
+    assert len({set_image.digest for set_image in find(name).load(None, 3)}) == count
 
 
 @pytest.mark.parametrize("name", list(catalogue.catalogue()))
@@ -369,7 +370,7 @@ def test_every_entry_has_as_many_references_as_images(name: str) -> None:
     """Captures have their own; none is known of SIDD, of sets with all 50 frames or of those chosen by sides."""
     known, found = catalogue.entry(name), len(catalogue.references(name))
     whole = known.count * (1 + known.frames) if known.layout == "views" else known.count
-    unknown = known.sides or known.layout in ("blocks", "pack") or known.frames == 50
+    unknown = known.layout in ("blocks", "pack", "selected") or known.frames == 50
     assert found == (0 if unknown else whole)
 
 
@@ -381,14 +382,14 @@ def test_training_and_test_photographs_share_none() -> None:
 def test_a_sets_digest_needs_no_files_and_tells_sets_and_channels_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     asked = [(name, channels) for name in catalogue.catalogue() for channels in (1, 3)]
-    assert len({set_digest(*what) for what in asked}) == len(asked)
+    assert len({find(name).digest(channels) for name, channels in asked}) == len(asked)
 
 
 def test_a_folders_digest_is_its_pixels_wherever_it_lies(photos: Path, tmp_path: Path) -> None:
-    before = set_digest(f"folder:{photos}", 3)
+    before = find(f"folder:{photos}").digest(3)
     moved = photos.rename(tmp_path / "moved")
-    assert set_digest(f"folder:{moved}", 3) == before
+    assert find(f"folder:{moved}").digest(3) == before
     buffer = io.BytesIO()
     Pillow.fromarray(read(moved / "coffee.png") ^ 1).save(buffer, "png")
     (moved / "coffee.png").write_bytes(buffer.getvalue())
-    assert set_digest(f"folder:{moved}", 3) != before
+    assert find(f"folder:{moved}").digest(3) != before

@@ -131,7 +131,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from bench.datasets.pack import Writer
+from bench.datasets.formats.pack import Writer
 
 calls = []
 os.fsync = lambda _: calls.append(None) or len(calls) < 2 or os._exit(9)  # no buffer is flushed on the way out

@@ -10,8 +10,9 @@ from support.sets import SMALL, small_set
 from bench.datasets.errors import InputError
 from bench.datasets.formats.pack import PIXELS, Writer
 from bench.datasets.images import read
-from bench.datasets.sets import catalogue
-from bench.datasets.sets.verify import Finding, summary, verify
+from bench.datasets.sets import image_set
+from bench.datasets.sets.find import find_known
+from bench.datasets.sets.image_set import Finding
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(data: Path, name: str = SMALL) -> dict[str, Finding]:
-    return {Path(finding.name).name: finding for finding in verify(name, data)}
+    return {Path(finding.name).name: finding for finding in find_known(name).verify(data)}
 
 
 def states(data: Path, name: str = SMALL) -> dict[str, str]:
@@ -69,7 +70,7 @@ def test_equal_pixels_of_another_shape_are_another_shape(data: Path) -> None:
 
 
 def test_other_pixels_from_the_same_bytes_are_the_decoders_fault(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "read", lambda path: read(path) ^ np.uint8(path.suffix == ".jpg"))
+    monkeypatch.setattr(image_set, "read", lambda path: read(path) ^ np.uint8(path.suffix == ".jpg"))
     assert states(data) == {"astronaut": "ok", "chelsea": "ok", "coffee": "ok", "noise": "decoder differs"}
 
 
@@ -81,13 +82,13 @@ def test_a_part_of_a_set_is_judged_by_its_own_images(data: Path) -> None:
 
 def test_all_is_missing_where_there_is_no_folder(data: Path, tmp_path: Path) -> None:
     assert set(states(tmp_path / "elsewhere").values()) == {"missing"}
-    assert summary(SMALL, tmp_path / "elsewhere") == (0, 4)
+    assert find_known(SMALL).summary(tmp_path / "elsewhere") == (0, 4)
 
 
 def test_a_set_that_is_chosen_by_its_sides_is_counted(data: Path) -> None:
     assert list(states(data, "sized").values()) == ["ok"] * 3  # noise.jpg is smaller
     (data / "photos" / "coffee.png").write_bytes(b"")
-    result = verify("sized", data)
+    result = find_known("sized").verify(data)
     assert [finding.state for finding in result] == ["ok", "ok", "unreadable", "missing"]
     assert "2 images with both sides in 64..96, expected 3" in result[-1].detail
 
@@ -95,26 +96,20 @@ def test_a_set_that_is_chosen_by_its_sides_is_counted(data: Path) -> None:
 def test_the_summary_counts_by_name_without_opening(data: Path) -> None:
     (data / "photos" / "coffee.png").unlink()
     (data / "photos" / "chelsea.png").write_bytes(b"")
-    assert [summary(name, data) for name in (SMALL, "part", "sized")] == [(3, 1), (1, 1), (3, 0)]
+    assert [find_known(name).summary(data) for name in (SMALL, "part", "sized")] == [(3, 1), (1, 1), (3, 0)]
 
 
 def test_no_data_folder_at_all(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    assert summary(SMALL, None) == (0, 4)
+    assert find_known(SMALL).summary(None) == (0, 4)
     with pytest.raises(InputError, match="--data DIR"):
-        verify(SMALL, None)
-
-
-def test_more_channels_than_asked_for_are_refused(data: Path) -> None:
-    assert len(verify(SMALL, data, channels=3)) == 4
-    with pytest.raises(InputError, match="a colour set"):
-        verify(SMALL, data, channels=1)
+        find_known(SMALL).verify(None)
 
 
 def test_packaged_sets_are_verified_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    assert {finding.state for finding in verify("embedded_test", None)} == {"ok"}
-    assert summary("embedded_test", None) == (3, 0)
+    assert {finding.state for finding in find_known("embedded_test").verify(None)} == {"ok"}
+    assert find_known("embedded_test").summary(None) == (3, 0)
 
 
 @pytest.mark.parametrize("name", ["sidd_medium", "ilsvrc2012_val"])
@@ -122,17 +117,17 @@ def test_a_pack_is_verified_pixel_by_pixel(name: str, tmp_path: Path) -> None:
     """A prepared set is there, and a changed byte in its pixels is found."""
     scene = ["scene_s0/noisy010", "scene_s0/noisy011", "scene_s0/clean010", "scene_s0/clean011"]
     raw = name == "sidd_medium"
-    folder = catalogue.place(name, tmp_path)
+    folder = find_known(name).place(tmp_path)
     with Writer(folder, "<f4" if raw else "|u1") as writer:
         for image in scene if raw else ["one"]:
             writer.append(image, np.full((8, 8, 1) if raw else (300, 256, 3), 0.5 if raw else 7, writer.dtype))
         writer.finish("a test")
-    assert summary(name, tmp_path).found == 1
-    (finding,) = verify(name, tmp_path)
+    assert find_known(name).summary(tmp_path).found == 1
+    (finding,) = find_known(name).verify(tmp_path)
     assert (finding.state == "ok") == raw or "expected 44328" in finding.detail
     pixels = bytearray((folder / PIXELS).read_bytes())
     pixels[5] ^= 1
     (folder / PIXELS).write_bytes(pixels)
-    (finding,) = verify(name, tmp_path)
+    (finding,) = find_known(name).verify(tmp_path)
     assert finding.state == "unreadable"
     assert "damaged" in finding.detail

@@ -19,6 +19,7 @@ from bench.compute.scoring import compare
 from bench.datasets.errors import InputError
 from bench.datasets.noise import model as noise
 from bench.datasets.sets import catalogue
+from bench.datasets.sets.find import find
 from bench.protocol.plan import BASELINES, make
 from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring
@@ -100,7 +101,7 @@ def caption(figure: Figure) -> str:
 
 
 def clean(done: Done, name: str = "coffee") -> np.ndarray:
-    set_image = next(set_image for set_image in catalogue.load(done.test, None, 3) if set_image.name == name)
+    set_image = next(set_image for set_image in find(done.test).load(None, 3) if set_image.name == name)
     return set_image.pixels
 
 
@@ -124,7 +125,7 @@ def test_noisy_and_clean_panels_are_the_pixels_that_were_scored(done: Done) -> N
     figure = crops(inputs(done), entry(done), done.test)
     pixels = clean(done)
     unit = pixels.astype(np.float32) / np.float32(255)
-    set_image = next(set_image for set_image in catalogue.load(done.test, None, 3) if set_image.name == "coffee")
+    set_image = next(set_image for set_image in find(done.test).load(None, 3) if set_image.name == "coffee")
     noisy, _ = noise.named(noise.parse("gauss25"), unit, set_image.digest, 0)
     np.testing.assert_array_equal(panel(figure, "Noisy input"), inside(noisy))
     np.testing.assert_array_equal(np.asarray(figure.axes[-1].images[0].get_array()), inside(unit))
@@ -383,7 +384,7 @@ def test_our_entries_belong_to_their_suites() -> None:
                 *(noise for preset in suite.presets.values() for noise in preset.noises),
             }
             assert one.boxes.keys() <= catalogue.catalogue().keys()
-    set_images = {set_image.name: set_image.pixels.shape for set_image in catalogue.load("embedded_test", None, 3)}
+    set_images = {set_image.name: set_image.pixels.shape for set_image in find("embedded_test").load(None, 3)}
     for box in [one.boxes["embedded_test"] for one in entries.load() if "embedded_test" in one.boxes]:
         assert box.top + box.side <= set_images[box.image][0]
         assert box.left + box.side <= set_images[box.image][1]

@@ -17,7 +17,7 @@ from bench.compute import training, zero_shot
 from bench.compute.metrics import psnr
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import named, parse
-from bench.datasets.sets import catalogue
+from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.methods.classical.blur import blurred
 from bench.protocol.plan import make
@@ -127,7 +127,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def images(place: Place) -> dict[str, tuple[SetImage, NDArray[np.float32]]]:
     """The test photographs with the noise that they were scored with."""
-    set_images = catalogue.load(place.test, None, 3)
+    set_images = find(place.test).load(None, 3)
     return {p.name: (p, named(parse("gauss25"), unit(p.pixels), p.digest, 0)[0]) for p in set_images}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.sets.catalogue import remember_folders
+from bench.datasets.sets.own_folder import remember_folders
 from bench.store.match import match
 from bench.store.store import Store
 

@@ -10,8 +10,9 @@ import pytest
 from support.cli import Result, bench, photos, record, refused
 from support.tiny import KEEPER, Tiny, contents
 
-from bench.datasets.sets import catalogue
+from bench.datasets.sets import own_folder
 from bench.datasets.sets.archives import Limits
+from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.protocol.request import Request
 from bench.protocol.suite_files import load
@@ -407,7 +408,7 @@ def test_digests_of_folders_that_are_here_are_not_believed(filled: Tiny, archive
     last["folders"] = dict.fromkeys(last["folders"], "0" * 64)
     bad = packed(tmp_path / "bad.zip", whole | {"last.json": json.dumps(last).encode()})
     assert merge(bad, tmp_path / "new").code == 0
-    assert catalogue.set_digest(f"folder:{filled.folder / 'test'}", 3) != "0" * 64
+    assert find(f"folder:{filled.folder / 'test'}").digest(3) != "0" * 64
 
 
 def test_what_a_file_says_is_printed_in_one_line(archive: Path, tmp_path: Path) -> None:
@@ -436,7 +437,7 @@ def test_a_folder_that_is_not_here_is_named(filled: Tiny, tmp_path: Path) -> Non
         suite.write_bytes((away / "tiny.toml").read_bytes())
         request = next(iter(last["requests"].values())) | {"suite": str(suite)}
         for folders, code in (({}, 1), (last["folders"], 0)):
-            catalogue._remembered.clear()
+            own_folder._remembered.clear()
             (store / "last.json").write_text(json.dumps({"folders": folders, "requests": {str(suite): request}}))
             result = merge(store, tmp_path / f"new{code}")
             assert (result.code, result.err.count("its folder of images is not here")) == (code, 6 * code)

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 import bench as package
 from bench.cli.main import main
-from bench.datasets.sets import catalogue
+from bench.datasets.sets.find import find
 from bench.store.tensors import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
@@ -96,7 +96,7 @@ def line(found: list[dict[str, Any]], **wanted: object) -> dict[str, Any]:
 
 def photo(name: str, height: int, width: int) -> NDArray[np.uint8]:
     """A crop of one of scikit-image's packaged test photographs."""
-    set_image = next(set_image for set_image in catalogue.load("embedded_test", None, 3) if set_image.name == name)
+    set_image = next(set_image for set_image in find("embedded_test").load(None, 3) if set_image.name == name)
     crop: NDArray[np.uint8] = set_image.pixels[100 : 100 + height, 120 : 120 + width]
     return crop
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from bench.datasets import files
 from bench.datasets.images import digest, listing, read
 from bench.datasets.sets import catalogue
-from bench.datasets.sets.catalogue import ImageSet, Reference
+from bench.datasets.sets.catalogue import Entry, Reference
 
 SMALL = "small"
 
@@ -20,12 +21,12 @@ def small_set(photos: Path, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> N
     Pillow.fromarray(grain).save(photos / "noise.jpg")
     common: dict[str, Any] = {"role": "test", "channels": 3, "source": "here", "licence": "none"}
     entries = {
-        SMALL: ImageSet(title="small", count=4, folder="photos", **(common | fields)),
-        "part": ImageSet(title="part", count=2, part_of=SMALL, every=2, **common),
-        "sized": ImageSet(title="sized", count=3, folder="photos", sides=(64, 96), **common),
+        SMALL: Entry(title="small", count=4, folder="photos", **(common | fields)),
+        "part": Entry(title="part", count=2, part_of=SMALL, every=2, **common),
+        "sized": Entry(title="sized", count=3, folder="photos", layout="selected", sides=(64, 96), **common),
     }
     rows = [
-        Reference(stem, *read(path).shape, digest(read(path)), catalogue.file_digest(path))
+        Reference(stem, *read(path).shape, digest(read(path)), files.sha256(path))
         for stem, path in listing(photos).items()
     ]
     monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
