@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from support.cli import Result, bench, photo, refused
 from support.sets import SMALL, small_set
 
-from bench.cli import commands
+from bench.cli import data as data_commands
 from bench.datasets import files
 from bench.datasets.errors import DamagedError, InputError
 from bench.datasets.images import digest, read
@@ -34,7 +34,7 @@ def states(frame: pd.DataFrame) -> dict[str, str]:
 
 def use_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     """The modules that took the catalogue by name get the one that a test put in its place."""
-    for module in (commands, data_module):
+    for module in (data_commands, data_module):
         monkeypatch.setattr(module, "catalogue", catalogue.catalogue)
 
 

@@ -1,63 +1,60 @@
-"""The commands that look after records: status, export, merge, verify, clean."""
+"""The commands that look after records: export, merge, verify, clean, weights."""
 
 import argparse
 import sys
+from pathlib import Path
 
 import pandas as pd
-from msgspec import structs
 
-from ..compute import machine
 from ..datasets.errors import InputError, unknown
-from ..protocol import plan
-from ..protocol.request import Request
 from ..report.render import render
-from ..run import verification
-from ..run.display import Display, clock
+from ..run import external_weights, verification
+from ..run.display import Display
 from ..run.execution import Sets
-from ..run.status import counted, standing
 from ..store import clean, exchange
 from ..store.store import Store, default, existing
 from . import launch
+from .parser import Commands, add_data, add_machine, add_store, command
 
 
-def status(options: argparse.Namespace) -> int:
-    """Tells how far the last runs of a store are, or what would be run."""
-    store, (here, _) = existing(options.store), machine.choose()
-    if options.methods:
-        requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites_asked(options)]
-    else:
-        requests = _last_requests(store, options)
-    found = []
-    for request in requests:
-        try:
-            planned = plan.make(request)
-        except InputError as error:  # of a suite's file or a plug-in that is gone; the others can be told
-            print(f"not told: {error}", file=sys.stderr)
-        else:
-            found += standing(planned, store, here)
-    rows = [
-        {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": clock(one.seconds)}
-        for one in found
-        if options.long or one.state != "done"
-    ]
-    if rows or options.format == "json":
-        print(render(pd.DataFrame(rows), options.format))
-    left = clock(sum(one.seconds for one in found))
-    print(f"{counted(found)}; about {left} of one process's time to go", file=sys.stderr)
-    return 0
+def add(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    sub = command(
+        commands, "export", "write records with their rows, and weights if asked, as one zip file for other groups"
+    )
+    sub.add_argument("file", type=Path, metavar="FILE.zip")
+    sub.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
+    sub.add_argument("--weights", action="store_true", help="with the weights of trainings")
+    add_store(sub)
+    sub.set_defaults(do=export)
 
+    sub = command(
+        commands, "merge", "take what another store has: refuses other data, protocols and numbers; exit 1 if any"
+    )
+    sub.add_argument("source", type=Path, metavar="FILE.zip", help="of bench export, or the folder of a store")
+    add_store(sub)
+    sub.set_defaults(do=merge)
 
-def _last_requests(store: Store, options: argparse.Namespace) -> list[Request]:
-    """What was run last of the suites asked for, with what is asked for otherwise now."""
-    suites = [options.suite] if options.suite not in ("", "all") else sorted(store.asked())
-    last = [request for suite in suites if (request := store.last_request(suite)) is not None]
-    if not last:
-        of = f" of {options.suite}" if options.suite else ""
-        raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")
-    asked, plain = launch.asked(options, ""), Request()
-    given = {name: getattr(asked, name) for name in asked.__struct_fields__ if name not in ("suite", "preset")}
-    given = {name: value for name, value in given.items() if value != getattr(plain, name)}
-    return [structs.replace(one, **given | ({"preset": options.preset} if options.preset else {})) for one in last]
+    sub = command(commands, "verify", "score stored weights and images again, and report drift; exit 1 if there is any")
+    sub.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
+    add_data(sub)
+    add_store(sub)
+    add_machine(sub)
+    sub.set_defaults(do=verify)
+
+    sub = command(commands, "clean", "list what a store can do without; remove the kinds that are named")
+    sub.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(clean.KINDS)}; none: only list all")
+    sub.add_argument("--yes", action="store_true", help="do not ask")
+    add_store(sub)
+    sub.set_defaults(do=tidy)
+
+    sub = command(
+        commands, "weights", "write the weights of a training as a file, with the authors' names for its layers"
+    )
+    sub.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25 seed 0'")
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors or .pth")
+    add_store(sub)
+    sub.set_defaults(do=weights)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -143,3 +140,10 @@ def _size(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
+
+
+def weights(options: argparse.Namespace) -> int:
+    """Writes the weights of a training as a file."""
+    title = external_weights.export(Store(options.store or default()), options.cell, options.out)
+    print(f"{title}: {options.out}")
+    return 0

@@ -1,0 +1,126 @@
+"""The parser, and the options that several commands share."""
+
+import argparse
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from ..datasets.errors import InputError
+from ..datasets.sets.own_folder import absolute
+from ..report.render import FORMATS
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line, with the nearest option or command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises InputError instead of printing the usage."""
+        known = re.search(r"unrecognized arguments: (-\S+)", message)
+        if known:
+            options = [option for action in self._walk() for option in action.option_strings]
+            near = get_close_matches(known[1].split("=")[0], options, 1, 0.5)
+            message += f". Did you mean {near[0]}?" if near else ""
+        choice = re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message)
+        if choice:
+            near = get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1, 0.5)
+            message += f". Did you mean {near[0]}?" if near else ""
+        raise InputError(f"{message} (help: {self.prog} --help)")
+
+    def _walk(self) -> list[argparse.Action]:
+        """All options, those of the subcommands included: argparse reports unknown ones at the top."""
+        actions = list(self._actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                actions += [inner for parser in action.choices.values() for inner in parser._actions]
+        return actions
+
+
+def command(commands: Commands, name: str, text: str) -> Parser:
+    """A command with the options of all."""
+    sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a method of yours")
+    sub.add_argument("--format", choices=FORMATS, default="terminal")
+    return sub
+
+
+def add_data(sub: argparse.ArgumentParser) -> None:
+    """Where image sets are."""
+    sub.add_argument("--data", type=Path, metavar="DIR", help="folder of image sets (or $BENCH_DATA)")
+
+
+def add_table(sub: argparse.ArgumentParser) -> None:
+    """Which table of the paper."""
+    sub.add_argument("--table", type=int, default=None, metavar="N", help="1 to 8; default: all of the suites")
+
+
+def add_request(sub: argparse.ArgumentParser) -> None:
+    """What to train on, with which seeds and steps, and what to test."""
+    add_tests(sub)
+    sub.add_argument("--train", type=absolute, default="", metavar="SET", help="another training set, or folder:PATH")
+    sub.add_argument("--seeds", type=integers, default=(), metavar="0,1,2")
+    sub.add_argument("--steps", type=positive, default=0, metavar="N")
+
+
+def add_tests(sub: argparse.ArgumentParser) -> None:
+    """What to test: suite, preset, noise, sets."""
+    sub.add_argument(
+        "--suite",
+        default="",
+        metavar="NAME",
+        help="synthetic, ..., all, or FILE.toml; default: synthetic to run, else all recorded",
+    )
+    sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
+    sub.add_argument("--noise", type=names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
+    sub.add_argument("--test-sets", type=names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
+    sub.add_argument("--repeats", type=positive, default=0, metavar="N")
+    sub.add_argument("--tested", type=names, default=(), metavar="A,B", help="test with other noise, too: gauss50")
+    add_store(sub)
+
+
+def add_store(sub: argparse.ArgumentParser) -> None:
+    """Where records are."""
+    sub.add_argument(
+        "--store", type=Path, metavar="DIR", help="folder of records (or $BENCH_STORE; default results/runs)"
+    )
+
+
+def add_machine(sub: argparse.ArgumentParser) -> None:
+    """What to compute with."""
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    sub.add_argument("--precision", default="auto", help="of training: auto, bf16, float32")
+    sub.add_argument("--threads", type=positive, default=0, metavar="N")
+    sub.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="default: when it pays")
+    sub.add_argument("--deterministic", action="store_true", help="the same bytes on CUDA, too; slower")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names of a comma list."""
+    names = tuple(absolute(name.strip()) for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("expected a comma list of names")
+    return names
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """The numbers of a comma list."""
+    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of whole numbers")
+    return tuple(int(part) for part in text.split(","))
+
+
+def setting(text: str) -> tuple[str, int | str]:
+    """A parameter of submitit, whole numbers as such."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return name, int(value) if re.fullmatch(r"[0-9]+", value) else value
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not re.fullmatch(r"[0-9]+", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

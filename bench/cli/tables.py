@@ -1,0 +1,169 @@
+"""The commands that show what is recorded: tables, show, figures, methods."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from ..compute import machine
+from ..datasets.errors import InputError, printable, unknown
+from ..methods import registry
+from ..protocol import plan, suite_files
+from ..protocol.request import Request
+from ..report.compare import compare
+from ..report.lines import Table, plain
+from ..report.render import page, render
+from ..report.tables import build, request_of, suite_of, with_tables
+from ..run.execution import Sets
+from ..store.store import Store, existing
+from . import launch
+from .parser import Commands, add_data, add_request, add_store, add_table, command
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    sub = command(commands, "tables", "print a table of the paper from the records alone")
+    add_table(sub)
+    sub.add_argument("--long", action="store_true", help="one line per number: images, seeds, interval, cost, ...")
+    sub.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
+    add_request(sub)
+    sub.set_defaults(do=tables)
+
+    sub = command(commands, "show", "print one record")
+    sub.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25'")
+    add_store(sub)
+    sub.set_defaults(do=show)
+
+    sub = command(commands, "figures", "draw comparison crops, steps, PSNR against training and cost, as PNG and PDF")
+    sub.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures")
+    add_data(sub)
+    add_table(sub)
+    add_request(sub)
+    sub.set_defaults(do=figures)
+
+    command(commands, "methods", "list the methods").set_defaults(do=methods)
+
+
+def tables(options: argparse.Namespace) -> int:
+    """Prints tables from the records alone."""
+    store = existing(options.store)
+    found = _shown(store, options)
+    if options.compare:
+        other = Store(options.compare)
+        if not other.root.is_dir():
+            raise InputError(f"--compare {other.root}: no such folder")
+        names = (str(store.root), str(other.root))
+        print(render(compare(found, _shown(other, options), names), options.format))
+        complain(other)
+    else:
+        print_tables(found, options)
+    complain(store)
+    return 0
+
+
+def complain(store: Store) -> None:
+    """Names the records that could not be read."""
+    for error in store.look()[1]:
+        print(f"not read: {error}", file=sys.stderr)
+
+
+def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
+    """The tables asked for."""
+    asked = requests(store, options)
+    return [table for one in asked for table in build(store, one, bool(options.preset), options.table)]
+
+
+def requests(store: Store, options: argparse.Namespace) -> list[Request]:
+    """The suites asked for; if none is, those that the store has records of."""
+    if options.table is not None:
+        names = [suite_of(options.table) if options.suite in ("", "all") else options.suite]
+        if str(options.table) not in (known := suite_files.load(names[0]).tables):
+            raise unknown(f"table of suite {names[0]}", str(options.table), known)
+    elif options.suite and options.suite != "all":
+        names = [options.suite]
+    else:
+        recorded = {record.label["suite"] for record in store.find("")} | store.asked()
+        names = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
+    return [launch.asked(options, suite) for suite in names]
+
+
+def print_tables(found: list[Table], options: argparse.Namespace) -> None:
+    """Prints tables in the format asked for."""
+    if options.format == "json":
+        rows = [row for table in found for row in plain(table.lines)]
+        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    else:
+        print(page(found, options.format, getattr(options, "long", False)))
+
+
+def show(options: argparse.Namespace) -> int:
+    """Prints one record."""
+    store = existing(options.store)
+    records = store.find(options.cell)
+    for error in store.look()[1]:
+        if error.path.stem.startswith(options.cell):
+            raise error
+    complain(store)
+    if not records:
+        raise unknown("cell", options.cell, [record.title for record in store.find("")], f"Store: {store.root}.")
+    shortest = min(records, key=lambda record: len(record.title))
+    if all(record.title.startswith(shortest.title) for record in records):
+        records = [shortest]  # a fit and its scores: the fit
+    if options.format == "json" or (options.format == "terminal" and len(records) == 1):
+        print(msgspec.json.format(msgspec.json.encode(records if options.format == "json" else records[0])).decode())
+        return 0
+    rows = [
+        {"key": r.key, "kind": r.kind, "state": r.state, "cell": printable(r.title), "preset": r.label["preset"]}
+        for r in records
+    ]
+    print(render(pd.DataFrame(rows), options.format))
+    return 0
+
+
+def figures(options: argparse.Namespace) -> int:
+    """Draws what the store has."""
+    from ..report.figures import Inputs, Made, draw  # imported here: matplotlib is slow to load
+
+    store, (chosen, _) = existing(options.store), machine.choose()
+    images, drawn, refused = Sets(options.data), 0, []
+    for asked in requests(store, options):
+        planned = plan.make(request_of(store, asked, bool(options.preset)))
+        try:
+            found = draw(Inputs(planned, store, chosen, images), options.out)
+        except InputError as error:
+            refused.append(error)
+            continue
+        for one in found:
+            drawn += isinstance(one, Made)
+            print(one.path if isinstance(one, Made) else f"{one.name}: skipped: {one.reason}")
+    complain(store)
+    if not drawn and refused:
+        raise refused[0]
+    return 0
+
+
+def methods(options: argparse.Namespace) -> int:
+    """Lists the methods."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "paper": method.card.paper,
+            "equations": method.card.equations,
+            "deviations": method.card.deviations,
+            "supervision": method.supervision,
+            "knowledge": method.knowledge,
+            "trains_on": method.trains_on,
+            "outputs": [output.name for output in method.outputs],
+            "primary": method.primary().name,
+        }
+        for name, method in sorted(registry.methods().items())
+    ]
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        return 0
+    shown = pd.DataFrame(rows).drop(columns=["equations", "deviations", "trains_on", "primary"])
+    print(render(shown.assign(outputs=shown["outputs"].map(", ".join)), options.format))
+    return 0
