@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.errors import InputError
-from .base import Batch, Card, Context, Method, Output, Rng
+from .base import Batch, Card, Context, Method, Output
 from .networks.unet import MULTIPLE, UNetConfig
 from .registry import register
+from .rng import Rng
 
 # Weights of the eight neighbours that replace a masked pixel: sides 1/6, corners 1/12, centre 0.
 KERNEL = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]]) / 6.0

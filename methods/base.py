@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
 
-import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
 from ..datasets.noise.model import Noise
-from ..datasets.seeds import generator
 from .networks.unet import MULTIPLE, UNetConfig
+from .rng import Rng
 
 
 class Card(NamedTuple):
@@ -52,33 +51,6 @@ class Progress(NamedTuple):
     def t(self) -> float:
         """t = e / N in (0, 1], constant within an epoch; rounded once, so t <= 0.8 is exact at e = 0.8 N."""
         return self.epoch / self.epochs
-
-
-class Rng:
-    """A method's random draws, named, and seeded by (seed, sample): equal for any batch splitting or device."""
-
-    def __init__(self, seed: object, samples: tuple[object, ...], device: torch.device) -> None:
-        self.seed, self.samples, self.device = seed, samples, device
-
-    def integers(self, name: str, high: int, *shape: int) -> Tensor:
-        """Uniform in 0..high-1, int64 [B, *shape]."""
-        return self._stack([generator(name, self.seed, s).integers(high, size=shape) for s in self.samples])
-
-    def normal(self, name: str, *shape: int) -> Tensor:
-        """Standard normal, float32 [B, *shape]."""
-        return self._stack([generator(name, self.seed, s).standard_normal(shape, "float32") for s in self.samples])
-
-    def uniform(self, name: str, *shape: int) -> Tensor:
-        """Uniform in [0, 1), float32 [B, *shape]."""
-        return self._stack([generator(name, self.seed, s).random(shape, "float32") for s in self.samples])
-
-    def binomial(self, name: str, counts: Tensor, p: float) -> Tensor:
-        """Bin(counts, p) for counts [B, ...], float32."""
-        each = zip(self.samples, counts.detach().cpu().numpy().astype("int64"), strict=True)
-        return self._stack([generator(name, self.seed, s).binomial(k, p).astype("float32") for s, k in each])
-
-    def _stack(self, arrays: list[object]) -> Tensor:
-        return torch.stack([torch.as_tensor(array) for array in arrays]).to(self.device)
 
 
 class Context(NamedTuple):
@@ -128,10 +100,25 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
         """The output that tables show unless a row names another."""
         return next(output for output in cls.outputs if output.primary)
 
+    @classmethod
+    def learns(cls) -> bool:
+        """Whether it has a network that is trained."""
+        return cls.trains_on != "nothing"
+
+    @classmethod
+    def has_weights(cls) -> bool:
+        """Whether one trained network serves all test images, so that a fit and its weights are stored."""
+        return cls.trains_on == "dataset"
+
+    @classmethod
+    def per_image(cls) -> bool:
+        """Whether every test image has a network of its own, which is trained on it and then dropped."""
+        return cls.trains_on == "image"
+
     def reduced_settings(self, steps: int) -> str:
         """What this configuration with so many steps does less of than the published one; tables print it."""
         return ""
 
     def passes(self) -> dict[str, int]:
         """Network passes per image that each output costs."""
-        return {output.name: 0 if self.trains_on == "nothing" else 1 for output in self.outputs}
+        return {output.name: int(self.learns()) for output in self.outputs}

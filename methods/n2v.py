@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets.errors import InputError
-from .base import Batch, Card, Context, Method, Rng
+from .base import Batch, Card, Context, Method
 from .networks.unet import UNetConfig
 from .registry import register
+from .rng import Rng
 
 
 def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:

@@ -43,7 +43,7 @@ def _add(name: str, method: object) -> type[Method]:
     for field, values in allowed.items():
         if getattr(method, field) not in values:
             raise unknown(f"{field} of method {name!r}", str(getattr(method, field)), values)
-    if method.supervision == "none" and method.trains_on != "nothing":
+    if method.supervision == "none" and method.learns():
         raise InputError(f"method {name!r}: supervision 'none' is for methods that train on 'nothing'")
     if sum(output.primary for output in method.outputs) != 1:
         raise InputError(f"method {name!r}: exactly one output must be the primary")

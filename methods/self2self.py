@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.errors import InputError
-from .base import Batch, Card, Context, Method, Rng
+from .base import Batch, Card, Context, Method
 from .registry import register
+from .rng import Rng
 
 STEPS, ENSEMBLE = 150_000, 100  # of the official code
 

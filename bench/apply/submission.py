@@ -40,7 +40,7 @@ def submit(
     names = [one.name for one in method.outputs]
     if output not in names:
         raise unknown(f"output of {score.fit.name}", output, names)
-    if method.trains_on == "dataset" and store.weights(score.fit) is None:
+    if method.has_weights() and store.weights(score.fit) is None:
         raise InputError(f"no weights of {score.fit.title} in {store.root}; train it first with python -m bench run")
     path = folder / f"{BLOCKS}.mat"
     if not path.is_file():

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..datasets.formats import bayer
 from ..datasets.noise.model import Image, Noise
-from ..methods.base import Context, Method, Progress, Rng
+from ..methods.base import Context, Method, Progress
+from ..methods.rng import Rng
 from ..protocol.suites import View
 from .machine import Machine
 from .noisy_images import Noisy

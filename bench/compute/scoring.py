@@ -51,7 +51,7 @@ def evaluate(
         images = kept(work, noisy, folder, partial(restore, work, net, noisy, machine, said, stop, folder))
         return list(_rows(images, noisy, work))
 
-    jobs = machine.threads if method.trains_on == "nothing" else 1
+    jobs = 1 if method.learns() else machine.threads
     calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, set_images, before or [])))
     for done, found in enumerate(Parallel(jobs, prefer="threads", return_as="generator")(calls)):
         rows += found

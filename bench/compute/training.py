@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..datasets.images import SetImage
 from ..datasets.sampling import Packed, Patches, Sample, Source
 from ..datasets.seeds import seed
-from ..methods.base import Batch, Context, Method, Progress, Rng
+from ..methods.base import Batch, Context, Method, Progress
+from ..methods.rng import Rng
 from ..protocol.suites import Recipe
 from ..protocol.units import Fit
 from ..store.checkpoint import State
@@ -240,7 +241,7 @@ def train(
 
     interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
     # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
-    dear, own = max(work.method.passes().values()) > interval, work.method.trains_on == "image"
+    dear, own = max(work.method.passes().values()) > interval, work.method.per_image()
     stride = 20 if machine.device.startswith("cuda") else 1  # reading the loss makes a GPU wait
     try:
         for step in range(state.step, work.steps):

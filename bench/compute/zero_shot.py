@@ -35,7 +35,7 @@ def restore(
     """The outputs for one noisy image, by a network of its own where the method fits images."""
     fit, level = work.fit, min(max(noisy.level, work.fit.noise.low), work.fit.noise.high)  # what it was trained for
     image, back = seen(noisy, fit.view)
-    if fit.method.trains_on == "image":
+    if fit.method.per_image():
         own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
         source = OneImage(trimmed(image, fit.method.multiple), level)
         checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None

@@ -37,7 +37,7 @@ class Cell(Struct, frozen=True):
     @property
     def trains(self) -> bool:
         """Whether there is something to train."""
-        return not self.reason and self.fit.method.trains_on == "dataset" and not self.fit.weights
+        return not self.reason and self.fit.method.has_weights() and not self.fit.weights
 
     def units(self) -> "list[Unit]":
         """The units of work, the fit first."""
@@ -65,7 +65,7 @@ def make(request: Request) -> Plan:
         _cell(suite, preset, name, noise, seed, train, tested)
         for name in names
         for noise in noises
-        for seed in (preset.seeds if _resolve(suite, name)[0].trains_on != "nothing" else (0,))
+        for seed in (preset.seeds if _resolve(suite, name)[0].learns() else (0,))
         for train in suites.training_sets(preset)
     ]
     cells += [_external(suite, preset, one, tested) for one in request.weights if parse(one.noise) in noises]
@@ -171,7 +171,7 @@ def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Seq
         return f"not possible: the second frames of {train} are nearly the answers to its test"
     if noise.family != "none":
         return _unaligned(view, tests)
-    if method.trains_on != "dataset":
+    if not method.has_weights():
         return "not possible: without clean images there is nothing to score"
     needs = {"clean": "clean images", "pair": "two frames of each scene"}.get(method.supervision)
     return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""

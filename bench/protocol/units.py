@@ -47,12 +47,12 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         } | ({"view": self.view} if self.view != "plain" else {})
         if source := registry.plugin_source(registered):
             known["source"] = source  # a plug-in's author may forget to raise the revision
-        if self.method.trains_on == "nothing":
+        if not self.method.learns():
             return known
         if self.weights:
             return known | {"weights": self.weights}
         known["seed"] = self.seed
-        if self.method.trains_on == "dataset":
+        if self.method.has_weights():
             known["train"] = find(self.train).digest(self.channels)
             known |= {"train_noise": self.train_noise, "crop": self.crop}
         return known | {
@@ -77,7 +77,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         """How messages call it, such as `b2u gauss25 seed 0`."""
         if self.weights:
             return f"{self.name} {self.noise.name}"
-        own = self.noise.family == "captured" and self.method.trains_on == "dataset"  # the noise is the training set's
+        own = self.noise.family == "captured" and self.method.has_weights()  # the noise is the training set's
         return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
 
 

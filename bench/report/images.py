@@ -81,13 +81,13 @@ def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: s
     """All outputs; empty if neither weights nor kept images are there: nothing is trained for a figure."""
     method = score.fit.method
     noisy = _noisy(score, sets, image, repeat)
-    if method.kept or method.trains_on == "image":
+    if method.kept or method.per_image():
         folder = store.images(score)
         try:
             return kept(score, noisy, folder, _absent) if folder.is_dir() else {}
         except LookupError:
             return {}
-    if method.trains_on == "dataset" and store.weights(score.fit) is None:
+    if method.has_weights() and store.weights(score.fit) is None:
         return {}
     net = load(score.fit, store, machine)
     return restore(score, net, noisy, machine, lambda report: None, lambda: False, None)

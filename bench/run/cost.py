@@ -12,7 +12,8 @@ from ..compute.scoring import compare
 from ..compute.training import build, parts
 from ..datasets.noise.model import Noise
 from ..datasets.sets.find import find
-from ..methods.base import Batch, Context, Method, Progress, Rng
+from ..methods.base import Batch, Context, Method, Progress
+from ..methods.rng import Rng
 from ..protocol.scoring import Scoring
 from ..protocol.units import Fit, Score, Unit
 
@@ -35,9 +36,9 @@ def _score(unit: Score, machine: Machine) -> float:
     """Inference of all pixels; for a method that fits images also their trainings."""
     fit, total = unit.fit, unit.repeats * sum(pixels(unit))
     took = total * _per_pixel(fit.method, fit.noise, fit.planes, machine)
-    if fit.method.trains_on == "nothing":
+    if not fit.method.learns():
         return took / machine.threads  # works on several images at a time
-    if fit.method.trains_on == "image":
+    if fit.method.per_image():
         step = _step(fit.method, fit.noise, fit.planes, SIDE, fit.batch, machine)
         took += fit.steps * step * total / SIDE**2
     return took
@@ -66,7 +67,7 @@ def _step(method: Method, noise: Noise, channels: int, crop: int, batch: int, ma
 
 @cache
 def _per_pixel(method: Method, noise: Noise, channels: int, machine: Machine) -> float:
-    net = None if method.trains_on == "nothing" else machine.place(build(method, channels, 1.0, 0), precision="float32")
+    net = machine.place(build(method, channels, 1.0, 0), precision="float32") if method.learns() else None
     image = np.random.default_rng(0).random((SIDE, SIDE, channels), "float32")
     clean = (image * 255).astype(np.uint8)
     began = time.perf_counter()

@@ -61,7 +61,7 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
         else:
             rows = _score(unit, store, machine, sets, watch)
             record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
-            if unit.fit.method.trains_on == "image":
+            if unit.fit.method.per_image():
                 record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
         raise
@@ -95,7 +95,7 @@ def _record(unit: Unit, label: dict[str, Any], machine: Machine) -> Record:
 
 def _made_with(fit: Fit, store: Store) -> dict[str, Any]:
     """The weights that are scored: a fit may be trained again, and its scores must be of one network."""
-    record = store.read(fit) if fit.method.trains_on == "dataset" else None
+    record = store.read(fit) if fit.method.has_weights() else None
     return {"weights": record.result["weights"]} if record else {}
 
 
@@ -145,7 +145,7 @@ def parameters(net: nn.Module) -> int:
 
 def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
     """The trained network for float32 inference; None where there is none for a whole set."""
-    if fit.method.trains_on != "dataset":
+    if not fit.method.has_weights():
         return None
     weights = store.weights(fit)
     if weights is None:

@@ -128,7 +128,7 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
     planned = plan.make(structs.replace(request, weights=tuple(asked.values())))
     cells = [cell for cell in planned.cells if cell.fit.weights]
-    if cells[0].fit.method.trains_on != "dataset":
+    if not cells[0].fit.method.has_weights():
         raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
     if not any(cell.scores for cell in cells):
         raise InputError(f"--method {method}: {cells[0].reason or 'without clean images there is nothing to score'}")

@@ -39,11 +39,11 @@ def check(units: Iterable[Unit], machine: Machine, jobs: int) -> None:
 def needed(unit: Unit, machine: Machine) -> int:
     """Bytes of a process that executes the unit, roughly: of its largest network call."""
     fit = unit.fit if isinstance(unit, Score) else unit
-    if fit.method.trains_on == "nothing":
+    if not fit.method.learns():
         return PROCESS
     weights, kept = _sizes(fit.method, fit.planes)
     if isinstance(unit, Score):
-        live = 1.0 if fit.method.trains_on == "image" else LIVE
+        live = 1.0 if fit.method.per_image() else LIVE
         return PROCESS + weights + round(live * kept * max(cost.pixels(unit), default=0))
     side = fit.crop // cost.side(fit)
     return PROCESS + KEPT * weights + min(fit.batch, machine.chunk(side, side)) * side * side * kept

@@ -117,11 +117,9 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
-        if not self.training and (fit.method.kept or fit.method.trains_on == "image"):
+        if not self.training and (fit.method.kept or fit.method.per_image()):
             return self._kept(score)
-        return fit.method.trains_on != "dataset" or (
-            fit.key not in self._forced and self.store.weights(fit) is not None
-        )
+        return not fit.method.has_weights() or (fit.key not in self._forced and self.store.weights(fit) is not None)
 
     def _kept(self, score: Score) -> bool:
         """Whether the store has all denoised images of a method that no stored weights can give back."""

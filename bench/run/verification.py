@@ -87,9 +87,9 @@ def _obstacle(store: Store, record: Record, unit: Score) -> str:
         return f"left out: {lacking}"
     for path in images:
         read_tensors(path)
-    if fit.method.trains_on == "image" and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):
+    if fit.method.per_image() and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):
         return "left out: not all of its images are in the store"
-    if fit.method.trains_on != "dataset":
+    if not fit.method.has_weights():
         return ""
     if not store.path(fit, ".safetensors").is_file():
         return "left out: no weights in the store"
@@ -107,7 +107,7 @@ def _rows(
         for path in stored:
             (Path(folder) / path.name).symlink_to(path.resolve())
         rows = evaluate(unit, load(unit.fit, store, machine), set_images, machine, before, folder=Path(folder))
-    return rows, unit.fit.method.trains_on != "dataset" and len(stored) < len({(row.image, row.repeat) for row in rows})
+    return rows, not unit.fit.method.has_weights() and len(stored) < len({(row.image, row.repeat) for row in rows})
 
 
 def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], again: bool) -> Drift:

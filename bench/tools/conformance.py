@@ -28,7 +28,7 @@ class Finding(Struct):
 
 def trains(method: Method) -> str:
     """For checks of the training."""
-    return "it trains nothing" if method.trains_on == "nothing" else ""
+    return "" if method.learns() else "it trains nothing"
 
 
 def claims_blindness(method: Method) -> str:

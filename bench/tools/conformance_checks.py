@@ -20,7 +20,8 @@ from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Noise
 from ..datasets.sampling import OneImage, Patches, Sample, Source
 from ..datasets.sets.find import find
-from ..methods.base import Context, Method, Progress, Rng
+from ..methods.base import Context, Method, Progress
+from ..methods.rng import Rng
 from ..protocol.suites import Recipe
 from ..protocol.units import Fit
 
@@ -64,7 +65,7 @@ class Subject:
 
     def net(self) -> nn.Module | None:
         """A new network with its named initial weights."""
-        return None if self.method.trains_on == "nothing" else build(self.method, self.channels, 1.0, 0)
+        return build(self.method, self.channels, 1.0, 0) if self.method.learns() else None
 
     def trained(self) -> nn.Module | None:
         """A network as the harness gives it to `denoise`."""
@@ -104,13 +105,13 @@ class Subject:
         """A tiny training."""
         return Fit(
             name=self.name, method=self.method, noise=self.noise, seed=0, channels=self.channels, train="embedded_test",
-            train_noise="fresh", crop=self.crop, batch=1 if self.method.trains_on == "image" else BATCH, steps=steps,
+            train_noise="fresh", crop=self.crop, batch=1 if self.method.per_image() else BATCH, steps=steps,
             epochs=1, recipe=RECIPE,
         )  # fmt: skip
 
     def source(self) -> Source:
         """What that training trains on."""
-        if self.method.trains_on == "image":
+        if self.method.per_image():
             return OneImage(self.image(self.crop, self.crop), self.noise.high)
         return Patches(self.set_images, self.noise, "fresh", self.crop, 0)
 

@@ -200,7 +200,7 @@ def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[lis
 
 def _source(cell: Cell, sets: Sets) -> Source:
     fit = cell.fit
-    if fit.method.trains_on == "image":
+    if fit.method.per_image():
         noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels), []))
         return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
     return training.source_of(fit, sets(fit.train, fit.channels))
@@ -209,7 +209,7 @@ def _source(cell: Cell, sets: Sets) -> Source:
 def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, float]:
     """The mean PSNR of every output in dB, after the training that it needs."""
     fit, net = score.fit, None
-    if fit.method.trains_on == "dataset":
+    if fit.method.has_weights():
         net = training.fit(fit, sets(fit.train, fit.channels), machine).net.eval()
     rows = evaluate(score, net, sets(score.test, fit.channels), machine)
     return {output: infinite(means["psnr"]) for output, means in summary(rows).items()}

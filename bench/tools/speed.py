@@ -18,8 +18,9 @@ from ..compute.training import Trainer
 from ..datasets.sampling import OneImage, Patches, Source
 from ..datasets.sets.find import find
 from ..methods import registry
-from ..methods.base import Batch, Context, Method, Progress, Rng
+from ..methods.base import Batch, Context, Method, Progress
 from ..methods.n2c import N2C
+from ..methods.rng import Rng
 from ..protocol.plan import make
 from ..protocol.request import Request
 from ..protocol.units import Fit, Score
@@ -56,7 +57,7 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.Dat
         if reason := work.fit.method.unavailable():
             scoring.append({"method": name, "skipped": reason})
             continue
-        if work.fit.method.trains_on == "nothing":
+        if not work.fit.method.learns():
             scoring.append(_scoring(work, machine))
         else:
             peak = peak or matmul_rate(machine)
@@ -69,7 +70,7 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str,
     work = structs.replace(fit, train="embedded_train")
     set_images = find(work.train).load(None, work.channels)
     source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed)
-    if work.method.trains_on == "image":
+    if work.method.per_image():
         source = OneImage(source.sample(0, 1).frames[0], work.noise.high)
     trainer = Trainer(work, source, machine)
     batch, context = trainer.batch(0)

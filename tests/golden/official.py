@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.methods.base import Context, Progress, Rng
+from bench.methods.base import Context, Progress
 from bench.methods.networks.official_names import parameters
+from bench.methods.rng import Rng
 
 from .conftest import Array
 

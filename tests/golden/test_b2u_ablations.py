@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
-from bench.methods.base import Batch, Rng
+from bench.methods.base import Batch
 from bench.methods.networks.unet import UNetConfig
+from bench.methods.rng import Rng
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit, changed_fields, digest
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.methods.base import Batch, Context, Progress, Rng
+from bench.methods.base import Batch, Context, Progress
 from bench.methods.laine19 import Laine19, Laine19Known, negative_log_likelihood, posterior_mean, prior, variance
+from bench.methods.rng import Rng
 
 from .conftest import Array, golden
 

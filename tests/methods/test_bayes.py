@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.methods import registry
-from bench.methods.base import Batch, Context, Method, Progress, Rng
+from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN
 from bench.methods.laine19 import Gaussians, Laine19, negative_log_likelihood, posterior_mean, prior, variance
+from bench.methods.rng import Rng
 
 Small = Callable[..., Method]
 DRAWS = 200_000

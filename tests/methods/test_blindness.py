@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.methods import dbsn, registry
-from bench.methods.base import Batch, Context, Method, Progress, Rng
+from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN, MaskedConv, Network
 from bench.methods.laine19 import Gaussians
 from bench.methods.networks import blindspot
 from bench.methods.networks.blindspot import BlindSpot, HalfPlane, ShiftedConv
 from bench.methods.networks.unet import UNetConfig
+from bench.methods.rng import Rng
 
 Small = Callable[..., Method]
 Image = Callable[[Tensor], Tensor]

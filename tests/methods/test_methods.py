@@ -17,16 +17,17 @@ from bench.datasets.noise.model import Noise, parse
 from bench.datasets.sampling import Patches, Sample
 from bench.methods import nbr2nbr, registry
 from bench.methods.b2u import B2U, cell_masks, interpolate
-from bench.methods.base import Batch, Context, Method, Progress, Rng
+from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.n2c import N2C
 from bench.methods.nbr2nbr import NBR2NBR, subsample
 from bench.methods.networks.unet import UNetConfig
+from bench.methods.rng import Rng
 from bench.protocol.units import Fit
 
 Small = Callable[..., Method]
 ALL = sorted(registry.methods())
-TRAINED = [name for name in ALL if registry.find(name).trains_on == "dataset"]
-LEARNING = [name for name in ALL if registry.find(name).trains_on != "nothing"]
+TRAINED = [name for name in ALL if registry.find(name).has_weights()]
+LEARNING = [name for name in ALL if registry.find(name).learns()]
 GAUSS, POISSON = parse("gauss25"), parse("poisson30")
 CHUNKS = [1, 2, 3, 5, 16, 100]
 SIZE = 3  # samples per batch: neither a multiple nor a divisor of most chunks
@@ -151,7 +152,7 @@ def test_outputs_are_the_declared_ones_at_any_size(
     method = small(name)
     if reason := method.applies(GAUSS, channels):
         pytest.skip(reason)
-    net = None if method.trains_on == "nothing" else network(method, channels, torch.float32)
+    net = network(method, channels, torch.float32) if method.learns() else None
     for height, width in ((33, 47), (32, 64), (5, 7) if method.multiple > 1 else (9, 11)):
         noisy = np.random.default_rng(0).random((height, width, channels), "float32")
         images = denoise(method, net, noisy, GAUSS, 25.0, machine, padding, ())

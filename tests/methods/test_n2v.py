@@ -7,8 +7,9 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.methods.base import Batch, Context, Progress, Rng
+from bench.methods.base import Batch, Context, Progress
 from bench.methods.n2v import N2V, masked_positions, neighbours
+from bench.methods.rng import Rng
 
 UNLIKELY = 1e-4  # p-value below which a uniform distribution is not believed
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets.noise.model import parse
-from bench.methods.base import Batch, Context, Method, Progress, Rng
+from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.noisier2noise import Noisier2Noise
 from bench.methods.r2r import R2R, R2RThinning
+from bench.methods.rng import Rng
 
 SIDE = 1000  # N = 10^6 pixels
 SIGMA = 25.0 / 255.0

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from bench.compute import image_cache
 from bench.compute.training import Trainer, build
-from bench.methods.base import Batch, Context, Method, Progress, Rng
+from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.rng import Rng
 from bench.methods.self2self import ENSEMBLE, STEPS, Network, PartialConv, Self2Self
 from bench.store.tensors import read_tensors, write_tensors
 

@@ -207,7 +207,7 @@ def test_our_own_methods_pass(name: str, small: Callable[..., Method], monkeypat
     assert not failed
     passed = {finding.check.split(",")[0] for finding in findings if finding.state == "ok"}
     trains = {"firewall", "bf16", "micro-batches", "loss goes down", "interrupted = uninterrupted", "cost of a step"}
-    assert (trains <= passed) == (method.trains_on != "nothing")
+    assert (trains <= passed) == method.learns()
     assert ("blindness" in passed) == any(output.blind for output in method.outputs)
 
 

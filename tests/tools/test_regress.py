@@ -192,7 +192,7 @@ def test_every_case_has_a_reference_of_enough_seeds_and_no_other_has() -> None:
     assert [case.name for case in regress.cases()] == list(known)
     for case in regress.cases():
         reference = known[case.name]
-        trained = case.subset.tier == "psnr" and registry.find(case.method).trains_on != "nothing"
+        trained = case.subset.tier == "psnr" and registry.find(case.method).learns()
         assert len(reference.seeds) == (len(regress.SEEDS) if trained else 1)
         assert len(reference.losses) == (regress.LOSSES if case.subset.tier == "losses" else 0)
 
