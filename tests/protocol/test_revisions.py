@@ -1,17 +1,20 @@
-"""A record is found by its key; the key knows code by hand-raised revisions alone. So code that changes must say so.
+"""A key knows our own code by hand-raised revisions alone, so code that gives other numbers must raise its revision.
 
-revisions.json lists, for the loop and for each method, the digests of the syntax trees that give the numbers of
-each revision. `python tests/test_revisions.py` records new revisions and new methods;
-with `--same-numbers` also changed code that gives the numbers of its revision still.
+revisions.json lists, for the loop, each method and each network, its revision and the digest of the code behind it.
+What is watched follows from the imports: every function, class and constant of datasets/, methods/ and
+bench/compute that executing a unit of work can reach. After a change run
+
+    python tests/protocol/test_revisions.py
+
+which records new revisions; with --same-numbers also changed code that still gives the numbers of its revision.
 """
 
 import argparse
 import ast
-import hashlib
-import inspect
 import sys
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":  # a checkout need not be installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -19,92 +22,115 @@ if __name__ == "__main__":  # a checkout need not be installed
 import msgspec
 import pytest
 
-import bench.compute
-from bench import datasets, methods
 from bench.methods import registry
+from bench.methods.source_digest import digest, imports
 from bench.protocol import units
 
 FILE = Path(__file__).with_name("revisions.json")
-Digests = dict[str, dict[str, list[str]]]  # loop or method -> revision -> digests of its code
-
-# What every number goes through, by room. Methods' own files and what else they import of methods/ come below.
-LOOP = {
-    bench.compute: ("training", "scoring", "metrics"),
-    datasets: ("sampling", "seeds"),
-    methods: ("base",),
-}
-SHARED = {"unet", "base", "registry"}  # of methods/; the registry makes no numbers
+START = "bench.run.execution"  # where every unit of work is executed; itself it makes no numbers
+ROOMS = ("bench.datasets", "bench.methods", "bench.compute")
+APART = ("bench.datasets.errors", "bench.methods.registry")  # words and names: they make no numbers
+COMMAND = "tests/protocol/test_revisions.py"
+Place = tuple[str, str]  # a module and a name that it defines
 
 
-def tree(node: Any) -> Any:
-    """A syntax tree without positions, docstrings, signatures' types, and empty fields (these differ by Python)."""
-    if isinstance(node, list):
-        return [tree(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    body = fields.get("body")
-    if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-        text = body[0].value if isinstance(body[0], ast.Expr) else None
-        fields["body"] = body[1:] if isinstance(text, ast.Constant) and isinstance(text.value, str) else body
-    fields.pop("returns", None)
-    if isinstance(node, ast.arg):  # a class's annotations stay: they are the fields of its configuration
-        fields.pop("annotation")
-    return [type(node).__name__, *([name, tree(value)] for name, value in fields.items() if value not in (None, []))]
+class Module:
+    """The statements of a module that define each name, and where its other names come from."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        code = ast.parse(path.read_bytes())
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        self.imported = {one.local: (one.module, one.symbol) for one in imports(code, package)}
+        self.defined: dict[str, list[ast.stmt]] = {}
+        for statement in code.body:
+            for one in self._names(statement):
+                self.defined.setdefault(one, []).append(statement)
+
+    @staticmethod
+    def _names(statement: ast.stmt) -> set[str]:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            return {statement.name}
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            found = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+            return {node.id for node in found if isinstance(node.ctx, ast.Store)}
+        return set()
+
+    def used(self, name: str) -> set[Place]:
+        """What the definition of a name refers to, in this module ("") or in others."""
+        found: set[Place] = set()
+        for node in (node for statement in self.defined[name] for node in ast.walk(statement)):
+            if isinstance(node, ast.Name) and node.id in self.defined:
+                found.add(("", node.id))
+            elif isinstance(node, ast.Name) and node.id in self.imported:
+                found.add(self.imported[node.id])
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):  # perhaps a module's
+                home = ".".join(filter(None, self.imported.get(node.value.id, ())))
+                found |= {(home, node.attr)} if home else set()
+        return found
 
 
-def digest(paths: list[Path]) -> str:
-    trees = {path.name: tree(ast.parse(path.read_bytes())) for path in sorted(paths, key=lambda path: path.name)}
-    return hashlib.sha256(msgspec.json.encode(trees)).hexdigest()[:16]
+@cache
+def module(name: str) -> Module | None:
+    """A module of ours; None for others, and for a dotted name that is no module."""
+    if not name.startswith("bench."):
+        return None
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Module(name, Path(spec.origin)) if spec and spec.origin else None
 
 
-def room(package: Any) -> Path:
-    return Path(package.__file__).parent
-
-
-def imported(path: Path) -> set[Path]:
-    """The module and the other modules of methods/ it stands on, shared ones apart."""
-    found, todo = set(), {path}
+def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
+    """All definitions in ROOMS that these need, by `module:name`."""
+    found, todo, seen = dict[str, list[ast.stmt]](), list(start), set[Place]()
     while todo:
-        found.add(current := todo.pop())
-        for node in ast.walk(ast.parse(current.read_bytes())):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                names = [node.module] if node.module else [alias.name for alias in node.names]
-                todo |= {path.with_name(f"{name}.py") for name in names if name not in SHARED} - found
+        place = todo.pop()
+        home = module(place[0])
+        if place in seen or home is None or place[0] in APART:
+            continue
+        seen.add(place)
+        if place[1] in home.defined:
+            if place[0].startswith(ROOMS):
+                found[":".join(place)] = home.defined[place[1]]
+            elif place[0] != START:
+                continue
+            todo += [(name or place[0], symbol) for name, symbol in home.used(place[1])]
+        elif place[1] in home.imported:  # passed on
+            todo.append(home.imported[place[1]])
     return found
 
 
-def current() -> dict[str, tuple[str, str]]:
-    """Loop or method -> its revision, the digest of its code."""
-    loop = [room(package) / f"{name}.py" for package, names in LOOP.items() for name in names]
-    found = {"loop": (str(units.LOOP_REVISION), digest(loop))}
-    for name, method in registry.methods().items():
-        if method.__module__.startswith(f"{methods.__name__}."):  # not plug-ins
-            found[name] = (str(method.revision), digest([*imported(Path(inspect.getfile(method)))]))
+@cache
+def current() -> dict[str, tuple[int, str]]:
+    """Loop, method or network -> its revision, and the digest of its code."""
+    start = module(START)
+    assert start is not None
+    loop = reached([(START, name) for name in start.defined])
+    found = {"loop": (units.LOOP_REVISION, digest(loop)[:16])}
+    for name, cls in registry.methods().items():
+        if cls.__module__.startswith("bench."):  # no plug-in
+            code = reached([(cls.__module__, cls.__name__)])
+            found[name] = (cls.revision, digest({key: code[key] for key in code.keys() - loop.keys()})[:16])
     return found
 
 
-def recorded() -> Digests:
-    return msgspec.json.decode(FILE.read_bytes(), type=Digests) if FILE.is_file() else {}
+def recorded() -> dict[str, tuple[int, str]]:
+    return msgspec.json.decode(FILE.read_bytes(), type=dict[str, tuple[int, str]])
 
 
-@pytest.mark.parametrize("name", sorted(current()))
-def test_code_that_changes_raises_its_revision(name: str) -> None:
-    revision, code = current()[name]
-    where = "LOOP_REVISION in bench/protocol/units.py" if name == "loop" else f"`revision` of method {name}"
-    known = recorded().get(name, {})
-    assert revision in known, (
-        f"{name} is new or its revision {revision} is: record it with `python tests/test_revisions.py`"
-    )
-    assert code in known[revision], (
-        f"the code of {name} has changed (digest {code}), its revision has not. If its numbers change, raise {where}; "
-        f"if they do not, run `python tests/test_revisions.py --same-numbers`"
+def test_code_that_changes_raises_its_revision() -> None:
+    known = recorded()
+    changed = [name for name, one in current().items() if known.get(name) != one]
+    assert not changed, (
+        f"the code of {', '.join(changed)} has changed. Where the numbers change, raise `revision` (of the loop: "
+        f"LOOP_REVISION in bench/protocol/units.py) and run `python {COMMAND}`; where they do not, add --same-numbers"
     )
 
 
 def test_revisions_only_rise() -> None:
-    for name, (revision, _) in current().items():
-        assert max(map(int, recorded()[name])) == int(revision)
+    known = recorded()
+    assert all(known.get(name, one)[0] <= one[0] for name, one in current().items())
 
 
 @pytest.mark.parametrize(
@@ -117,31 +143,37 @@ def test_revisions_only_rise() -> None:
         ("def f(x, y=0):\n    'Doc.'\n    return x + 1", False),
     ],
 )
-def test_only_meaning_changes_a_digest(change: str, same: bool, tmp_path: Path) -> None:
-    (path := tmp_path / "f.py").write_text("def f(x):\n    'Doc.'\n    return x + 1")
-    before = digest([path])
-    path.write_text(change)
-    assert (digest([path]) == before) == same
+def test_only_meaning_changes_a_digest(change: str, same: bool) -> None:
+    before = digest({"f": ast.parse("def f(x):\n    'Doc.'\n    return x + 1")})
+    assert (digest({"f": ast.parse(change)}) == before) == same
 
 
-def test_a_method_stands_on_the_file_of_the_method_it_extends() -> None:
-    assert {path.name for path in imported(room(methods) / "n2n.py")} == {"n2n.py", "n2c.py"}
+def test_the_loop_reaches_what_numbers_go_through() -> None:
+    start = module(START)
+    assert start is not None
+    watched = " ".join(reached([(START, name) for name in start.defined]))
+    for name in ("images:unit", "images:gray", "bayer:pack", "machine:Machine", "metrics:ssim", "seeds:generator"):
+        assert name in watched, name
+    assert "registry" not in watched
+
+
+def test_a_method_reaches_the_method_it_extends_and_its_network() -> None:
+    names = " ".join(reached([("bench.methods.n2n", "N2N")]))
+    assert "n2c:N2C" in names
+    assert "unet:UNet" in names
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description="Records the code of every revision in tests/revisions.json.")
-    options.add_argument("--same-numbers", action="store_true", help="changed code gives its revision's numbers still")
+    options = argparse.ArgumentParser(description=f"Records the code of every revision in {FILE.name}.")
+    options.add_argument("--same-numbers", action="store_true", help="changed code still gives its revision's numbers")
     same_numbers = options.parse_args().same_numbers
-    known = recorded()
-    for name, (revision, code) in current().items():
-        codes = known.setdefault(name, {}).setdefault(revision, [])
-        if code in codes:
-            continue
-        if codes and not same_numbers:
-            sys.exit(f"{name} has changed within revision {revision}: raise it, or say --same-numbers")
-        codes.append(code)
-        print(f"{name}, revision {revision}: {code}")
-    FILE.write_bytes(msgspec.json.format(msgspec.json.encode(known, order="sorted"), indent=1) + b"\n")
+    known = recorded() if FILE.is_file() else {}
+    for name, one in current().items():
+        if name in known and known[name] != one and known[name][0] == one[0] and not same_numbers:
+            sys.exit(f"{name} has changed within revision {one[0]}: raise it, or say --same-numbers")
+        if known.get(name) != one:
+            print(f"{name}, revision {one[0]}: {one[1]}")
+    FILE.write_bytes(msgspec.json.format(msgspec.json.encode(current(), order="sorted"), indent=1) + b"\n")
 
 
 if __name__ == "__main__":
