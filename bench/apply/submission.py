@@ -66,8 +66,8 @@ def _score(plan: Plan) -> Score:
             f"submit: {len(cells)} cells; expected one method of suite raw on real frames "
             f"(--preset paper or reduced), with one seed"
         )
-    if cells[0].reason:
-        raise InputError(f"submit: {cells[0].name}: {cells[0].reason}")
+    if cells[0].excluded:
+        raise InputError(f"submit: {cells[0].name}: {cells[0].excluded}")
     return cells[0].scores[0]
 
 

@@ -103,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
         for work in launch.able(works, display) if len(works) > 1 else works:
             outcome = work.carry_out()
             for cell in work.plan.cells:
-                if cell.reason:
-                    display.note(f"{cell.name} {cell.noise.name}: {cell.reason}")
+                if cell.excluded:
+                    display.note(f"{cell.name} {cell.noise.name}: {cell.excluded}")
             outcomes.append(outcome)
             found += build(store, work.plan.request, True)
             if outcome.interrupted:

@@ -14,6 +14,7 @@ from ..methods.base import Method
 from . import suite_files, suites
 from .request import ExternalWeights, Request
 from .scoring import rescored
+from .states import State
 from .suites import Preset, Suite, View
 from .units import Fit, Score, Unit
 
@@ -32,12 +33,12 @@ class Cell(Struct, frozen=True):
     tests: tuple[str, ...]
     fit: Fit
     scores: tuple[Score, ...]
-    reason: str = ""  # "not defined: ..." or "not possible: ..."
+    excluded: State | None = None  # why there are none: not defined or not possible
 
     @property
     def trains(self) -> bool:
         """Whether there is something to train."""
-        return not self.reason and self.fit.method.has_weights() and not self.fit.weights
+        return self.excluded is None and self.fit.method.has_weights() and not self.fit.weights
 
     def units(self) -> "list[Unit]":
         """The units of work, the fit first."""
@@ -118,21 +119,19 @@ def _cell(
     suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, tested: Sequence[Noise]
 ) -> Cell:
     fit, centre_crop = _fit(suite, preset, name, noise, seed, train)
-    undefined = fit.method.applies(noise, fit.planes)
     tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
-    reason = f"not defined: {undefined}" if undefined else _impossible(fit.method, noise, fit.view, train, tests)
-    scores = () if reason else _scores(fit, preset, centre_crop, tests, tested)
-    return Cell(name, noise, seed, tests, fit, scores, reason)
+    excluded = _excluded(fit, tests)
+    scores = () if excluded else _scores(fit, preset, centre_crop, tests, tested)
+    return Cell(name, noise, seed, tests, fit, scores, excluded)
 
 
 def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequence[Noise]) -> Cell:
     """The cell of external weights; nothing is known of how and on what they were trained."""
     fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="")
     fit = msgspec.structs.replace(fit, name=one.name, weights=one.digest)
-    undefined = fit.method.applies(fit.noise, fit.planes)
-    reason = f"not defined: {undefined}" if undefined else _unaligned(fit.view, preset.tests)
-    scores = () if reason else _scores(fit, preset, centre_crop, preset.tests, tested)
-    return Cell(one.name, fit.noise, fit.seed, preset.tests, fit, scores, reason)
+    excluded = _excluded(fit, preset.tests)
+    scores = () if excluded else _scores(fit, preset, centre_crop, preset.tests, tested)
+    return Cell(one.name, fit.noise, fit.seed, preset.tests, fit, scores, excluded)
 
 
 def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str) -> tuple[Fit, int]:
@@ -163,24 +162,36 @@ def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train
     return fit, budget.centre_crop
 
 
-def _impossible(method: Method, noise: Noise, view: View, train: str, tests: Sequence[str]) -> str:
+def _excluded(fit: Fit, tests: Sequence[str]) -> State | None:
+    """Why a fit cannot be trained and scored on these test sets; None if it can."""
+    if why := fit.method.applies(fit.noise, fit.planes):
+        return State("not defined", why)
+    why = _unaligned(fit.view, tests) or ("" if fit.weights else _untrainable(fit, tests))
+    return State("not possible", why) if why else None
+
+
+def _untrainable(fit: Fit, tests: Sequence[str]) -> str:
+    """What the training set of a fit lacks, or would leak of the test sets; empty if nothing."""
+    method, train = fit.method, fit.train
     seen = any(find(train).overlaps(find(test)) for test in tests)
     if seen and method.supervision == "clean":
-        return f"not possible: the clean images of {train} are the answers to its test"
-    if seen and method.supervision == "pair" and noise.family == "captured":  # other frames of the very scene
-        return f"not possible: the second frames of {train} are nearly the answers to its test"
-    if noise.family != "none":
-        return _unaligned(view, tests)
+        return f"{train} overlaps the test set, so supervised training would leak the ground truth"
+    if seen and method.supervision == "pair" and fit.noise.family == "captured":
+        return f"{train} overlaps the test set, so a second frame of a test scene would leak its ground truth"
+    if fit.noise.family != "none":
+        return ""
     if not method.has_weights():
-        return "not possible: without clean images there is nothing to score"
-    needs = {"clean": "clean images", "pair": "two frames of each scene"}.get(method.supervision)
-    return f"not possible: needs {needs}, and the training set has single noisy images only" if needs else ""
+        return "the images have no clean versions, so there is nothing to score"
+    needs = {"clean": "clean images", "pair": "two noisy frames of each scene"}.get(method.supervision)
+    return f"the method needs {needs}, but the training set has one noisy image of each scene" if needs else ""
 
 
 def _unaligned(view: View, tests: Sequence[str]) -> str:
-    told = [test for test in tests if not find(test).patterns_known]
-    needs = view == "bayer-aligned" and told
-    return f"not possible: the Bayer patterns of {', '.join(told)} are not told with it" if needs else ""
+    """Which test sets cannot be aligned to one Bayer pattern; empty if none."""
+    unknown_patterns = [test for test in tests if not find(test).patterns_known]
+    if view != "bayer-aligned" or not unknown_patterns:
+        return ""
+    return f"the Bayer patterns of the images of {', '.join(unknown_patterns)} are unknown"
 
 
 def _scores(

@@ -162,16 +162,16 @@ def _line(
     if not cells:
         return line, {}
     mine = [cell for cell in cells if test in cell.tests]
-    if not mine and not cells[0].reason.startswith("not defined"):
+    if not mine and not (cells[0].excluded and cells[0].excluded.kind == "not defined"):
         return line, {}  # printed, but no test set of this preset
     cells = mine or cells
     method = cells[0].fit.method
     line.knowledge, line.passes = method.knowledge, method.passes().get(output)
     line.supervision = "" if cells[0].fit.weights else method.supervision  # not known of external weights
     line.primary = output in _primary_outputs(plan, number, row, method)
-    line.reduced_settings = "" if cells[0].reason else reduced_settings(plan, cells[0])
-    if cells[0].reason:
-        line.state = cells[0].reason
+    line.reduced_settings = "" if cells[0].excluded else reduced_settings(plan, cells[0])
+    if cells[0].excluded:
+        line.state = str(cells[0].excluded)
         return line, {}
     try:
         if cells[0].scores:
@@ -290,7 +290,7 @@ def reduced_settings(plan: Plan, cell: Cell) -> str:
     if cell.trains and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
     if cell.trains and any(find(fit.train).overlaps(find(test)) for test in cell.tests):
-        parts.append("trained on the captures it is tested on")
+        parts.append("trained on the frames it is tested on")
     if cell.scores and cell.scores[0].centre_crop:
         parts.append(f"centre {cell.scores[0].centre_crop}x{cell.scores[0].centre_crop}")
     return ", ".join(part for part in parts if part)

@@ -131,7 +131,7 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     if not cells[0].fit.method.has_weights():
         raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
     if not any(cell.scores for cell in cells):
-        raise InputError(f"--method {method}: {cells[0].reason or 'without clean images there is nothing to score'}")
+        raise InputError(f"--method {method}: {cells[0].excluded or 'without clean images there is nothing to score'}")
     for cell in cells:
         if wrong := _unfit(cell.fit, tensors):
             raise InputError(f"--weights {path}: not {method}'s network for {cell.fit.planes} channels: {wrong}")

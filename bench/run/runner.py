@@ -191,8 +191,8 @@ class Run:
     def _states(self) -> Counter[str]:
         states: Counter[str] = Counter()
         for cell in self.plan.cells:
-            if cell.reason:
-                states[cell.reason.split(":")[0]] += 1
+            if cell.excluded:
+                states[cell.excluded.kind] += 1
                 continue
             found = {record.state if record else "missing" for record in map(self.store.whole, cell.units())}
             order = ("failed", "diverged", "missing", "done")

@@ -75,7 +75,7 @@ def _units(request: Request, records: Sequence[Record], external: Sequence[Exter
     methods = tuple(name for name in names if name in known)
     weights = tuple(one for one in external if one.name in names and one.method in known)
     planned = plan.make(structs.replace(request, methods=methods, weights=weights))
-    cells = [cell for cell in planned.cells if not cell.reason]
+    cells = [cell for cell in planned.cells if not cell.excluded]
     units: list[Unit] = [cell.fit for cell in cells]
     return units + [score for cell in cells for score in cell.scores]
 

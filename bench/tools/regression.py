@@ -233,8 +233,8 @@ def _cells(case: Case, seeds: Sequence[int]) -> list[Cell]:
         return structs.replace(cell, fit=fit, scores=scores)
 
     cells = [cut(cell) for cell in made.cells if cell.name == case.method]
-    if cells[0].reason:
-        raise InputError(f"{CASES.name}: {case.name}: {cells[0].reason}")
+    if cells[0].excluded:
+        raise InputError(f"{CASES.name}: {case.name}: {cells[0].excluded}")
     return cells
 
 

@@ -266,6 +266,9 @@ def test_a_missing_folder_says_how_to_get_the_set(tmp_path: Path, folder: str) -
 
 def test_blocks_of_phones_that_are_not_told_cannot_be_turned(tmp_path: Path) -> None:
     cells = make(Request(suite="raw", preset="reduced", methods=("b2u-aligned", "b2u"))).cells
-    reasons = {cell.name: cell.reason for cell in cells}
-    assert reasons["b2u-aligned"] == "not possible: the Bayer patterns of sidd_val are not told with it"
-    assert not reasons["b2u"]
+    excluded = {cell.name: cell.excluded for cell in cells}
+    state = excluded["b2u-aligned"]
+    assert state is not None
+    assert state.kind == "not possible"
+    assert "sidd_val" in state.reason
+    assert excluded["b2u"] is None
