@@ -17,12 +17,13 @@ if (_checkout / "methods" / "registry.py").is_file():
 
 from .methods.base import Batch, Card, Context, Method, Output  # noqa: E402 - needs the search path above
 from .methods.registry import register  # noqa: E402
+from .protocol.metrics.registry import Metric, register_metric  # noqa: E402
 
 if TYPE_CHECKING:
     from .api import run, tables
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Card", "Context", "Method", "Output", "register", "run", "tables"]
+__all__ = ["Batch", "Card", "Context", "Method", "Metric", "Output", "register", "register_metric", "run", "tables"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from .base import Method
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
 _methods: dict[str, type[Method]] = {}
+registered_by: set[str] = set()  # names of the modules that registered a method or a metric
 
 
 @overload
@@ -53,6 +54,7 @@ def _add(name: str, method: object) -> type[Method]:
     if other and (other.__module__, other.__qualname__) != (method.__module__, method.__qualname__):
         raise InputError(f"two methods are called {name!r}: {other.__module__} and {method.__module__}; rename one")
     _methods[name] = method
+    registered_by.add(method.__module__)
     return method
 
 
@@ -63,7 +65,7 @@ def _discover() -> None:
         importlib.import_module(module.name)
 
 
-def _ours(method: type[Method]) -> bool:
+def _ours(method: type[Method] | Callable[..., object]) -> bool:
     return method.__module__.startswith(f"{__package__}.")
 
 
@@ -106,17 +108,20 @@ def load_plugin(path: Path) -> None:
         raise
     except BaseException as error:  # a plug-in's code may raise anything
         raise InputError(f"--plugin {path}: {one_line(error)}") from error
-    if not any(method.__module__ == name for method in _methods.values()):
-        raise InputError(f"--plugin {path}: registers no method; put @register above a subclass of bench.Method")
+    if name not in registered_by:
+        raise InputError(
+            f"--plugin {path}: registers no method and no metric; put @register above a subclass of bench.Method, "
+            "or call register_metric(Metric(...))"
+        )
 
 
-def source_file(method: type[Method]) -> Path | None:
-    """The file that defines a method."""
+def source_file(method: type[Method] | Callable[..., object]) -> Path | None:
+    """The file that defines a method's class or a metric's function."""
     file = getattr(sys.modules.get(method.__module__), "__file__", None)
     return Path(file).resolve() if file else None
 
 
-def plugin_source(method: type[Method]) -> str:
+def plugin_source(method: type[Method] | Callable[..., object]) -> str:
     """SHA-256 of a plug-in's file; empty for our own methods, whose `revision` a test watches."""
     if _ours(method):
         return ""

@@ -12,12 +12,12 @@ from torch import nn
 
 from ..datasets.images import SetImage, Stored
 from ..datasets.noise.model import Image
+from ..protocol.metrics.registry import DEFAULT, measure
 from ..protocol.scoring import Scoring
 from ..protocol.units import Score
-from ..store.rows import Row
+from ..store.rows import Row, finite
 from .image_cache import kept
 from .machine import Machine
-from .metrics import luma, psnr, quantise, ssim
 from .noisy_images import Noisy, centre_crop, noisy_images
 from .training import Report, Stopped
 from .zero_shot import restore
@@ -63,15 +63,15 @@ def _rows(images: dict[str, Image], noisy: "Noisy", work: Score) -> Iterator[Row
     frame = noisy.set_image.frames[noisy.repeat] if work.noise.family == "captured" else None
     clean = centre_crop(((frame.clean if frame else None) or noisy.set_image).pixels, work.centre_crop)
     for output in work.fit.method.outputs:
-        decibels, similarity = compare(images[output.name], clean, work.scoring)
-        finite = None if decibels == math.inf else decibels
-        yield Row(noisy.set_image.name, noisy.repeat, noisy.level, output.name, finite, similarity)
+        values = compare(images[output.name], clean, work.scoring, work.metrics)
+        recorded = {name: finite(value) for name, value in values.items()}
+        yield Row(noisy.set_image.name, noisy.repeat, noisy.level, output.name, recorded)
 
 
-def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, float]:
-    """(PSNR, SSIM) of one output [H, W, C] in 0..1 against the clean image."""
+def compare(output: Image, clean: Stored, scoring: Scoring, metrics: tuple[str, ...] = DEFAULT) -> dict[str, float]:
+    """The value of each metric for one output [H, W, C] in 0..1; NaN for all if the output is not finite."""
     if not np.isfinite(output).all():
-        return float("nan"), float("nan")
+        return dict.fromkeys(metrics, math.nan)
     range_ = scoring.data_range
     if scoring.quantise == "uint8":
         mine: NDArray[np.generic] = quantise(output)
@@ -80,4 +80,17 @@ def compare(output: Image, clean: Stored, scoring: Scoring) -> tuple[float, floa
     reference = clean * np.float64(range_ / 255.0 if clean.dtype == np.uint8 else range_)
     if scoring.colour == "luma":
         mine, reference = luma(mine, range_), luma(reference, range_)
-    return psnr(mine, reference, range_), ssim(mine, reference, range_, scoring.window)
+    return measure(metrics, mine.astype(np.float64), reference, scoring)
+
+
+def quantise(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Clip to 0..1, times 255, round half up to uint8 (the official test lines)."""
+    return (np.clip(image, 0.0, 1.0) * np.float32(255.0) + np.float32(0.5)).astype(np.uint8)
+
+
+def luma(image: NDArray[np.generic], data_range: float = 255.0) -> NDArray[np.float64]:
+    """Y [H, W, 1] of BT.601 in 16/255..235/255 of the range, for RGB [H, W, 3]; gray as it is."""
+    if image.shape[2] != 3:
+        return image.astype(np.float64)
+    weights = np.array([65.481, 128.553, 24.966]) / 255.0
+    return (image.astype(np.float64) @ weights + data_range * 16.0 / 255.0)[..., None]

@@ -16,12 +16,12 @@ from ..datasets.sampling import Packed, Patches, Sample, Source
 from ..datasets.seeds import seed
 from ..methods.base import Batch, Context, Method, Progress
 from ..methods.rng import Rng
+from ..protocol.metrics.builtin import psnr
 from ..protocol.suites import Recipe
 from ..protocol.units import Fit
 from ..store.checkpoint import State
 from . import sanity
 from .machine import Machine
-from .metrics import psnr
 
 FRAMES = {"clean": 1, "pair": 2, "noisy": 1}
 PROBES, PROBE_STEPS = 20, 1000  # looks at one fixed crop while training: so many, but at least every so many steps

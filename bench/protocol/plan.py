@@ -121,7 +121,7 @@ def _cell(
     fit, centre_crop = _fit(suite, preset, name, noise, seed, train)
     tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
     excluded = _excluded(fit, tests)
-    scores = () if excluded else _scores(fit, preset, centre_crop, tests, tested)
+    scores = () if excluded else _scores(suite, fit, preset, centre_crop, tests, tested)
     return Cell(name, noise, seed, tests, fit, scores, excluded)
 
 
@@ -130,7 +130,7 @@ def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequen
     fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="")
     fit = msgspec.structs.replace(fit, name=one.name, weights=one.digest)
     excluded = _excluded(fit, preset.tests)
-    scores = () if excluded else _scores(fit, preset, centre_crop, preset.tests, tested)
+    scores = () if excluded else _scores(suite, fit, preset, centre_crop, preset.tests, tested)
     return Cell(one.name, fit.noise, fit.seed, preset.tests, fit, scores, excluded)
 
 
@@ -195,7 +195,7 @@ def _unaligned(view: View, tests: Sequence[str]) -> str:
 
 
 def _scores(
-    fit: Fit, preset: Preset, centre_crop: int, tests: Sequence[str], tested: Sequence[Noise]
+    suite: Suite, fit: Fit, preset: Preset, centre_crop: int, tests: Sequence[str], tested: Sequence[Noise]
 ) -> tuple[Score, ...]:
     if fit.noise.family == "none":
         return ()  # no clean images: there is nothing to score against
@@ -213,6 +213,7 @@ def _scores(
             before=tuple(order[:i]) if preset.test_noise == "official" else (),
             padding=preset.padding,
             scoring=preset.scoring,
+            metrics=tuple(sorted(suite.metrics)),
         )
         for noise in dict.fromkeys((own, *tested))
         for i, (test, repeats) in enumerate(order)

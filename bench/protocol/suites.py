@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
+from .metrics.registry import DEFAULT
 from .scoring import Scoring
 
 
@@ -91,6 +92,8 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     title: str
     tables: dict[str, str] = {}  # number in the paper -> what it shows
     across: Literal["tests", "noises"] = "tests"  # what a table's columns are
+    metrics: tuple[str, ...] = DEFAULT  # in the order of the table
+    primary: str = DEFAULT[0]  # what rows are compared by
     diverged: Literal["", "below noisy"] = ""  # also a result that is worse than the noisy input
     channels: int
     noises: tuple[str, ...]

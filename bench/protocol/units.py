@@ -11,6 +11,7 @@ from ..datasets.noise.model import Noise
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
+from .metrics.registry import DEFAULT, find
 from .scoring import Scoring
 from .suites import Recipe, View
 
@@ -93,6 +94,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
     padding: Literal["square", "next"]
     scoring: Scoring
+    metrics: tuple[str, ...] = DEFAULT  # sorted
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             }
             | ({"before": before} if self.stream == "official" else {})
             | ({"window": self.centre_crop} if self.centre_crop else {})
+            | ({"metrics": {name: find(name).source for name in self.metrics}} if self.metrics != DEFAULT else {})
         )
 
     @cached_property
@@ -120,8 +123,8 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
 
     @cached_property
     def images_key(self) -> str:
-        """What determines the denoised images: the identity without the scoring."""
-        return digest({name: value for name, value in self.identity.items() if name != "scoring"})
+        """What determines the denoised images: the identity without scoring and metrics."""
+        return digest({name: value for name, value in self.identity.items() if name not in ("scoring", "metrics")})
 
     @property
     def title(self) -> str:

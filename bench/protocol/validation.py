@@ -7,6 +7,7 @@ from ..datasets.errors import InputError, unknown
 from ..datasets.noise.model import parse
 from ..datasets.sets.find import find
 from ..methods import registry
+from .metrics.registry import metrics
 from .suites import Suite, training_sets
 
 
@@ -16,6 +17,11 @@ def check_suite(suite: Suite, source: str) -> None:
     for number in suite.tables:
         if not number.isdecimal():
             raise InputError(f"{source}: table {number!r}; allowed: a number of the paper's tables")
+    for metric in suite.metrics:
+        _known("metric", metric, metrics(), source)
+    _known("primary metric", suite.primary, suite.metrics, source)
+    if len(set(suite.metrics)) < len(suite.metrics):
+        raise InputError(f"{source}: metrics = {', '.join(suite.metrics)}; expected each of them once")
     for row in suite.rows:
         for table in row.tables:
             _known(f"table of row {row.label!r}", str(table), suite.tables, source)

@@ -12,7 +12,6 @@ from ..datasets.noise.model import Image
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.units import Score
 from ..run.execution import Sets, load
-from ..store.rows import infinite
 from ..store.store import Store
 from .lines import Line
 from .tables import table
@@ -74,7 +73,7 @@ def images_of(
 def decibels(store: Store, score: Score, output: str, image: str, repeat: int = 0) -> float:
     """The recorded PSNR of one output for one noisy image."""
     wanted = (image, repeat, output)
-    return next(infinite(row.psnr) for row in store.rows(score) if (row.image, row.repeat, row.output) == wanted)
+    return next(row.value("psnr") for row in store.rows(score) if (row.image, row.repeat, row.output) == wanted)
 
 
 def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: str, repeat: int) -> dict[str, Image]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, t, wilcoxon
 
 from ..datasets.errors import InputError
-from ..store.rows import Row, infinite
+from ..store.rows import Row
 
 LEVEL = 0.05
 EXACT = 100  # images up to which the test's exact distribution is used; BSD300's test set has as many
@@ -19,10 +19,13 @@ Scores = Mapping[str, Mapping[str, float]]  # row -> image -> PSNR [dB]
 
 
 def image_means(
-    seeds: Sequence[Sequence[Row]], output: str, photograph: Callable[[str], str] = lambda image: image
+    seeds: Sequence[Sequence[Row]],
+    output: str,
+    photograph: Callable[[str], str] = lambda image: image,
+    metric: str = "psnr",
 ) -> dict[str, float]:
-    """PSNR of each photograph [dB], the mean over seeds, repeats, blocks; InputError where a seed lacks some."""
-    drawn = [{(row.image, row.repeat): row.psnr for row in rows if row.output == output} for rows in seeds]
+    """A metric of each photograph, the mean over seeds, repeats, blocks; InputError where a seed lacks some."""
+    drawn = [{(row.image, row.repeat): row.value(metric) for row in rows if row.output == output} for rows in seeds]
     if not any(drawn) or any(scores.keys() != drawn[0].keys() for scores in drawn):
         counts = ", ".join(str(len(scores)) for scores in drawn)
         raise InputError(
@@ -30,8 +33,8 @@ def image_means(
         )
     values = defaultdict(list)
     for scores in drawn:
-        for (image, _), psnr in scores.items():
-            values[photograph(image)].append(infinite(psnr))
+        for (image, _), value in scores.items():
+            values[photograph(image)].append(value)
     return {image: fmean(found) for image, found in values.items()}
 
 

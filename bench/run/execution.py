@@ -16,6 +16,8 @@ from ..compute.scoring import evaluate
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
+from ..protocol.metrics import registry as metrics
+from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import forget
 from ..store.record import Record, summary
@@ -106,7 +108,9 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
     if isinstance(unit, Fit):
         return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
     best = record.result["outputs"][unit.fit.method.primary().name]
-    return f"{infinite(best['psnr']):.2f} dB / {best['ssim']:.3f}"
+    return ", ".join(
+        f"{metrics.find(name).heading} {metrics.find(name).shown(infinite(best[name]))}" for name in unit.metrics
+    )
 
 
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
@@ -133,7 +137,7 @@ def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch
     net = load(unit.fit, store, machine)
     folder = store.images(unit)
     rows = evaluate(unit, net, sets(unit.test, channels), machine, before, watch.score, watch.stop, folder)
-    if any(math.isnan(row.ssim) for row in rows):
+    if any(math.isnan(value) for row in rows for value in row.metrics.values() if value is not None):
         raise DivergedError("an output has values that are not finite")
     return rows
 

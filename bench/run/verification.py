@@ -19,7 +19,8 @@ from ..store.store import Store, stale
 from ..store.tensors import read_tensors
 from .execution import Sets, load
 
-PSNR, SSIM = 0.01, 1e-4  # dB and similarity that an image may drift; on one machine none drifts at all
+ALLOWED = {"psnr": 0.01, "ssim": 1e-4}  # differences of an image; on one machine there are none at all
+OTHERS = 1e-3  # of another metric, as a part of its value
 
 
 class Drift(Struct, kw_only=True):
@@ -27,10 +28,10 @@ class Drift(Struct, kw_only=True):
 
     title: str
     state: str  # same, recomputed (without weights), drifted, wrong: reason, or left out: reason
-    recorded: float = 0.0  # PSNR of the primary output [dB]
+    metric: str = "psnr"  # of the next two
+    recorded: float = 0.0  # mean of the primary output
     now: float = 0.0
-    psnr: float = 0.0  # largest difference over all images and outputs [dB]
-    ssim: float = 0.0
+    apart: dict[str, float] = {}  # metric -> largest difference over all images and outputs
 
     @property
     def compared(self) -> bool:
@@ -114,20 +115,24 @@ def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], ag
     was, now = ({(row.image, row.repeat, row.output): row for row in one} for one in (recorded, rows))
     if was.keys() != now.keys():
         return Drift(title=title, state="wrong: scores of other images or outputs")
-    psnrs = [_apart(was[one].psnr, now[one].psnr) for one in was]
-    ssims = [abs(was[one].ssim - now[one].ssim) for one in was]
-    near = all(psnr <= PSNR for psnr in psnrs) and all(ssim <= SSIM for ssim in ssims)  # not a number: no
-    before, today = (infinite(summary(one)[primary]["psnr"]) for one in (recorded, rows))
+    metrics = list(recorded[0].metrics)
+    pairs = {name: [(was[one].value(name), now[one].value(name)) for one in was] for name in metrics}
+    metric = "psnr" if "psnr" in metrics else metrics[0]
+    before, today = (infinite(summary(one)[primary][metric]) for one in (recorded, rows))
     return Drift(
         title=title,
-        state=("recomputed" if again else "same") if near else "drifted",
+        state=("recomputed" if again else "same") if all(_near(name, pairs[name]) for name in metrics) else "drifted",
+        metric=metric,
         recorded=before,
         now=today,
-        psnr=max(psnrs),
-        ssim=max(ssims),
+        apart={name: max(_apart(*pair) for pair in pairs[name]) for name in metrics},
     )
 
 
-def _apart(was: float | None, now: float | None) -> float:
-    """Two PSNR [dB], of which None is infinite."""
-    return 0.0 if was == now else abs(infinite(was) - infinite(now))
+def _near(metric: str, pairs: list[tuple[float, float]]) -> bool:
+    """Whether no image differs by more than allowed; False for what is not a number."""
+    return all(_apart(was, now) <= ALLOWED.get(metric, OTHERS * max(1.0, abs(was))) for was, now in pairs)
+
+
+def _apart(was: float, now: float) -> float:
+    return 0.0 if was == now else abs(was - now)

@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError, printable
+from ..protocol.metrics.registry import DEFAULT
 from ..protocol.request import ExternalWeights
 from ..protocol.units import digest
-from .rows import Row, infinite
+from .rows import Row, finite, row_of
 
 SCHEMA = 1
 
@@ -50,14 +51,8 @@ class _Label(Struct):
     method: str
 
 
-class _Mean(Struct):
-    psnr: float | None
-    ssim: float
-    images: int
-
-
 class _Scored(Struct):
-    outputs: dict[str, _Mean]
+    outputs: dict[str, dict[str, float | None]]  # metric -> mean; and the number of images
     weights: str = ""
     rows: str = ""
     parameters: int | None = None
@@ -95,16 +90,24 @@ def read_record(path: Path) -> Record:
         raise UnreadableError(path, "damaged", str(error)) from None
     if (f"{record.kind}s", record.key) != (path.parent.name, path.stem):
         raise UnreadableError(path, "damaged", f"the record of {record.kind} {record.key}")
+    if (record.kind, record.state) == ("score", "done") and not _has_its_metrics(record):
+        raise UnreadableError(path, "damaged", "other metrics than its identity says")
     if record.key != key:
         raise UnreadableError(path, "damaged", f"its identity has the digest {key}")
     return record
+
+
+def _has_its_metrics(record: Record) -> bool:
+    known = record.identity.get("metrics", dict.fromkeys(DEFAULT))
+    names = {*known, "images"} if isinstance(known, dict) else set()
+    return all(mean.keys() == names for mean in record.result["outputs"].values())
 
 
 def read_rows(path: Path, record: Record) -> list[Row]:
     """The per-image scores of a done record; UnreadableError unless they are those that it was made of."""
     try:
         text = content(path)
-        rows = [from_json(line, Row) for line in text.splitlines()]
+        rows = [row_of(from_json(line, dict[str, Any])) for line in text.splitlines()]
     except (msgspec.DecodeError, OSError) as error:
         raise UnreadableError(path, "damaged", str(error)) from None
     told = record.result.get("rows", "")  # records of earlier versions do not tell
@@ -114,14 +117,10 @@ def read_rows(path: Path, record: Record) -> list[Row]:
 
 
 def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
-    """Means of the per-image scores of each output (not the PSNR of a mean error)."""
+    """Means of the per-image scores of each output (not the PSNR of a mean error), and the number of images."""
     result: dict[str, dict[str, float | None]] = {}
     for output in dict.fromkeys(row.output for row in rows):
         mine = [row for row in rows if row.output == output]
-        decibels = sum(infinite(row.psnr) for row in mine) / len(mine)
-        result[output] = {
-            "psnr": None if decibels == float("inf") else decibels,
-            "ssim": sum(row.ssim for row in mine) / len(mine),
-            "images": len(mine),
-        }
+        means = {metric: finite(sum(row.value(metric) for row in mine) / len(mine)) for metric in mine[0].metrics}
+        result[output] = means | {"images": len(mine)}
     return result

@@ -171,7 +171,7 @@ class Store:
         if seconds is not None:
             self._write(self.path(unit, ".seconds"), f"{seconds:.1f}\n".encode())
         if rows:
-            text = b"\n".join(map(msgspec.json.encode, rows)) + b"\n"
+            text = b"\n".join(msgspec.json.encode(row.flat) for row in rows) + b"\n"
             self._write(self.path(unit, ".rows.jsonl"), text)
             record = structs.replace(record, result=record.result | {"rows": hashlib.sha256(text).hexdigest()})
         self._write(self.path(unit), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")

@@ -14,7 +14,6 @@ from support.matlab import mosaic
 
 from bench.compute.inference import seen
 from bench.compute.machine import Machine
-from bench.compute.metrics import ssim
 from bench.compute.noisy_images import Noisy
 from bench.compute.scoring import compare
 from bench.compute.training import fit, source_of
@@ -30,6 +29,7 @@ from bench.datasets.seeds import generator
 from bench.datasets.sets.find import find
 from bench.methods.classical.noisy import Noisy as Input
 from bench.protocol import suites
+from bench.protocol.metrics.builtin import ssim
 from bench.protocol.scoring import Scoring
 from bench.protocol.suites import View
 from bench.protocol.units import Fit, Score
@@ -242,10 +242,10 @@ def test_raw_is_scored_as_floats_in_0_to_1() -> None:
     output = (clean + np.random.default_rng(1).normal(0, 0.1, clean.shape)).astype(np.float32)
     assert output.min() < 0 < 1 < output.max()
     clipped = np.clip(output, 0, 1).astype(np.float64)
-    decibels, similarity = compare(output, clean, RAW)
+    decibels, similarity = compare(output, clean, RAW).values()
     assert decibels == pytest.approx(-10 * np.log10(np.mean((clipped - clean) ** 2)), abs=1e-9)
     assert similarity == pytest.approx(ssim(clipped * 255, clean.astype(np.float64) * 255, 255.0), abs=1e-9)
-    rounded, _ = compare(output, clean, Scoring())
+    rounded = compare(output, clean, Scoring())["psnr"]
     assert abs(rounded - decibels) > 1e-4
 
 

@@ -252,7 +252,7 @@ def test_nothing_is_said_of_methods_that_train_on_other_views(data: Path, tmp_pa
 def test_the_noisy_captures_have_the_known_psnr(machine: Machine, name: str, mean: float) -> None:
     planned = make(Request(suite="fluorescence", tests=(f"fmdd_{name}",)))
     (score,) = (score for cell in planned.cells for score in cell.scores if cell.name == "noisy")
-    found = [row.psnr for row in evaluate(score, None, find(f"fmdd_{name}").load(SHARED, 1), machine)]
+    found = [row.metrics["psnr"] for row in evaluate(score, None, find(f"fmdd_{name}").load(SHARED, 1), machine)]
     assert len(found) == 4
     assert np.mean(found) == pytest.approx(mean, abs=0.0015)  # type: ignore[arg-type]
 

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
-from bench.compute.metrics import psnr, quantise, ssim
 from bench.compute.noisy_images import noisy_images
-from bench.compute.scoring import compare, evaluate
+from bench.compute.scoring import compare, evaluate, quantise
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import NONE, parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Method
 from bench.methods.nbr2nbr import NBR2NBR
+from bench.protocol.metrics.builtin import psnr, ssim
 from bench.protocol.scoring import Scoring
 from bench.protocol.suite_files import load
 from bench.protocol.units import Fit, Score
@@ -66,11 +66,11 @@ def outputs(noisy: Array) -> dict[str, Array]:
     return {official: images[ours] for official, ours in OUTPUTS.items()}
 
 
-def check_scores(mine: dict[str, tuple[float, float]], expected: Array) -> None:
+def check_scores(mine: dict[str, dict[str, float]], expected: Array) -> None:
     """One row of six scores, at the tolerances of whole evaluations."""
     for (metric, output), value in zip(COLUMNS, expected.tolist(), strict=True):
         tolerance = 1e-4 if metric == "psnr" else 1e-5
-        assert mine[output][metric == "ssim"] == pytest.approx(value, rel=0, abs=tolerance), (metric, output)
+        assert mine[output][metric] == pytest.approx(value, rel=0, abs=tolerance), (metric, output)
 
 
 def check_pixels(mine: Array, expected: Array) -> None:
@@ -89,7 +89,7 @@ def test_b2u_scores(style: str, set_images: list[SetImage]) -> None:
     for number, scores in enumerate(expected):
         group = rows[number * len(OUTPUTS) : (number + 1) * len(OUTPUTS)]
         assert {(row.repeat, row.image) for row in group} == {(number // len(IMAGES), str(number % len(IMAGES)))}
-        by_name = {row.output: (row.psnr, row.ssim) for row in group}
+        by_name = {row.output: {name: row.value(name) for name in row.metrics} for row in group}
         check_scores({official: by_name[ours] for official, ours in OUTPUTS.items()}, scores)
 
 
@@ -107,8 +107,8 @@ def test_nbr_scores(style: str, set_images: list[SetImage]) -> None:
     """Every repeat and image."""
     expected = ARRAYS[f"nbr_{style}_scores"]
     rows = evaluate(work(NBR2NBR(), style, len(expected)), Probe(), set_images, Machine())
-    assert [row.psnr for row in rows] == pytest.approx(expected[:, 0].tolist(), rel=0, abs=1e-4)
-    assert [row.ssim for row in rows] == pytest.approx(expected[:, 1].tolist(), rel=0, abs=1e-5)
+    assert [row.metrics["psnr"] for row in rows] == pytest.approx(expected[:, 0].tolist(), rel=0, abs=1e-4)
+    assert [row.metrics["ssim"] for row in rows] == pytest.approx(expected[:, 1].tolist(), rel=0, abs=1e-5)
 
 
 def test_fmdd_pixels() -> None:
@@ -141,7 +141,10 @@ def test_sidd_scores(block: int) -> None:
     """Floats: PSNR in 0..1, SSIM in 0..255."""
     clean = ARRAYS["sidd_gt"][0, block]
     scores = {
-        name: (psnr(image, clean, 1.0), ssim(image * np.float32(255.0), clean * np.float32(255.0)))
+        name: {
+            "psnr": psnr(image, clean, 1.0),
+            "ssim": ssim(image * np.float32(255.0), clean * np.float32(255.0)),
+        }
         for name, image in sidd_outputs(block).items()
     }
     check_scores(scores, ARRAYS["sidd_scores"][block])

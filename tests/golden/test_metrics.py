@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.compute.metrics import psnr, quantise, ssim
+from bench.compute.scoring import quantise
+from bench.protocol.metrics.builtin import psnr, ssim
 
 from .conftest import golden, matching
 

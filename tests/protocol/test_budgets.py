@@ -184,7 +184,7 @@ def test_the_window_of_noisy_and_clean_are_compared(score: Score, set_images: li
     for row, noisy in zip(found, noisy_images(score, set_images, []), strict=True):
         clean = noisy.set_image.pixels[20:52, 24:56]  # of 72x80
         assert noisy.image.shape == clean.shape
-        assert (row.psnr, row.ssim) == compare(noisy.image, clean, Scoring())
+        assert row.metrics == compare(noisy.image, clean, Scoring())
         assert float(np.std(noisy.image - unit(clean))) == pytest.approx(25 / 255, rel=0.1)
 
 

@@ -139,7 +139,7 @@ def test_images_have_the_psnr_of_the_record(done: Done, label: str, method: str,
     given = inputs(done)
     image = images_of(*given, "gauss25", done.test, "coffee")[label]
     side = 24 if method == "n2v" else 0
-    psnr, _ = compare(centre_crop(image, side), centre_crop(clean(done), side), Scoring())
+    psnr = compare(centre_crop(image, side), centre_crop(clean(done), side), Scoring())["psnr"]
     key = record(done.store, "score", f"{method} gauss25")["key"]
     rows = map(json.loads, (done.store / "scores" / f"{key}.rows.jsonl").read_text().splitlines())
     recorded = next(row["psnr"] for row in rows if (row["image"], row["output"]) == ("coffee", output))

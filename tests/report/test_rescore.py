@@ -14,12 +14,12 @@ from skimage.metrics import structural_similarity
 from support.cli import Result, bench, photos, refused, snapshot
 
 from bench.compute import training, zero_shot
-from bench.compute.metrics import psnr
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import named, parse
 from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.methods.classical.blur import blurred
+from bench.protocol.metrics.builtin import psnr
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring, rescored, scorings
@@ -109,7 +109,7 @@ class Place:
     def quality(self, method: str, scoring: str, output: str) -> dict[str, float]:
         """PSNR of each image."""
         rows = Store(self.store).rows(self.score(method, scoring))
-        return {row.image: row.psnr or np.inf for row in rows if row.output == output}
+        return {row.image: row.value("psnr") for row in rows if row.output == output}
 
 
 def never(*arguments: Any, **named: Any) -> None:
@@ -164,7 +164,7 @@ def test_differences_are_those_of_the_formulas(place: Place) -> None:
 
 def test_ssim7_is_scikit_image_s_default(place: Place) -> None:
     place.rescore("official,ssim7")
-    found = {row.image: row.ssim for row in Store(place.store).rows(place.score("noisy", "ssim7"))}
+    found = {row.image: row.metrics["ssim"] for row in Store(place.store).rows(place.score("noisy", "ssim7"))}
     for name, (set_image, noisy) in images(place).items():
         stored = np.floor(np.clip(noisy, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
         expected = structural_similarity(stored, set_image.pixels, channel_axis=2)  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 def row(image: str, psnr: float | None, repeat: int = 0, output: str = "denoised") -> Row:
-    return Row(image, repeat, 25.0, output, psnr, 0.9)
+    return Row(image, repeat, 25.0, output, {"psnr": psnr, "ssim": 0.9})
 
 
 def per_image(*values: float) -> dict[str, float]:

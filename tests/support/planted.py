@@ -27,7 +27,7 @@ def _write(
     store: Store, cell: Cell, score: Score, psnrs: Mapping[str, float], images: int, suite: str, preset: str
 ) -> None:
     rows = [
-        Row(f"image{i}", 0, 25.0, output.name, psnrs[output.name] + i - (images - 1) / 2, 0.85)
+        Row(f"image{i}", 0, 25.0, output.name, {"psnr": psnrs[output.name] + i - (images - 1) / 2, "ssim": 0.85})
         for i in range(images)
         for output in cell.fit.method.outputs
     ]
