@@ -227,7 +227,7 @@ def test_the_fit_and_the_sets_before_it_do(score: Score, work: Callable[..., Fit
 
 def test_every_field_of_a_score_has_been_changed() -> None:
     """A new field must be thought about here."""
-    assert {*CHANGES, "scoring", "fit", "before"} == set(Score.__struct_fields__)
+    assert {*CHANGES, "scoring", "metrics", "fit", "before"} == set(Score.__struct_fields__)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", "cut"])
