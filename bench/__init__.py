@@ -17,7 +17,8 @@ if (_checkout / "methods" / "registry.py").is_file():
 
 from .methods.base import Batch, Card, Context, Method, Output  # noqa: E402 - needs the search path above
 from .methods.registry import register  # noqa: E402
-from .protocol.metrics.registry import Metric, register_metric  # noqa: E402
+from .protocol.metrics.metric import Metric  # noqa: E402
+from .protocol.metrics.registry import register_metric  # noqa: E402
 
 if TYPE_CHECKING:
     from .api import run, tables

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..datasets.errors import InputError, unknown
-from ..protocol.metrics.registry import find
+from ..protocol.metrics.registry import find_metric
 from ..report.render import render
 from ..run import external_weights, verification
 from ..run.display import Display
@@ -97,9 +97,11 @@ def verify(options: argparse.Namespace) -> int:
 def _row(one: verification.Drift) -> dict[str, str]:
     if not one.compared:
         return {"score": one.title, "recorded": "", "now": "", "drift": "", "result": one.state}
-    shown = find(one.metric).shown
+    shown = find_metric(one.metric).shown
     numbers = {"recorded": shown(one.recorded), "now": shown(one.now), "drift": f"{one.apart[one.metric]:.2f}"}
-    others = {f"{find(name).label} drift": f"{apart:.4f}" for name, apart in one.apart.items() if name != one.metric}
+    others = {
+        f"{find_metric(name).label} drift": f"{apart:.4f}" for name, apart in one.apart.items() if name != one.metric
+    }
     return {"score": one.title, **numbers, **others, "result": one.state}
 
 

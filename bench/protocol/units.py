@@ -11,7 +11,7 @@ from ..datasets.noise.model import Noise
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
-from .metrics.registry import DEFAULT, find
+from .metrics.registry import DEFAULT, find_metric
 from .scoring import Scoring
 from .suites import Recipe, View
 
@@ -113,8 +113,15 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             }
             | ({"before": before} if self.stream == "official" else {})
             | ({"window": self.centre_crop} if self.centre_crop else {})
-            | ({"metrics": {name: find(name).source for name in self.metrics}} if self.metrics != DEFAULT else {})
+            | (
+                {"metrics": {name: find_metric(name).source for name in self.metrics}}
+                if self.metrics != DEFAULT
+                else {}
+            )
         )
+
+    def _metrics(self) -> dict[str, str]:
+        return {name: find_metric(name).source for name in self.metrics}
 
     @cached_property
     def key(self) -> str:

@@ -16,7 +16,6 @@ from ..compute.scoring import evaluate
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
-from ..protocol.metrics import registry as metrics
 from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import forget
@@ -108,9 +107,8 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
     if isinstance(unit, Fit):
         return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
     best = record.result["outputs"][unit.fit.method.primary().name]
-    return ", ".join(
-        f"{metrics.find(name).heading} {metrics.find(name).shown(infinite(best[name]))}" for name in unit.metrics
-    )
+    values = [(find_metric(name), infinite(best[name])) for name in unit.metrics]
+    return ", ".join(f"{metric.heading} {metric.shown(value)}" for metric, value in values)
 
 
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from bench.datasets.errors import AbsentError, InputError
 from bench.protocol.metrics import lpips
-from bench.protocol.metrics.registry import DEFAULT, Metric, find, measure, metrics, register_metric
+from bench.protocol.metrics.metric import Metric
+from bench.protocol.metrics.registry import DEFAULT, find_metric, measure, metrics, register_metric
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring
@@ -49,10 +50,10 @@ def constant(output: Any, clean: Any, scoring: Scoring) -> float:
 
 
 def test_mae_is_in_units_of_0_to_255_whatever_the_data_range_is() -> None:
-    assert find("mae").function(BLACK, GRAY, Scoring()) == pytest.approx(51.0)
+    assert find_metric("mae").function(BLACK, GRAY, Scoring()) == pytest.approx(51.0)
     one = Scoring(quantise="float", data_range=1.0)
-    assert find("mae").function(BLACK / 255, GRAY / 255, one) == pytest.approx(51.0)
-    assert not find("mae").higher_is_better
+    assert find_metric("mae").function(BLACK / 255, GRAY / 255, one) == pytest.approx(51.0)
+    assert not find_metric("mae").higher_is_better
 
 
 def test_psnr_of_equal_images_is_infinite() -> None:
@@ -77,14 +78,14 @@ def test_what_no_record_can_hold_is_an_error(value: Any, monkeypatch: pytest.Mon
 def test_lpips_says_why_it_is_not_available(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(lpips, "find_spec", lambda name: None)
     with pytest.raises(AbsentError, match=r"not available.*lpips.*pip install"):
-        find("lpips").check()
+        find_metric("lpips").check()
     monkeypatch.setattr(lpips, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(AbsentError, match=r"not available.*weights"):
-        find("lpips").check()
+        find_metric("lpips").check()
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / lpips.WEIGHTS).touch()
-    find("lpips").check()
+    find_metric("lpips").check()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -102,7 +103,7 @@ def test_lpips_gets_three_channels_from_minus_one_to_one(channels: int, monkeypa
     lpips._network.cache_clear()
     try:
         white = np.full((8, 8, channels), 255.0)
-        assert find("lpips").function(white, np.zeros_like(white), Scoring()) == pytest.approx(2.0)
+        assert find_metric("lpips").function(white, np.zeros_like(white), Scoring()) == pytest.approx(2.0)
     finally:
         lpips._network.cache_clear()
     assert [(tuple(one.shape), one.unique().tolist()) for one in given] == [

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scoring import Scoring
-from .registry import Metric
+from .metric import Metric
 
 Array = NDArray[np.generic]
 # Of the window, by name: Wang et al. 2004 (11x11 Gaussian of 1.5, population variances); scikit-image's defaults.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..scoring import Scoring
-from .registry import Array, Metric
+from .metric import Array, Metric
 
 WEIGHTS = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet; the linear layers come with the package
 
