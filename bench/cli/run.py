@@ -131,7 +131,7 @@ def status(options: argparse.Namespace) -> int:
     found = []
     for request in requests:
         try:
-            planned = plan.make(request)
+            planned = plan.make(request, store.digests())
         except InputError as error:  # of a suite's file or a plug-in that is gone; the others can be told
             print(f"not told: {error}", file=sys.stderr)
         else:
@@ -178,7 +178,11 @@ def rescore(options: argparse.Namespace) -> int:
                 request = request_of(store, asked, bool(options.preset))
                 request = structs.replace(request, scoring="" if name == "official" else name, tested=())
                 if not (outcomes and outcomes[-1].interrupted):
-                    outcomes.append(Run(plan.make(request), store, chosen, sets, display, training=False).carry_out())
+                    outcomes.append(
+                        Run(
+                            plan.make(request, store.digests()), store, chosen, sets, display, training=False
+                        ).carry_out()
+                    )
                 found += build(store, request, True, options.table)
             tables_of[name] = found
     print(render(evaluation_protocols(tables_of), options.format))

@@ -130,7 +130,7 @@ def figures(options: argparse.Namespace) -> int:
     store, (chosen, _) = existing(options.store), machine.choose()
     images, drawn, refused = Sets(options.data), 0, []
     for asked in requests(store, options):
-        planned = plan.make(request_of(store, asked, bool(options.preset)))
+        planned = plan.make(request_of(store, asked, bool(options.preset)), store.digests())
         try:
             found = draw(Inputs(planned, store, chosen, images), options.out)
         except InputError as error:

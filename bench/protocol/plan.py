@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
 from ..datasets.noise.model import Noise, parse
+from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
@@ -53,24 +54,29 @@ class Plan(Struct, frozen=True):
     suite: Suite
     preset: Preset
     cells: tuple[Cell, ...]
+    digests: SetDigests  # of the image sets that its units use
 
 
-def make(request: Request) -> Plan:
-    """The plan of a request; InputError for any name or value that does not fit."""
+def make(request: Request, digests: SetDigests | None = None) -> Plan:
+    """The plan of a request; InputError for any name or value that does not fit.
+
+    `digests` are those of the image sets; by default they are computed from the images as they are now.
+    """
+    digests = digests or SetDigests()
     suite = suite_files.load(request.suite)
     preset = _overridden(suites.preset(suite, request.preset), request)
     noises = noises_of(request, suite, preset)
     tested = list(dict.fromkeys(parse(name) for name in request.tested))
     names = list(dict.fromkeys((*BASELINES, *request.methods)))
     cells = [
-        _cell(suite, preset, name, noise, seed, train, tested)
+        _cell(suite, preset, name, noise, seed, train, tested, digests)
         for name in names
         for noise in noises
         for seed in (preset.seeds if _resolve(suite, name)[0].learns() else (0,))
         for train in suites.training_sets(preset)
     ]
-    cells += [_external(suite, preset, one, tested) for one in request.weights if parse(one.noise) in noises]
-    return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests))
+    cells += [_external(suite, preset, one, tested, digests) for one in request.weights if parse(one.noise) in noises]
+    return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests), digests)
 
 
 def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
@@ -116,25 +122,34 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], suites.Configuratio
 
 
 def _cell(
-    suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, tested: Sequence[Noise]
+    suite: Suite,
+    preset: Preset,
+    name: str,
+    noise: Noise,
+    seed: int,
+    train: str,
+    tested: Sequence[Noise],
+    digests: SetDigests,
 ) -> Cell:
-    fit, centre_crop = _fit(suite, preset, name, noise, seed, train)
+    fit, centre_crop = _fit(suite, preset, name, noise, seed, train, digests)
     tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
     excluded = _excluded(fit, tests)
     scores = () if excluded else _scores(suite, fit, preset, centre_crop, tests, tested)
     return Cell(name, noise, seed, tests, fit, scores, excluded)
 
 
-def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequence[Noise]) -> Cell:
+def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequence[Noise], digests: SetDigests) -> Cell:
     """The cell of external weights; nothing is known of how and on what they were trained."""
-    fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="")
+    fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="", digests=digests)
     fit = msgspec.structs.replace(fit, name=one.name, weights=one.digest)
     excluded = _excluded(fit, preset.tests)
     scores = () if excluded else _scores(suite, fit, preset, centre_crop, preset.tests, tested)
     return Cell(one.name, fit.noise, fit.seed, preset.tests, fit, scores, excluded)
 
 
-def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str) -> tuple[Fit, int]:
+def _fit(
+    suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, digests: SetDigests
+) -> tuple[Fit, int]:
     """A fit, and the centre_crop of the test images that its budget leaves."""
     method_class, configuration = _resolve(suite, name)
     fields = suites.fields(suite, preset, noise.name, configuration.method) | configuration.fields
@@ -158,6 +173,7 @@ def _fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train
         steps=budget.steps or preset.steps,
         epochs=preset.epochs,
         recipe=suite.recipes[budget.recipe or configuration.recipe or preset.recipe],
+        digests=digests,
     )
     return fit, budget.centre_crop
 

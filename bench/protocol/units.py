@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ..datasets.noise.model import Noise
-from ..datasets.sets.find import find
+from ..datasets.sets.digests import SetDigests
 from ..methods import registry
 from ..methods.base import Method
 from .metrics.registry import DEFAULT, find_metric
@@ -35,6 +35,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     epochs: int
     recipe: Recipe
     weights: str = ""  # digest of tensors from elsewhere: nothing is trained
+    digests: SetDigests = msgspec.field(default_factory=SetDigests)  # of the image sets
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             return known | {"weights": self.weights}
         known["seed"] = self.seed
         if self.method.has_weights():
-            known["train"] = find(self.train).digest(self.channels)
+            known["train"] = self.digests(self.train, self.channels)
             known |= {"train_noise": self.train_noise, "crop": self.crop}
         return known | {
             "batch": self.batch,
@@ -99,12 +100,12 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The fit, the test images, their noise, and the scoring."""
-        channels = self.fit.channels
-        before = [[find(name).digest(channels), repeats] for name, repeats in self.before]
+        channels, digests = self.fit.channels, self.fit.digests
+        before = [[digests(name, channels), repeats] for name, repeats in self.before]
         return (
             {
                 "fit": self.fit.key,
-                "test": find(self.test).digest(channels),
+                "test": digests(self.test, channels),
                 "noise": self.noise.name,
                 "repeats": self.repeats,
                 "stream": self.stream,

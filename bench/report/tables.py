@@ -55,7 +55,7 @@ def with_tables() -> list[str]:
 
 def build(store: Store, asked: Request, preset: bool, number: int | None = None) -> list[Table]:
     """The tables of a suite, or the one of a number; without a preset, of the suite's last run on this store."""
-    plan = make(request_of(store, asked, preset))
+    plan = make(request_of(store, asked, preset), store.digests())
     numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
     found = [table(plan, store, n) for n in numbers or [None]]
     if not any(line.state == "done" and line.method not in BASELINES for one in found for line in one.lines):

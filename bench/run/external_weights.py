@@ -126,7 +126,7 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     noises = plan.noises_of(request, suite, suites.preset(suite, request.preset))
     tensors = read(path)
     asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
-    planned = plan.make(structs.replace(request, weights=tuple(asked.values())))
+    planned = plan.make(structs.replace(request, weights=tuple(asked.values())), store.digests())
     cells = [cell for cell in planned.cells if cell.fit.weights]
     if not cells[0].fit.method.has_weights():
         raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
@@ -144,7 +144,7 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
         if wrong := store.quarantine(cell.fit):
             note(wrong)
     weights = [_put(store, planned, cell, asked[cell.noise.name], tensors) for cell in cells if cell.scores]
-    return plan.make(structs.replace(request, weights=tuple(weights)))
+    return plan.make(structs.replace(request, weights=tuple(weights)), planned.digests)
 
 
 def _unfit(fit: Fit, tensors: dict[str, Tensor]) -> str:

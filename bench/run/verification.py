@@ -10,7 +10,6 @@ from ..compute.machine import Machine
 from ..compute.scoring import evaluate
 from ..datasets.errors import DamagedError, InputError, one_line, printable
 from ..datasets.images import SetImage
-from ..datasets.sets.own_folder import remember_folders
 from ..protocol.units import Score
 from ..store.match import match
 from ..store.record import Record, UnreadableError, summary
@@ -48,8 +47,7 @@ def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[D
     """Scores again what the done scores with these words were made of; the store stays as it is."""
     every, damaged = store.look()
     last = store.last()
-    remember_folders(last.folders)
-    units = match(every, last.requests.values())
+    units = match(every, last.requests.values(), store.digests())
     yield from (Drift(title=error.path.name, state=f"wrong: {error.state}") for error in damaged)
     for record in store.find(words):
         unit = units[record.key]

@@ -16,7 +16,7 @@ from ..datasets import files
 from ..datasets.documents import content, from_json
 from ..datasets.errors import DamagedError, InputError, few, printable, unknown
 from ..datasets.sets.archives import Limits, extract
-from ..datasets.sets.own_folder import remember_folders
+from ..datasets.sets.digests import SetDigests
 from ..protocol import plan
 from ..protocol.differences import differences
 from ..protocol.request import Request
@@ -136,8 +136,8 @@ def _merge(theirs: Store, ours: Store) -> Merged:
     records, wrong = theirs.look()
     merged = Merged(refused=[error.state for error in wrong])
     last, own = theirs.last(), ours.last()
-    remember_folders(last.folders | own.folders)
-    units = match(records, [*own.requests.values(), *last.requests.values()])
+    digests = SetDigests(last.folders | own.folders)
+    units = match(records, [*own.requests.values(), *last.requests.values()], digests)
     suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
         if record.state == "failed":

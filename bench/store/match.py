@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from ..datasets.errors import InputError, few
+from ..datasets.sets.digests import SetDigests
 from ..protocol import plan, suite_files
 from ..protocol.differences import differences
 from ..protocol.request import ExternalWeights, Request
@@ -17,7 +18,7 @@ LONGEST = 4000  # letters of a label
 LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "tested"}  # in labels: in requests
 
 
-def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, Unit | str]:
+def match(records: Sequence[Record], requests: Iterable[Request], digests: SetDigests) -> dict[str, Unit | str]:
     """For each key the unit of this version, or in words why it is none; `requests` know suites that are files."""
     files = {name: {name: None} for name in suite_files.suites()}  # files by the name in them; ours come first
     for request in requests:
@@ -31,7 +32,7 @@ def match(records: Sequence[Record], requests: Iterable[Request]) -> dict[str, U
         found |= dict.fromkeys((record.key for record in mine), f"foreign: no suite {name!r} here")
         for suite in reversed(files.get(name, {})):
             try:
-                units = _units(request_of_label(suite, preset), mine, external)
+                units = _units(request_of_label(suite, preset), mine, external, digests)
             except InputError as error:
                 found |= {record.key: f"foreign: {error}" for record in mine if isinstance(found[record.key], str)}
                 continue
@@ -68,13 +69,15 @@ def request_of_label(suite: str, label: str) -> Request:
     return request
 
 
-def _units(request: Request, records: Sequence[Record], external: Sequence[ExternalWeights]) -> list[Unit]:
+def _units(
+    request: Request, records: Sequence[Record], external: Sequence[ExternalWeights], digests: SetDigests
+) -> list[Unit]:
     """All units of a request with the methods of these records."""
     known = plan.methods_of(suite_files.load(request.suite))
     names = dict.fromkeys(record.label["method"] for record in records)
     methods = tuple(name for name in names if name in known)
     weights = tuple(one for one in external if one.name in names and one.method in known)
-    planned = plan.make(structs.replace(request, methods=methods, weights=weights))
+    planned = plan.make(structs.replace(request, methods=methods, weights=weights), digests)
     cells = [cell for cell in planned.cells if not cell.excluded]
     units: list[Unit] = [cell.fit for cell in cells]
     return units + [score for cell in cells for score in cell.scores]

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from ..datasets import files
 from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError
-from ..datasets.sets.own_folder import folder_digests, remember_folders
+from ..datasets.sets.digests import SetDigests
 from ..protocol.plan import Plan
 from ..protocol.request import Request
 from ..protocol.units import Fit, Score, Unit
@@ -178,8 +178,8 @@ class Store:
 
     def remember(self, plan: Plan) -> None:
         """What was asked for last, so that `tables` shows it when nothing else is asked, from the records alone."""
-        known = folder_digests()
-        self._note(lambda last: Last(last.folders | known, last.requests | {plan.request.suite: plan.request}))
+        folders = plan.digests.folders
+        self._note(lambda last: Last(last.folders | folders, last.requests | {plan.request.suite: plan.request}))
 
     def adopt(self, other: Last) -> None:
         """What another store was asked for, where this one was not."""
@@ -194,9 +194,11 @@ class Store:
 
     def last_request(self, suite: str) -> Request | None:
         """The request of the last run of a suite here."""
-        last = self.last()
-        remember_folders(last.folders)
-        return last.requests.get(suite)
+        return self.last().requests.get(suite)
+
+    def digests(self) -> SetDigests:
+        """Digests of image sets, of folders that are gone as the last runs knew them."""
+        return SetDigests(self.last().folders)
 
     def asked(self) -> set[str]:
         """The suites that were run here, if only on what others had computed."""

@@ -36,6 +36,7 @@ class ImageSet(ABC):
 
     frames = 1  # real noisy frames of every image
     patterns_known = True  # the Bayer patterns of its mosaics
+    folder: Path | None = None  # of a user's own images: its digest is that of what is there
 
     def __init__(self, name: str) -> None:
         self.name = name

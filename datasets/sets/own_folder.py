@@ -1,6 +1,7 @@
 """A folder of a user's own images, called `folder:PATH` wherever a set is named."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError
@@ -34,22 +35,16 @@ def _path(name: str) -> Path:
     return Path(name.removeprefix(PREFIX))
 
 
-def remember_folders(digests: dict[str, str]) -> None:
-    """Digests of folders as records know them, for tables that are made when the images are elsewhere."""
-    _remembered.update(digests)
-
-
-def folder_digests() -> dict[str, str]:
-    """The digests of the folders read so far, by name and channels."""
-    return dict(_remembered)
-
-
-_remembered: dict[str, str] = {}
-_stamped: dict[tuple[str, int], tuple[object, str]] = {}
+@lru_cache
+def _digest(name: str, channels: int, stamp: tuple[object, ...]) -> str:
+    """The digest of a folder; its images are read again when the stamp, their sizes and times, has changed."""
+    return joined_digest(channels, [f"{image.name} {image.digest}" for image in OwnFolder(name).load(None, channels)])
 
 
 class OwnFolder(ImageSet):
     """The images of a folder; nothing is known of them but what is there."""
+
+    folder: Path
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -64,16 +59,9 @@ class OwnFolder(ImageSet):
 
     def digest(self, channels: int) -> str:
         """What identifies the pixels of the images and their names."""
-        key = f"{self.name} {channels}"
-        if not self.folder.is_dir() and key in _remembered:
-            return _remembered[key]
-        files = listing(self.folder).values() if self.folder.is_dir() else ()
-        stamp = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
-        if _stamped.get((self.name, channels), ((), ""))[0] != stamp:
-            rows = [f"{image.name} {image.digest}" for image in self.load(None, channels)]
-            _stamped[self.name, channels] = (stamp, joined_digest(channels, rows))
-        _remembered[key] = _stamped[self.name, channels][1]
-        return _remembered[key]
+        stats = [(path, path.stat()) for path in self.paths().values() if path.exists()]
+        stamp = tuple((str(path), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats)
+        return _digest(self.name, channels, stamp)
 
     def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
         """(height, width) of every image, from the headers alone."""

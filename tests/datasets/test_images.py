@@ -17,6 +17,7 @@ from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage, digest, listing, read
 from bench.datasets.sets import catalogue, image_set
 from bench.datasets.sets.catalogue import Entry, Reference
+from bench.datasets.sets.digests import SetDigests
 from bench.datasets.sets.find import find
 
 
@@ -393,3 +394,22 @@ def test_a_folders_digest_is_its_pixels_wherever_it_lies(photos: Path, tmp_path:
     Pillow.fromarray(read(moved / "coffee.png") ^ 1).save(buffer, "png")
     (moved / "coffee.png").write_bytes(buffer.getvalue())
     assert find(f"folder:{moved}").digest(3) != before
+
+
+def test_a_folder_that_is_gone_has_the_digest_that_records_knew(photos: Path) -> None:
+    name = f"folder:{photos}"
+    digests = SetDigests()
+    before = digests(name, 3)
+    assert digests.folders == {f"{name} 3": before}
+    photos.rename(photos.with_name("elsewhere"))
+    assert SetDigests(digests.folders)(name, 3) == before
+    with pytest.raises(InputError, match="no such folder"):
+        SetDigests()(name, 3)
+
+
+def test_a_process_that_lives_long_sees_changed_files(photos: Path) -> None:
+    name = f"folder:{photos}"
+    before = SetDigests()(name, 3)
+    path = photos / "coffee.png"
+    Pillow.fromarray(read(path)[::-1]).save(path)
+    assert SetDigests({f"{name} 3": before})(name, 3) != before

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.sets.own_folder import remember_folders
 from bench.store.match import match
 from bench.store.store import Store
 
@@ -21,8 +20,6 @@ def test_every_committed_record_has_the_key_that_this_version_derives(folder: Pa
     store = Store(folder)
     records, unreadable = store.look()
     assert unreadable == []
-    last = store.last()
-    remember_folders(last.folders)
-    units = match(records, last.requests.values())
+    units = match(records, store.last().requests.values(), store.digests())
     assert {record.title: str(units[record.key]) for record in records if isinstance(units[record.key], str)} == {}
     assert all(units[record.key].key == record.key for record in records)  # type: ignore[union-attr]

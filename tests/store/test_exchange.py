@@ -10,7 +10,6 @@ import pytest
 from support.cli import Result, bench, photos, record, refused
 from support.tiny import KEEPER, Tiny, contents
 
-from bench.datasets.sets import own_folder
 from bench.datasets.sets.archives import Limits
 from bench.datasets.sets.find import find
 from bench.methods import registry
@@ -437,7 +436,6 @@ def test_a_folder_that_is_not_here_is_named(filled: Tiny, tmp_path: Path) -> Non
         suite.write_bytes((away / "tiny.toml").read_bytes())
         request = next(iter(last["requests"].values())) | {"suite": str(suite)}
         for folders, code in (({}, 1), (last["folders"], 0)):
-            own_folder._remembered.clear()
             (store / "last.json").write_text(json.dumps({"folders": folders, "requests": {str(suite): request}}))
             result = merge(store, tmp_path / f"new{code}")
             assert (result.code, result.err.count("its folder of images is not here")) == (code, 6 * code)
