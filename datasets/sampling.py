@@ -8,8 +8,11 @@ import numpy as np
 from .errors import InputError
 from .formats import bayer
 from .images import SetImage, unit
+from .noise.captured import Captured
 from .noise.model import Image, Noise
 from .seeds import generator
+
+Window = tuple[slice, slice]  # rows and columns
 
 
 class Sample(NamedTuple):
@@ -24,7 +27,7 @@ class Source(Protocol):
     """Where training samples come from."""
 
     def sample(self, number: int, frames: int) -> Sample:
-        """The samples of sample `number`, whoever asks and whenever."""
+        """The sample of a number, whoever asks and whenever."""
 
 
 class OneImage:
@@ -45,16 +48,16 @@ class Packed:
         self.source = source
 
     def sample(self, number: int, frames: int) -> Sample:
-        """The packed samples of sample `number`."""
-        samples = self.source.sample(number, frames)
-        clean = None if samples.clean is None else bayer.pack(samples.clean)
-        return Sample([bayer.pack(frame) for frame in samples.frames], samples.levels, clean)
+        """The packed sample of a number."""
+        sample = self.source.sample(number, frames)
+        clean = None if sample.clean is None else bayer.pack(sample.clean)
+        return Sample([bayer.pack(frame) for frame in sample.frames], sample.levels, clean)
 
 
 class Patches:
     """Sample number n = step * batch + slot of a training set; every image once per epoch, in a named order.
 
-    Synthetic noise: an image is a clean image. Real frames: every frame of every image is one.
+    Where noise is drawn, each clean image is one item of an epoch; of captured noise, each noisy frame is one.
     """
 
     def __init__(
@@ -66,38 +69,38 @@ class Patches:
         seed: int,
         phase: bool = False,
     ) -> None:
-        self.set_images, self.noise, self.kind, self.crop, self.seed = set_images, noise, kind, crop, seed
+        self.noise, self.kind, self.crop, self.seed = noise, kind, crop, seed
         self.phase = phase  # crops of mosaics begin with a red pixel
+        self.captured = isinstance(noise.family, Captured)
+        for set_image in set_images:
+            self._check(set_image)
+        self.items = [(one, i) for one in set_images for i in range(len(one.frames) if self.captured else 1)]
         self._order: tuple[int, list[int]] = (-1, [])
         self._fixed: dict[tuple[str, int], tuple[Image, float]] = {}
-        real = noise.family == "captured"
-        self.items = [(p, i) for p in set_images for i in range(len(p.frames) if real else 1)]
-        for set_image in set_images:
-            if set_image.keep and min(set_image.pixels.shape[:2]) < crop + phase:
-                height, width = set_image.pixels.shape[:2]
-                raise InputError(f"{set_image.path}: {width}x{height} is smaller than the crop of {crop + phase}")
-            if real and not set_image.frames:
-                raise InputError(f"{set_image.path}: no frames of it; noise `captured` needs a set with real ones")
-            if phase and not set_image.pattern:
-                raise InputError(
-                    f"{set_image.path}: its Bayer pattern is not known; use the view bayer, which ignores it"
-                )
+
+    def _check(self, set_image: SetImage) -> None:
+        if set_image.keep and min(set_image.pixels.shape[:2]) < self.crop + self.phase:
+            height, width = set_image.pixels.shape[:2]
+            raise InputError(f"{set_image.path}: {width}x{height} is smaller than the crop of {self.crop + self.phase}")
+        if self.captured and not set_image.frames:
+            raise InputError(f"{set_image.path}: no frames of it; noise `captured` needs a set with real ones")
+        if self.phase and not set_image.pattern:
+            raise InputError(f"{set_image.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
 
     def sample(self, number: int, frames: int) -> Sample:
-        """The samples of sample `number`: its image, crop, levels and noise do not depend on who asks, or when."""
-        set_image, frame = self.items[self._item(number)]
-        pixels = set_image.pixels
-        draws = generator("crop", self.seed, number)
-        window = self._window(set_image, pixels.shape, draws)
-        if self.noise.family == "captured":
-            return self._captured(set_image, frame, frames, window, draws)
+        """The sample of a number: its image, crop, levels and noise do not depend on who asks, or when."""
+        set_image, first = self.items[self._item(number)]
+        pixels, draws = set_image.pixels, generator("crop", self.seed, number)
+        window = self._window(pixels.shape, set_image.pattern, draws)
+        if self.captured:
+            return _captured(set_image, first, frames, window, draws)
         clean = unit(pixels[window])
-        if self.noise.family == "none":
+        if not self.noise.family.simulated:
             return Sample([clean], [0.0], None)
-        drawn = [
-            self._whole(set_image, frame, window) if self.kind == "fixed" else self._fresh(clean, number, frame)
-            for frame in range(frames)
-        ]
+        if self.kind == "fixed":
+            drawn = [self._cut(set_image, frame, window) for frame in range(frames)]
+        else:
+            drawn = [self._draw(clean, "fresh noise", number, frame) for frame in range(frames)]
         return Sample([noisy for noisy, _ in drawn], [level for _, level in drawn], clean)
 
     def _item(self, number: int) -> int:
@@ -106,40 +109,34 @@ class Patches:
             self._order = (epoch, generator("order", self.seed, epoch).permutation(len(self.items)).tolist())
         return self._order[1][position]
 
-    def _window(self, set_image: SetImage, shape: tuple[int, ...], draws: np.random.Generator) -> tuple[slice, slice]:
+    def _window(self, shape: tuple[int, ...], pattern: str, draws: np.random.Generator) -> Window:
         """A random crop, at any offset, or at those that begin with a red pixel."""
-        corner = []
-        for side, first in zip(shape[:2], bayer.offset(set_image.pattern) if self.phase else (0, 0), strict=True):
-            step = 2 if self.phase else 1
-            corner.append(first + step * int(draws.integers((side - first - self.crop) // step + 1)))
-        top, left = corner
-        return slice(top, top + self.crop), slice(left, left + self.crop)
+        step, firsts = (2, bayer.offset(pattern)) if self.phase else (1, (0, 0))
+        corner = [
+            first + step * int(draws.integers((side - first - self.crop) // step + 1))
+            for side, first in zip(shape[:2], firsts, strict=True)
+        ]
+        return slice(corner[0], corner[0] + self.crop), slice(corner[1], corner[1] + self.crop)
 
-    def _captured(
-        self, set_image: SetImage, first: int, number: int, window: tuple[slice, slice], draws: np.random.Generator
-    ) -> Sample:
-        """Capture `first`, then others of the same scene in a random order."""
-        others = draws.permutation([i for i in range(len(set_image.frames)) if i != first])
-        chosen = [set_image.frames[i] for i in (first, *others[: number - 1])]
-        if len(chosen) < number:
-            raise InputError(f"{set_image.path}: {len(set_image.frames)} frame of it, {number} are needed")
-        clean = unit((chosen[0].clean or set_image).pixels[window])
-        return Sample([unit(frame.pixels[window]) for frame in chosen], [0.0] * number, clean)
-
-    def _fresh(self, clean: Image, number: int, frame: int) -> tuple[Image, float]:
-        draws = generator("fresh noise", self.seed, number, frame)
+    def _draw(self, clean: Image, purpose: str, *names: object) -> tuple[Image, float]:
+        draws = generator(purpose, self.seed, *names)
         level = self.noise.draw_level(draws)
         return self.noise.apply(clean, level, draws), level
 
-    def _whole(self, set_image: SetImage, frame: int, window: tuple[slice, slice]) -> tuple[Image, float]:
-        """One noisy image per clean one, the same in every epoch."""
+    def _cut(self, set_image: SetImage, frame: int, window: Window) -> tuple[Image, float]:
+        """A crop of the one noisy image that a clean one has in all epochs."""
         key = (set_image.digest, frame)
-        if key not in self._fixed:
-            draws = generator("fixed noise", self.seed, *key)
-            level = self.noise.draw_level(draws)
-            noisy = self.noise.apply(unit(set_image.pixels), level, draws)
-            if not set_image.keep:
-                return noisy[window], level
+        noisy, level = self._fixed.get(key) or self._draw(unit(set_image.pixels), "fixed noise", *key)
+        if set_image.keep:
             self._fixed[key] = (noisy, level)
-        noisy, level = self._fixed[key]
         return noisy[window], level
+
+
+def _captured(set_image: SetImage, first: int, number: int, window: Window, draws: np.random.Generator) -> Sample:
+    """Noisy frame `first`, then others of the same scene in a random order."""
+    others = draws.permutation([i for i in range(len(set_image.frames)) if i != first])
+    chosen = [set_image.frames[i] for i in (first, *others[: number - 1])]
+    if len(chosen) < number:
+        raise InputError(f"{set_image.path}: {len(set_image.frames)} frame of it, {number} are needed")
+    clean = unit((chosen[0].clean or set_image).pixels[window])
+    return Sample([unit(frame.pixels[window]) for frame in chosen], [0.0] * number, clean)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, NamedTuple
 from msgspec import Struct
 from torch import Tensor, nn
 
-from ..datasets.noise.model import Noise
+from ..datasets.noise.model import Noise, NoiseFamily
 from .networks.unet import MULTIPLE, UNetConfig
 from .rng import Rng
 
@@ -59,7 +59,7 @@ class Context(NamedTuple):
     progress: Progress
     rng: Rng
     chunk: int  # patches (or images) per network call that suit this machine
-    family: str | None = None  # "gauss", "poisson" or "sensor", where `knowledge` allows
+    noise: NoiseFamily | None = None  # what the noise is, without its levels, where `knowledge` allows
     level: Tensor | None = None  # [B], at inference, where `knowledge` allows
 
 

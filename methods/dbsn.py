@@ -122,7 +122,7 @@ class DBSN(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A noise family: one level per image (Gaussian), or a level that depends on the intensity (Poisson)."""
-        if self.model == "simulated" and noise.family not in ("gauss", "poisson"):
+        if self.model == "simulated" and noise.family.distribution == "other":
             return "DBSN needs a noise model: set the field model to gauss or poisson"
         return None
 
@@ -133,7 +133,10 @@ class DBSN(Method, frozen=True):
     def distributions(self, net: nn.Module, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
         """mu, s_mu, s_n [B, C, H, W]; s_n from y, one per image (Gaussian), or from mu, per pixel (Poisson)."""
         mu, s_mu, of_y, of_mu = net(y).chunk(4, dim=1)
-        model = ctx.family if self.model == "simulated" else self.model
+        model: str = self.model
+        if model == "simulated":
+            assert ctx.noise is not None
+            model = ctx.noise.distribution
         s_n = of_y.mean((2, 3), keepdim=True) if model == "gauss" else of_mu
         return mu, deviation(s_mu).square(), deviation(s_n).square().expand_as(mu)
 

@@ -90,7 +90,7 @@ class Laine19(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A Gaussian or Poisson model."""
-        if self.model == "simulated" and noise.family not in ("gauss", "poisson"):
+        if self.model == "simulated" and noise.family.distribution == "other":
             return "Laine19 needs a noise model: set the field model to gauss or poisson"
         return None
 
@@ -108,8 +108,10 @@ class Laine19(Method, frozen=True):
         """y, mu [B, H, W, C], Sigma_x [B, H, W, C, C] and the noise's variance [B, H, W, C], in float64."""
         x = net(y)
         mu, sigma_x = prior(x, y.shape[1])
-        model = ctx.family if self.model == "simulated" else self.model
-        assert model is not None
+        model: str = self.model
+        if model == "simulated":
+            assert ctx.noise is not None
+            model = ctx.noise.distribution
         parameter = self.noise_parameter(x, level, model)
         return y.permute(0, 2, 3, 1).double(), mu, sigma_x, variance(model, mu, parameter)
 
@@ -133,8 +135,8 @@ class Laine19Known(Laine19, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Levels that belong to the model."""
-        if self.model not in ("simulated", noise.family):
-            return f"the levels of {noise.family} noise mean nothing to the model {self.model}"
+        if self.model not in ("simulated", noise.family.distribution):
+            return f"the levels of {noise.family.name} noise mean nothing to the model {self.model}"
         return super().applies(noise, channels)
 
     def build(self, channels: int) -> nn.Module:

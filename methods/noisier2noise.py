@@ -32,7 +32,7 @@ class Noisier2Noise(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """One known Gaussian level, as in the paper's only cell."""
-        if noise.family == "gauss" and noise.fixed:
+        if noise.family.distribution == "gauss" and noise.fixed:
             return None
         return "Noisier2Noise adds noise of one known Gaussian level"
 

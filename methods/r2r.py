@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from ..datasets.errors import InputError
-from ..datasets.noise.model import Noise, sensor
+from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method
 from .networks.unet import UNetConfig
 from .registry import register
@@ -22,8 +22,8 @@ class R2R(Method, frozen=True):
     card = Card(
         paper="Pang et al., Recorrupted-to-Recorrupted, CVPR 2021",
         equations="Eq. 9, 17",
-        deviations="shared U-Net and recipe; Poisson noise by the plug-in variance y / lambda (raw: a y + b), which is "
-        "uncorrelated but not independent (biased at low counts); fresh noise at every step, like all rows",
+        deviations="shared U-Net and recipe; noise that depends on the signal by the plug-in variance, such as "
+        "y / lambda: uncorrelated but not independent (biased at low counts); fresh noise at every step, like all rows",
     )
     knowledge = "level"
     alpha: float = 0.5
@@ -37,8 +37,7 @@ class R2R(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A known level of a known family."""
-        known = noise.family in ("gauss", "poisson", "sensor")
-        return None if known else "R2R needs the noise level of every image"
+        return None if noise.family.simulated else "R2R needs the noise level of every image"
 
     def build(self, channels: int) -> nn.Module:
         """The shared U-Net."""
@@ -46,7 +45,9 @@ class R2R(Method, frozen=True):
 
     def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """(y + alpha z, y - z / alpha) for a named draw of z."""
-        z = deviation(y, level.view(-1, 1, 1, 1), ctx.family) * ctx.rng.normal(name, *y.shape[1:])
+        assert ctx.noise is not None
+        variance: Tensor = ctx.noise.variance(y.clamp(min=0.0), level.view(-1, 1, 1, 1))  # y stands for the clean image
+        z = variance.sqrt() * ctx.rng.normal(name, *y.shape[1:])
         return y + self.alpha * z, y - z / self.alpha
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
@@ -72,16 +73,6 @@ class R2R(Method, frozen=True):
         return f"{self.ensemble} of {PASSES} passes" if self.ensemble < PASSES else ""
 
 
-def deviation(y: Tensor, level: Tensor, family: str | None) -> Tensor:
-    """The noise's standard deviation, with y for the clean image: sigma, sqrt(y / lambda), sqrt(a y + b)."""
-    if family == "gauss":
-        return level / 255.0
-    if family == "poisson":
-        return (y.clamp(min=0.0) / level).sqrt()
-    a, b = zip(*(sensor(float(one)) for one in level.flatten()), strict=True)
-    return (y.clamp(min=0.0) * level.new_tensor(a).view_as(level) + level.new_tensor(b).view_as(level)).sqrt()
-
-
 @register("r2r-thinning")
 class R2RThinning(R2R, frozen=True):
     """R2R's pair for counts: w ~ Bin(lambda y, a) and the rest are independent, a = alpha^2 / (1 + alpha^2)."""
@@ -93,7 +84,7 @@ class R2RThinning(R2R, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Poisson noise, the only one with counts."""
-        return None if noise.family == "poisson" else "binomial thinning is for Poisson counts"
+        return None if noise.family.distribution == "poisson" else "binomial thinning is for Poisson counts"
 
     def reduced_settings(self, steps: int) -> str:
         """The paper has no such row."""

@@ -12,6 +12,7 @@ from ..compute.zero_shot import restore
 from ..datasets.errors import InputError, unknown
 from ..datasets.formats.mat import layout
 from ..datasets.images import SetImage
+from ..datasets.noise.captured import Captured
 from ..datasets.sets import sidd
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.units import Score
@@ -61,7 +62,7 @@ def submit(
 
 def _score(plan: Plan) -> Score:
     cells = [cell for cell in plan.cells if cell.name not in BASELINES]
-    if len(cells) != 1 or cells[0].noise.family != "captured":
+    if len(cells) != 1 or not isinstance(cells[0].noise.family, Captured):
         raise InputError(
             f"submit: {len(cells)} cells; expected one method of suite raw on real frames "
             f"(--preset paper or reduced), with one seed"

@@ -46,7 +46,7 @@ def denoise(
         progress=Progress(0, 1, 1),
         rng=Rng("inference", (name,), batch.device),
         chunk=machine.chunk(*image.shape[:2]),
-        family=None if method.knowledge == "none" else noise.family,
+        noise=None if method.knowledge == "none" else noise.family,
         level=torch.tensor([level], device=batch.device) if method.knowledge == "level" else None,
     )
     with torch.no_grad():

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage, unit
-from ..datasets.noise import model as noise_models
+from ..datasets.noise.captured import Captured
 from ..datasets.noise.model import Image
+from ..datasets.noise.named import named
 from ..protocol.suites import View
 from ..protocol.units import Score
 
@@ -32,28 +33,16 @@ class Noisy(NamedTuple):
         return f"{self.set_image.name}-{self.repeat}"
 
 
-def noisy_images(work: Score, set_images: list[SetImage], before: list[list[SetImage]]) -> Iterator[Noisy]:
+def noisy_images(work: Score, set_images: list[SetImage]) -> Iterator[Noisy]:
     """All noisy test images in the order of the official evaluation: repeats, then images."""
-    noise = work.noise
-    official = noise_models.Official()
-    if work.stream == "official":  # draw what the sets before this one would have drawn
-        for (_, repeats), images in zip(work.before, before, strict=True):
-            for set_image in images * repeats:
-                official(noise, unit(set_image.pixels))
+    captured = isinstance(work.noise.family, Captured)
     for repeat in range(work.repeats):
         for set_image in set_images:
-            if noise.family == "captured":
-                captured = unit(set_image.frames[repeat].pixels)
-                captured = noise_models.eight_bits(captured) if noise.condition == "8bit" else captured
-                yield Noisy(set_image, repeat, centre_crop(captured, work.centre_crop), 0.0)
-                continue
-            clean = unit(set_image.pixels)
-            drawn = (
-                official(noise, clean)
-                if work.stream == "official"
-                else noise_models.named(noise, clean, set_image.digest, repeat)
-            )
-            yield Noisy(set_image, repeat, centre_crop(drawn[0], work.centre_crop), drawn[1])
+            if captured:
+                image, level = work.noise.stored(unit(set_image.frames[repeat].pixels)), 0.0
+            else:
+                image, level = named(work.noise, unit(set_image.pixels), set_image.digest, repeat)
+            yield Noisy(set_image, repeat, centre_crop(image, work.centre_crop), level)
 
 
 def centre_crop(image: NDArray[Any], side: int) -> NDArray[Any]:

@@ -20,11 +20,11 @@ class WrongNoiseError(RuntimeError):
 
 def check_noise(samples: Sample, noise: Noise) -> None:
     """Compares the standard deviation within each frame with the level's, to 15 %."""
-    if samples.clean is None or noise.family == "captured":
+    if samples.clean is None or not noise.family.simulated:
         return  # nobody knows what it should be
     for frame, level in zip(samples.frames, samples.levels, strict=True):
-        dark = noise.family == "poisson" and level * samples.clean.mean() < 1
-        if dark or noise.condition:
+        dark = noise.family.counts and level * samples.clean.mean() < 1
+        if dark or noise.conditions:
             continue  # a crop cannot tell
         expected, found = noise.std(samples.clean, level), float((frame - samples.clean).std())
         if not 0.85 * expected <= found <= 1.15 * expected:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets.images import SetImage, Stored
+from ..datasets.noise.captured import Captured
 from ..datasets.noise.model import Image
 from ..protocol.metrics.registry import DEFAULT, measure
 from ..protocol.scoring import Scoring
@@ -28,7 +29,6 @@ def evaluate(
     net: nn.Module | None,
     set_images: list[SetImage],
     machine: Machine,
-    before: list[list[SetImage]] | None = None,
     report: Callable[[float, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
@@ -52,7 +52,7 @@ def evaluate(
         return list(_rows(images, noisy, work))
 
     jobs = 1 if method.learns() else machine.threads
-    calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, set_images, before or [])))
+    calls = (delayed(scored)(done, noisy) for done, noisy in enumerate(noisy_images(work, set_images)))
     for done, found in enumerate(Parallel(jobs, prefer="threads", return_as="generator")(calls)):
         rows += found
         report(done + 1, total)
@@ -60,7 +60,7 @@ def evaluate(
 
 
 def _rows(images: dict[str, Image], noisy: "Noisy", work: Score) -> Iterator[Row]:
-    frame = noisy.set_image.frames[noisy.repeat] if work.noise.family == "captured" else None
+    frame = noisy.set_image.frames[noisy.repeat] if isinstance(work.noise.family, Captured) else None
     clean = centre_crop(((frame.clean if frame else None) or noisy.set_image).pixels, work.centre_crop)
     for output in work.fit.method.outputs:
         values = compare(images[output.name], clean, work.scoring, work.metrics)

@@ -129,7 +129,7 @@ class Trainer:
             progress=Progress(step, self.work.steps, self.work.epochs),
             rng=Rng(self.work.seed, samples, torch.device(self.machine.device)),
             chunk=self.chunk,
-            family=None if self.method.knowledge == "none" else self.work.noise.family,
+            noise=None if self.method.knowledge == "none" else self.work.noise.family,
         )
 
     def batch(self, step: int, check: bool = False) -> tuple[Batch, Context]:
@@ -181,7 +181,7 @@ class Trainer:
             image = self.method.denoise(self.net, noisy, context)[self.method.primary().name]
         self.net.train()
         output = image[0].permute(1, 2, 0).float().cpu().numpy()
-        known = sample.clean is not None and self.work.noise.family != "captured"
+        known = sample.clean is not None and self.work.noise.family.simulated
         std = self.work.noise.std(sample.clean, sample.levels[0]) if known and sample.clean is not None else None
         quality = None if sample.clean is None else psnr(np.clip(output, 0, 1), sample.clean, 1.0)
         return quality, sanity.check_output(sample.frames[0], output, std)

@@ -10,7 +10,6 @@ WORDS = {
     "fit": "its fit",
     "train": "training images",
     "test": "test images",
-    "before": "test images before",
     "train_noise": "training noise",
     "source": "source of the plug-in",
 }

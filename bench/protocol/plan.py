@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
+from ..datasets.noise.captured import NONE, Captured
+from ..datasets.noise.conditions import EightBit
 from ..datasets.noise.model import Noise, parse
 from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.find import find
@@ -192,9 +194,9 @@ def _untrainable(fit: Fit, tests: Sequence[str]) -> str:
     seen = any(find(train).overlaps(find(test)) for test in tests)
     if seen and method.supervision == "clean":
         return f"{train} overlaps the test set, so supervised training would leak the ground truth"
-    if seen and method.supervision == "pair" and fit.noise.family == "captured":
+    if seen and method.supervision == "pair" and isinstance(fit.noise.family, Captured):
         return f"{train} overlaps the test set, so a second frame of a test scene would leak its ground truth"
-    if fit.noise.family != "none":
+    if fit.noise != NONE:
         return ""
     if not method.has_weights():
         return "the images have no clean versions, so there is nothing to score"
@@ -213,29 +215,25 @@ def _unaligned(view: View, tests: Sequence[str]) -> str:
 def _scores(
     suite: Suite, fit: Fit, preset: Preset, centre_crop: int, tests: Sequence[str], tested: Sequence[Noise]
 ) -> tuple[Score, ...]:
-    if fit.noise.family == "none":
+    if fit.noise == NONE:
         return ()  # no clean images: there is nothing to score against
-    order: Sequence[tuple[str, int]] = [(test, _repeats(fit.noise, preset, test)) for test in tests]
-    condition = "8bit" if preset.scoring.noisy == "8bit" else fit.noise.condition
-    own = msgspec.structs.replace(fit.noise, condition=condition)
+    own = fit.noise.under(EightBit()) if preset.scoring.noisy == "8bit" else fit.noise
     return tuple(
         Score(
             fit=fit,
             test=test,
             noise=noise,
-            repeats=repeats,
-            stream=preset.test_noise,
+            repeats=_repeats(fit.noise, preset, test),
             centre_crop=centre_crop,
-            before=tuple(order[:i]) if preset.test_noise == "official" else (),
             padding=preset.padding,
             scoring=preset.scoring,
             metrics=tuple(sorted(suite.metrics)),
         )
         for noise in dict.fromkeys((own, *tested))
-        for i, (test, repeats) in enumerate(order)
+        for test in tests
     )
 
 
 def _repeats(noise: Noise, preset: Preset, test: str) -> int:
     """Noise draws per image, or the real frames of it."""
-    return preset.repeats.get(test, find(test).frames if noise.family == "captured" else 1)
+    return preset.repeats.get(test, find(test).frames if isinstance(noise.family, Captured) else 1)

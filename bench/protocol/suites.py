@@ -75,7 +75,6 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     epochs: int  # virtual ones in short runs
     recipe: str
     train_noise: Literal["fresh", "fixed"] = "fresh"
-    test_noise: Literal["named", "official"] = "named"
     padding: Literal["square", "next"] = "next"  # to a multiple of 32: a square, or each side
     repeats: dict[str, int] = {}  # noise draws per image, 1 where a set is not named
     seeds: tuple[int, ...] = (0,)

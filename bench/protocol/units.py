@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from ..datasets.noise.captured import Captured
 from ..datasets.noise.model import Noise
 from ..datasets.sets.digests import SetDigests
 from ..methods import registry
@@ -79,7 +80,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         """How messages call it, such as `b2u gauss25 seed 0`."""
         if self.weights:
             return f"{self.name} {self.noise.name}"
-        own = self.noise.family == "captured" and self.method.has_weights()  # the noise is the training set's
+        real = isinstance(self.noise.family, Captured)  # the noise is the training set's
+        own = real and self.method.has_weights()
         return f"{self.name} {self.noise.name} seed {self.seed}" + (f" from {self.train}" if own else "")
 
 
@@ -90,9 +92,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     test: str
     noise: Noise  # the fit's, unless the method meets another one than it was trained for
     repeats: int
-    stream: Literal["named", "official"]
     centre_crop: int = 0  # centre square that is scored; 0: whole images
-    before: tuple[tuple[str, int], ...]  # sets and repeats that the official stream passes through first
     padding: Literal["square", "next"]
     scoring: Scoring
     metrics: tuple[str, ...] = DEFAULT  # sorted
@@ -100,26 +100,16 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The fit, the test images, their noise, and the scoring."""
-        channels, digests = self.fit.channels, self.fit.digests
-        before = [[digests(name, channels), repeats] for name, repeats in self.before]
-        return (
-            {
-                "fit": self.fit.key,
-                "test": digests(self.test, channels),
-                "noise": self.noise.name,
-                "repeats": self.repeats,
-                "stream": self.stream,
-                "padding": self.padding,
-                "scoring": self.scoring.identity,
-            }
-            | ({"before": before} if self.stream == "official" else {})
-            | ({"window": self.centre_crop} if self.centre_crop else {})
-            | (
-                {"metrics": {name: find_metric(name).source for name in self.metrics}}
-                if self.metrics != DEFAULT
-                else {}
-            )
-        )
+        known = {
+            "fit": self.fit.key,
+            "test": self.fit.digests(self.test, self.fit.channels),
+            "noise": self.noise.name,
+            "repeats": self.repeats,
+            "stream": "named",  # how the test noise is drawn: there is one way
+            "padding": self.padding,
+            "scoring": self.scoring.identity,
+        } | ({"window": self.centre_crop} if self.centre_crop else {})
+        return known if self.metrics == DEFAULT else known | {"metrics": self._metrics()}
 
     def _metrics(self) -> dict[str, str]:
         return {name: find_metric(name).source for name in self.metrics}

@@ -97,13 +97,8 @@ def _absent() -> dict[str, Image]:
 
 
 def _noisy(score: Score, sets: Sets, image: str, repeat: int) -> Noisy:
-    channels = score.fit.channels
-    set_images = sets(score.test, channels)
-    if score.stream != "official":  # no other image's noise comes first
-        set_images = [_picture(set_images, score.test, image)]
-    before = [sets(name, channels) for name, _ in score.before]
-    drawn = noisy_images(score, set_images, before)
-    return next(noisy for noisy in drawn if (noisy.set_image.name, noisy.repeat) == (image, repeat))
+    set_image = _picture(sets(score.test, score.fit.channels), score.test, image)
+    return next(noisy for noisy in noisy_images(score, [set_image]) if noisy.repeat == repeat)
 
 
 def _picture(set_images: list[SetImage], test: str, image: str) -> SetImage:

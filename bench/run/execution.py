@@ -130,11 +130,9 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
 
 
 def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch) -> list[Row]:
-    channels = unit.fit.channels
-    before = [sets(name, channels) for name, _ in unit.before]
     net = load(unit.fit, store, machine)
     folder = store.images(unit)
-    rows = evaluate(unit, net, sets(unit.test, channels), machine, before, watch.score, watch.stop, folder)
+    rows = evaluate(unit, net, sets(unit.test, unit.fit.channels), machine, watch.score, watch.stop, folder)
     if any(math.isnan(value) for row in rows for value in row.metrics.values() if value is not None):
         raise DivergedError("an output has values that are not finite")
     return rows

@@ -13,6 +13,7 @@ from msgspec import Struct
 from ..compute.machine import Machine
 from ..compute.noisy_images import check
 from ..compute.training import Report, Stopped, source_of
+from ..datasets.noise.captured import Captured
 from ..protocol.plan import Cell, Plan
 from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Notes
@@ -91,9 +92,8 @@ class Run:
         """Reads and checks all images that these units need; InputError before anything is trained."""
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
-                frames = unit.repeats if unit.noise.family == "captured" else 0
-                for name in (unit.test, *(name for name, _ in unit.before)):
-                    check(self.sets(name, unit.fit.channels), unit.fit.view, frames)
+                frames = unit.repeats if isinstance(unit.noise.family, Captured) else 0
+                check(self.sets(unit.test, unit.fit.channels), unit.fit.view, frames)
             else:
                 source_of(unit, self.sets(unit.train, unit.channels))
 

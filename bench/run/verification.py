@@ -67,13 +67,11 @@ def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Se
     except (UnreadableError, DamagedError) as error:
         return Drift(title=printable(record.title), state=f"wrong: {error}")
     try:
-        set_images, *before = (
-            sets(name, unit.fit.channels) for name in (unit.test, *(name for name, _ in unit.before))
-        )
+        set_images = sets(unit.test, unit.fit.channels)
     except InputError as error:
         return Drift(title=printable(record.title), state=f"left out: {error}")
     try:
-        rows, again = _rows(store, unit, machine, set_images, before)
+        rows, again = _rows(store, unit, machine, set_images)
     except Exception as error:  # weights of another network, a method's code
         return Drift(title=printable(record.title), state=f"wrong: {one_line(error)}")
     return _compared(unit.title, unit.fit.method.primary().name, recorded, rows, again)
@@ -97,15 +95,13 @@ def _obstacle(store: Store, record: Record, unit: Score) -> str:
     return "wrong: scored with other weights than its fit has now" if stale(record, store.whole(fit)) else ""
 
 
-def _rows(
-    store: Store, unit: Score, machine: Machine, set_images: list[SetImage], before: list[list[SetImage]]
-) -> tuple[list[Row], bool]:
+def _rows(store: Store, unit: Score, machine: Machine, set_images: list[SetImage]) -> tuple[list[Row], bool]:
     """The scores of today, and whether images had to be computed without stored weights."""
     with TemporaryDirectory() as folder:  # what is missing is computed, but not kept
         stored = list(store.images(unit).glob("*.safetensors"))
         for path in stored:
             (Path(folder) / path.name).symlink_to(path.resolve())
-        rows = evaluate(unit, load(unit.fit, store, machine), set_images, machine, before, folder=Path(folder))
+        rows = evaluate(unit, load(unit.fit, store, machine), set_images, machine, folder=Path(folder))
     return rows, not unit.fit.method.has_weights() and len(stored) < len({(row.image, row.repeat) for row in rows})
 
 

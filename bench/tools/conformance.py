@@ -72,7 +72,7 @@ def check(name: str, method: Method) -> Iterator[Finding]:
     if not defined:
         yield Finding("declaration", "failed", f"not defined anywhere: {next(iter(reasons.values()))}")
         return
-    families = {(noise.family, channels): noise for noise, channels in reversed(defined)}
+    families = {(noise.family.name, channels): noise for noise, channels in reversed(defined)}
     for title, (function, scope) in CHECKS.items():
         subject = Subject(name, method, *defined[0])
         if title not in EVERYWHERE:

@@ -83,8 +83,8 @@ class Subject:
 
     def context(self, samples: tuple[int, ...], chunk: int) -> Context:
         """Of a training step."""
-        family = None if self.method.knowledge == "none" else self.noise.family
-        return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, family)
+        known = None if self.method.knowledge == "none" else self.noise.family
+        return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, known)
 
     def sample(self, number: int, crop: int = 0) -> Sample:
         """One training sample."""

@@ -201,7 +201,7 @@ def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[lis
 def _source(cell: Cell, sets: Sets) -> Source:
     fit = cell.fit
     if fit.method.per_image():
-        noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels), []))
+        noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels)))
         return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
     return training.source_of(fit, sets(fit.train, fit.channels))
 

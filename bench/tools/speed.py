@@ -108,7 +108,7 @@ def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
 def _scoring(work: Score, machine: Machine) -> dict[str, str]:
     """Seconds per image (centre 192x192 of six photographs) with one worker and with all, in turn."""
     set_images = find("embedded_test").load(None, work.fit.channels)
-    job = structs.replace(work, test="embedded_test", centre_crop=192, repeats=2, stream="named", before=())
+    job = structs.replace(work, test="embedded_test", centre_crop=192, repeats=2)
 
     def seconds(workers: int) -> float:
         began = time.perf_counter()

@@ -1,1 +1,1 @@
-"""Noise models: one file per family. Imports images' arrays and seeds only."""
+"""Noise: `model` has what all families share, each other file one family, or what is applied to all; imports seeds."""

@@ -1,20 +1,24 @@
-"""Noise models: the paper's Gaussian and Poisson, a phone sensor's; one level or a range with one level per image.
+"""What noise is: a family with one level, or with a range of levels of which every image has its own.
 
-Images are in 0..1. sigma is in 0..255 units, lambda is the count of a white pixel, a sensor's level is a (below) in
-units of 1e-4. Nothing is clipped or quantised, except where a name says so (gauss25:8bit).
+Images are in 0..1. Nothing is clipped or quantised, except where a name says so (gauss25:8bit).
 """
 
+import importlib
+import pkgutil
 import re
-from typing import Literal, Protocol
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from ..errors import InputError, unknown
-from ..seeds import frozen
 
 Image = NDArray[np.float32]  # [H, W, C] in 0..1
+Values = Any  # a number, a numpy array or a torch tensor
+NUMBER = r"(\d{1,6}(?:\.\d{1,6})?)"  # no more digits than a name keeps
 
 
 class Draws(Protocol):
@@ -30,130 +34,186 @@ class Draws(Protocol):
         """Counts of these means."""
 
 
-class Noise(Struct, frozen=True):
-    """A noise model of a family and a range of levels, under a condition that the paper does not have."""
+class NoiseFamily(Struct, frozen=True):
+    """Subclass it: `variance` is the family; fields are parameters that are the same for all images."""
 
-    family: str
+    name: ClassVar[str]
+    unit: ClassVar[str] = ""  # what a level is, for help texts
+    examples: ClassVar[tuple[str, ...]] = ()  # names of such noise
+    # Methods that are derived for a distribution ask for it; gauss: one sigma per image, which is the level.
+    distribution: ClassVar[Literal["gauss", "poisson", "other"]] = "other"
+    counts: ClassVar[bool] = False  # counted photons are part of it
+    simulated: ClassVar[bool] = True  # drawn here, at a level that is known; else the images have it already
+
+    def draw_level(self, low: float, high: float, draws: Draws) -> float:
+        """The level of one image, uniform in the range."""
+        return float(draws.uniform(low, high))
+
+    def variance(self, x: Values, level: Values) -> Values:
+        """The noise's variance at clean values x in 0..1, by operators that numbers, arrays and tensors share."""
+        raise NotImplementedError(f"{type(self).__name__} has no variance")
+
+    def apply(self, clean: Image, level: float, draws: Draws) -> Image:
+        """x + sqrt(variance) z [H, W, C]; a family that is not Gaussian draws its own."""
+        deviation = np.sqrt(self.variance(clean.astype(np.float64), level))
+        noisy: Image = (clean + draws.standard_normal(clean.shape) * deviation).astype(np.float32)
+        return noisy
+
+    def spell(self, levels: str) -> str:
+        """The name of such noise, without conditions; `levels` is such as 25 or 5_50."""
+        return f"{self.name}{levels}"
+
+    @classmethod
+    def read(cls, text: str) -> tuple[Self, float, float] | None:
+        """The family, lowest and highest level of a name without conditions; None if it is not of this family."""
+        match = re.fullmatch(rf"{re.escape(cls.name)}{NUMBER}(?:_{NUMBER})?", text, re.ASCII)
+        return None if match is None else (cls(), float(match[1]), float(match[2] or match[1]))
+
+    def doubt(self, low: float, high: float) -> str:
+        """Why this range of levels is probably a mistake, and what to write instead; empty if it is not."""
+        return ""
+
+
+class Condition(Struct, frozen=True):
+    """What changes the noise of any family, and the paper does not have."""
+
+    name: ClassVar[str]
+    order: ClassVar[int]  # of application; names list conditions in this order
+
+    def draws(self, draws: Draws) -> Draws:
+        """The random numbers that the family gets."""
+        return draws
+
+    def image(self, noisy: Image) -> Image:
+        """What becomes of the noisy image."""
+        return noisy
+
+    def refusal(self, family: NoiseFamily) -> str:
+        """Why noise of a family cannot have it; empty if it can."""
+        return ""
+
+
+class Noise(Struct, frozen=True):
+    """A family, its range of levels, and conditions in the order in which they are applied."""
+
+    family: NoiseFamily
     low: float
     high: float
-    condition: Literal["", "8bit", "correlated"] = ""
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def name(self) -> str:
         """The name that suites and the command line use, such as gauss5_50."""
-        if self.family in WITHOUT_LEVEL:
-            return self.family
-        range_ = "" if self.fixed else f"_{self.high:.12g}"
-        return f"{self.family}{self.low:.12g}{range_}" + (f":{self.condition}" if self.condition else "")
+        if not self.family.simulated:
+            return self.family.name
+        model = self.family.spell(span(self.low, self.high))
+        return ":".join([model, *(condition.name for condition in self.conditions)])
 
     @property
     def fixed(self) -> bool:
         """One level for all images."""
         return self.low == self.high
 
+    def under(self, condition: Condition) -> "Noise":
+        """The same noise under one more condition."""
+        conditions = sorted({*self.conditions, condition}, key=lambda one: one.order)
+        return structs.replace(self, conditions=tuple(conditions))
+
     def draw_level(self, draws: Draws) -> float:
-        """One level per image: sigma in 0..255 units or lambda; a fixed level draws nothing."""
-        if self.fixed:
-            return self.low
-        if self.family == "gauss":  # drawn in 0..1 units, as the official code does
-            return float(draws.uniform(self.low / 255.0, self.high / 255.0)) * 255.0
-        if self.family == "sensor":  # the sensor's gain is set in stops
-            return float(np.exp(draws.uniform(np.log(self.low), np.log(self.high))))
-        return float(draws.uniform(self.low, self.high))
+        """The level of one image, in the family's unit; a fixed level draws nothing."""
+        return self.low if self.fixed else self.family.draw_level(self.low, self.high, draws)
 
     def apply(self, clean: Image, level: float, draws: Draws) -> Image:
-        """y = x + sigma/255 z, Poisson(lambda x) / lambda, or x + sqrt(a x + b) z; [H, W, C] in 0..1."""
-        if self.family == "poisson":
-            noisy = (draws.poisson(level * clean.astype(np.float64)) / level).astype(np.float32)
-        else:
-            z = draws.standard_normal(clean.shape)
-            z = correlate(z) if self.condition == "correlated" else z
-            noisy = (clean + z * self.deviation(clean, level)).astype(np.float32)
-        return eight_bits(noisy) if self.condition == "8bit" else noisy
+        """The noisy image [H, W, C] of a clean one in 0..1."""
+        for condition in self.conditions:
+            draws = condition.draws(draws)
+        return self.stored(self.family.apply(clean, level, draws))
 
-    def deviation(self, clean: Image, level: float) -> NDArray[np.float64] | float:
-        """The noise's standard deviation at every pixel, in 0..1."""
-        if self.family == "gauss":
-            return level / 255.0
-        if self.family == "poisson":
-            return np.sqrt(clean.astype(np.float64) / level)
-        a, b = sensor(level)
-        return np.sqrt(a * clean.astype(np.float64) + b)
+    def stored(self, noisy: Image) -> Image:
+        """What the conditions make of a noisy image."""
+        for condition in self.conditions:
+            noisy = condition.image(noisy)
+        return noisy
 
     def std(self, clean: Image, level: float) -> float:
-        """The standard deviation that the noise of this image should have, in 0..1."""
-        return float(np.sqrt(np.mean(np.square(self.deviation(clean, level)))))
+        """The standard deviation that the noise of this image has without conditions, in 0..1."""
+        return float(np.sqrt(np.mean(self.family.variance(clean.astype(np.float64), level))))
 
 
-def sensor(level: float) -> tuple[float, float]:
-    """(a, b) of the variance a x + b of raw values x: log b = 2.18 log a + 1.20, as in phones (Brooks et al. 2019)."""
-    a = level * 1e-4
-    return a, float(np.exp(2.18 * np.log(a) + 1.20)) if a > 0.0 else 0.0
+def span(low: float, high: float) -> str:
+    """A range of levels as names have it, such as 5_50, or 25 for a fixed level."""
+    return f"{low:.12g}" if low == high else f"{low:.12g}_{high:.12g}"
 
 
-def correlate(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """White noise [H, W, C] blurred by a Gaussian of 0.8 pixels, as demosaicing does; its variance is kept."""
-    from scipy.ndimage import gaussian_filter  # imported here: scipy takes a while to load
-
-    blur = [CORRELATION, CORRELATION, 0.0]
-    impulse = np.zeros((17, 17, 1))
-    impulse[8, 8] = 1.0
-    kept = np.square(gaussian_filter(impulse, blur)).sum()
-    correlated: NDArray[np.float64] = gaussian_filter(z, blur, mode="wrap") / np.sqrt(kept)
-    return correlated
+_families: dict[str, type[NoiseFamily]] = {}
+_conditions: dict[str, Condition] = {}
+FamilyClass = TypeVar("FamilyClass", bound=type[NoiseFamily])
 
 
-def eight_bits(image: Image) -> Image:
-    """Clipped to 0..1 and rounded to 8 bits, as a stored noisy image is."""
-    levels = np.floor(np.clip(image, 0.0, 1.0) * np.float32(255.0) + np.float32(0.5))
-    rounded: Image = (levels / np.float32(255.0)).astype(np.float32)
-    return rounded
+def register_noise(family: FamilyClass) -> FamilyClass:
+    """Class decorator for a noise family; InputError for a name that is taken or cannot be part of a noise's name."""
+    name = getattr(family, "name", "")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z]([a-z+-]*[a-z])?", name):
+        raise InputError(f"noise family {family.__name__}: name = {name!r}; allowed: lower-case letters, - and +")
+    if not _ours(family):
+        _discover()  # a plug-in may not take the name of a family of ours
+    other = _families.get(name)
+    if other and (other.__module__, other.__qualname__) != (family.__module__, family.__qualname__):
+        raise InputError(
+            f"two noise families are called {name!r}: {other.__module__} and {family.__module__}; rename one"
+        )
+    _families[name] = family
+    return family
 
 
-CORRELATION = 0.8  # pixels
-WITHOUT_LEVEL = ("none", "captured")
-NONE = Noise("none", 0.0, 0.0)  # the images are noisy as they are, and there are no clean ones
-CAPTURED = Noise("captured", 0.0, 0.0)  # the set has real frames, and an estimate of the clean image
-_NUMBER = r"(\d{1,6}(?:\.\d{1,6})?)"  # no more digits than a name keeps
-CONDITIONS = ("8bit", "correlated")
-_NAME = re.compile(rf"(gauss|poisson|sensor){_NUMBER}(?:_{_NUMBER})?(?::({'|'.join(CONDITIONS)}))?", re.ASCII)
-_EXAMPLES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50", "sensor1_120", "captured", "none")
+def register_condition(condition: type[Condition]) -> type[Condition]:
+    """Class decorator for a condition."""
+    _conditions[condition.name] = condition()
+    return condition
+
+
+def families() -> dict[str, type[NoiseFamily]]:
+    """All registered noise families by name."""
+    _discover()
+    return dict(_families)
+
+
+@cache
+def _discover() -> None:
+    """Imports every file of this package: each registers its families or conditions."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+
+
+def _ours(family: type[NoiseFamily]) -> bool:
+    return family.__module__.startswith(f"{__package__}.")
 
 
 def parse(name: str) -> Noise:
     """The noise of a name; InputError if there is none."""
-    for noise in (NONE, CAPTURED):
-        if name == noise.name:
+    model, *conditions = name.split(":")
+    noise = _parse_model(model)
+    if noise is None or (conditions and not noise.family.simulated):
+        examples = [example for family in families().values() for example in family.examples]
+        more = "Any level or rising range will do: gauss15, poisson10_20; also gauss25:correlated:8bit. "
+        raise unknown("noise", name, examples, f"{more}A noise family of your own: --plugin FILE.py.")
+    for condition in conditions:
+        if condition not in _conditions:
+            raise unknown(f"condition in {name!r}:", condition, _conditions)
+        if refusal := _conditions[condition].refusal(noise.family):
+            raise InputError(f"noise {name!r}: {refusal}")
+        if _conditions[condition] in noise.conditions:
+            raise InputError(f"noise {name!r}: condition {condition!r} stands there twice; write it once")
+        noise = noise.under(_conditions[condition])
+    return noise
+
+
+def _parse_model(text: str) -> Noise | None:
+    for family in families().values():
+        found = family.read(text)
+        if found is None:
+            continue
+        noise = Noise(*found)
+        if not noise.family.simulated or 0.0 < noise.low <= noise.high:
             return noise
-    model, _, condition = name.partition(":")
-    if condition not in ("", *CONDITIONS) and _NAME.fullmatch(model):
-        raise unknown(f"condition in {name!r}:", condition, CONDITIONS)
-    match = _NAME.fullmatch(name)
-    if match is None or float(match[2]) <= 0 or float(match[3] or match[2]) < float(match[2]):
-        more = "Any level or rising range will do: gauss15, poisson10_20; also gauss25:8bit, gauss25:correlated."
-        raise unknown("noise", name, _EXAMPLES, more)
-    if match[4] == "correlated" and match[1] == "poisson":
-        raise InputError(f"noise {name!r}: counts cannot be correlated; allowed: gauss..., sensor...")
-    return Noise(match[1], float(match[2]), float(match[3] or match[2]), match[4] or "")  # type: ignore[arg-type]
-
-
-def named(noise: Noise, clean: Image, digest: str, repeat: int) -> tuple[Image, float]:
-    """Test noise of stream `named`: a function of pixels (their digest), model and repeat alone.
-
-    A condition changes the draw that the model gives without it, so that the two can be compared image by image.
-    """
-    draws = frozen("test noise", digest, structs.replace(noise, condition="").name, repeat)
-    level = noise.draw_level(draws)
-    return noise.apply(clean, level, draws), level
-
-
-class Official:
-    """Test noise of stream `official`: one RandomState(101) through all sets, repeats and images."""
-
-    def __init__(self) -> None:
-        self._draws = np.random.RandomState(101)  # legacy on purpose: the published numbers use it
-
-    def __call__(self, noise: Noise, clean: Image) -> tuple[Image, float]:
-        """The next image's noise: the level first, then the field."""
-        level = noise.draw_level(self._draws)
-        return noise.apply(clean, level, self._draws), level
+    return None

@@ -87,7 +87,7 @@ class Anscombe(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Poisson noise of one or three channels."""
-        if noise.family != "poisson":
+        if noise.family.distribution != "poisson":
             return "Anscombe's transform is for Poisson noise of a known lambda; otherwise there is bm3d"
         return None if channels in (1, 3) else "defined for 1 or 3 channels"
 

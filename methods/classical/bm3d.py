@@ -31,9 +31,10 @@ class BM3D(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Gaussian noise, or noise as it comes."""
-        if noise.family == "poisson":
-            return "BM3D takes the noise for Gaussian; for Poisson noise there is anscombe"
-        return None
+        if not noise.family.counts:
+            return None
+        other = "anscombe" if noise.family.distribution == "poisson" else "bm3d-vst"
+        return f"BM3D takes the noise for Gaussian; for {noise.family.name} noise there is {other}"
 
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""

@@ -32,7 +32,8 @@ class VST(Method, frozen=True):
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Noise that may grow with the signal; whatever its name."""
-        return "for Poisson noise of a known lambda there is anscombe" if noise.family == "poisson" else None
+        known = noise.family.distribution == "poisson"
+        return "for Poisson noise of a known lambda there is anscombe" if known else None
 
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""

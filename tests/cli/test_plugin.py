@@ -19,7 +19,7 @@ class Small(Method, frozen=True):
         return nn.Conv2d(channels, channels, 3, padding=1)
 
     def losses(self, net, batch, ctx):
-        assert batch.target is None and batch.level is None and ctx.family is None
+        assert batch.target is None and batch.level is None and ctx.noise is None
         yield ((net(batch.noisy) - batch.noisy.mean()) ** 2).mean()
 """
 OTHER = HEAD + '\n@register("other")\nclass Other(Small, frozen=True):\n    "One that works."\n'

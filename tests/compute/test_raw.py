@@ -23,7 +23,9 @@ from bench.datasets.formats import bayer
 from bench.datasets.formats.bayer import OFFSETS
 from bench.datasets.formats.pack import Writer
 from bench.datasets.images import SetImage
-from bench.datasets.noise.model import CAPTURED, Image, named, parse
+from bench.datasets.noise.captured import CAPTURED
+from bench.datasets.noise.model import Image, parse
+from bench.datasets.noise.named import named
 from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
 from bench.datasets.sets.find import find
@@ -136,9 +138,7 @@ def score(work: Work) -> Callable[..., Score]:
 
     def make(view: View, padding: Literal["square", "next"] = "next", method: Input | None = None) -> Score:
         asked = work(method or Echo(), "sensor20", channels=1, view=view)
-        return Score(
-            fit=asked, test="x", noise=asked.noise, repeats=1, stream="named", before=(), padding=padding, scoring=RAW
-        )
+        return Score(fit=asked, test="x", noise=asked.noise, repeats=1, padding=padding, scoring=RAW)
 
     return make
 

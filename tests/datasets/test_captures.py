@@ -18,7 +18,7 @@ from bench.compute.scoring import evaluate
 from bench.compute.training import collate, fit
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage, unit
-from bench.datasets.noise.model import CAPTURED
+from bench.datasets.noise.captured import CAPTURED
 from bench.datasets.sampling import Patches, Sample
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import Entry

@@ -9,7 +9,10 @@ from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
-from bench.datasets.noise.model import NONE, Image, Noise, Official, named, parse
+from bench.datasets.noise.captured import NONE
+from bench.datasets.noise.gauss import Gauss
+from bench.datasets.noise.model import Image, Noise, parse
+from bench.datasets.noise.named import named
 from bench.datasets.sampling import Patches
 from bench.datasets.seeds import generator
 
@@ -49,7 +52,7 @@ def test_a_misspelt_name_gets_a_suggestion(name: str, near: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("source", ["named", "official", "fresh"])
+@pytest.mark.parametrize("source", ["named", "fresh"])
 def test_the_deviation_within_an_image_is_the_levels(name: str, source: str) -> None:
     """To 2 %, five deviations of the estimate; a constant drawn once per image (torch.normal's trap) has none."""
     noise, clean = parse(name), ramp()
@@ -57,10 +60,10 @@ def test_the_deviation_within_an_image_is_the_levels(name: str, source: str) -> 
         if source == "named":
             noisy, level = named(noise, clean, "x", i)
         else:
-            draws = np.random.RandomState(i) if source == "official" else generator("test", i)
+            draws = generator("test", i)
             level = noise.draw_level(draws)
             noisy = noise.apply(clean, level, draws)
-        variance = level / 255.0 if noise.family == "gauss" else float(np.sqrt(clean.mean() / level))
+        variance = level / 255.0 if noise.family.name == "gauss" else float(np.sqrt(clean.mean() / level))
         assert (noisy - clean).std() == pytest.approx(variance, rel=0.02)
         assert noise.std(clean, level) == pytest.approx(variance)
         assert abs((noisy - clean).mean()) < 5 * variance / np.sqrt(clean.size)
@@ -146,16 +149,6 @@ def test_named_noise_is_frozen() -> None:
     noisy, level = named(parse("gauss5_50"), np.zeros((1, 3, 1), np.float32), "digest", 0)
     assert level == pytest.approx(23.77919310455772, rel=1e-12)
     np.testing.assert_allclose(noisy.ravel(), [0.05688046, -0.16695343, -0.11926366], rtol=1e-6)
-
-
-def test_official_noise_advances_through_one_stream() -> None:
-    official, clean = Official(), ramp(8)
-    draws = np.random.RandomState(101)
-    for _ in range(3):
-        level = draws.uniform(5 / 255, 50 / 255)
-        noisy, told = official(parse("gauss5_50"), clean)
-        np.testing.assert_allclose(noisy, clean + draws.normal(0, 1, clean.shape) * level, atol=1e-7)
-        assert told == pytest.approx(255 * level)
 
 
 # ---- training samples
@@ -295,4 +288,4 @@ def test_noisy_images_without_clean_ones_give_no_clean_view(gray: list[SetImage]
 
 def test_an_image_smaller_than_the_crop_is_named(gray: list[SetImage]) -> None:
     with pytest.raises(InputError, match=r"0\.png: 16x16 is smaller than the crop of 17"):
-        Patches(gray, Noise("gauss", 25, 25), "fresh", 17, 0)
+        Patches(gray, Noise(Gauss(), 25, 25), "fresh", 17, 0)

@@ -8,11 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.datasets.noise.model import Image, Noise
 from bench.methods.base import Context, Progress
 from bench.methods.networks.official_names import parameters
 from bench.methods.rng import Rng
 
 from .conftest import Array
+
+
+class OfficialNoise:
+    """The official test noise: one RandomState(101) through all sets, repeats and images."""
+
+    def __init__(self) -> None:
+        self._draws = np.random.RandomState(101)  # legacy on purpose: the published numbers use it
+
+    def __call__(self, noise: Noise, clean: Image) -> tuple[Image, float]:
+        """The next image's noise: the level first, then the field."""
+        level = noise.draw_level(self._draws)
+        return noise.apply(clean, level, self._draws), level
 
 
 def keys(layers: dict[str, str]) -> list[str]:

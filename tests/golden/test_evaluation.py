@@ -13,7 +13,8 @@ from bench.compute.machine import Machine
 from bench.compute.noisy_images import noisy_images
 from bench.compute.scoring import compare, evaluate, quantise
 from bench.datasets.images import SetImage, unit
-from bench.datasets.noise.model import NONE, parse
+from bench.datasets.noise.captured import NONE
+from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Method
 from bench.methods.nbr2nbr import NBR2NBR
@@ -23,7 +24,7 @@ from bench.protocol.suite_files import load
 from bench.protocol.units import Fit, Score
 
 from .conftest import Array, golden, matching
-from .official import Probe
+from .official import OfficialNoise, Probe
 
 ARRAYS = golden("evaluation")
 B2U_STYLES = [name.removesuffix("_scores") for name in matching("evaluation", "b2u_") if name.endswith("_scores")]
@@ -46,6 +47,13 @@ def set_images(tmp_path_factory: pytest.TempPathFactory) -> list[SetImage]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _official_test_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every evaluation begins the official stream anew."""
+    official = OfficialNoise()
+    monkeypatch.setattr("bench.compute.noisy_images.named", lambda noise, clean, digest, repeat: official(noise, clean))
+
+
 def work(method: Method, style: str, rows: int) -> Score:
     """Official test noise, padding and scoring; nothing here is trained."""
     suite = load("synthetic")
@@ -55,8 +63,7 @@ def work(method: Method, style: str, rows: int) -> Score:
         train_noise="fresh", crop=32, batch=1, steps=0, epochs=1, recipe=suite.recipes["paper"],
     )  # fmt: skip
     return Score(
-        fit=fit, test="", noise=fit.noise, repeats=rows // len(IMAGES), stream="official", before=(),
-        padding=paper.padding, scoring=paper.scoring,
+        fit=fit, test="", noise=fit.noise, repeats=rows // len(IMAGES), padding=paper.padding, scoring=paper.scoring,
     )  # fmt: skip
 
 
@@ -97,7 +104,7 @@ def test_b2u_scores(style: str, set_images: list[SetImage]) -> None:
 def test_b2u_pixels(style: str, set_images: list[SetImage]) -> None:
     """The images of repeat 0."""
     score = work(METHOD, style, len(IMAGES))
-    for set_image, _, noisy, _ in noisy_images(score, set_images, []):
+    for set_image, _, noisy, _ in noisy_images(score, set_images):
         for name, image in outputs(noisy).items():
             check_pixels(image, ARRAYS[f"b2u_{style}_img{set_image.name}_{name}"])
 

@@ -1,13 +1,14 @@
 """Laine et al.: prior, noise, likelihood, posterior mean and gradients, in float64."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.datasets.noise.model import families
 from bench.methods.base import Batch, Context, Progress
 from bench.methods.laine19 import Laine19, Laine19Known, negative_log_likelihood, posterior_mean, prior, variance
 from bench.methods.rng import Rng
@@ -51,15 +52,15 @@ class Emits(nn.Module):
         return torch.cat([self.net_out, raw], dim=1)
 
 
-def told(case: str, mode: str) -> dict[str, Any]:
-    """The family, and the level of every image where it is known: sigma in 0..255, or lambda."""
+def levels(case: str, mode: str) -> Tensor | None:
+    """The level of every image where it is known: sigma in 0..255, or lambda."""
     units = 255.0 if case.startswith("gauss") else 1.0
-    level = tensor(case, "known_param") * units if mode == "known" else None
-    return {"family": case[:-1], "level": level}
+    return tensor(case, "known_param") * units if mode == "known" else None
 
 
 def context(case: str, mode: str) -> Context:
-    return Context(Progress(0, 1, 1), Rng(0, (0, 1, 2), torch.device("cpu")), 100, **told(case, mode))
+    rng = Rng(0, (0, 1, 2), torch.device("cpu"))
+    return Context(Progress(0, 1, 1), rng, 100, families()[case[:-1]](), levels(case, mode))
 
 
 class Pixels(NamedTuple):
@@ -72,7 +73,7 @@ class Pixels(NamedTuple):
 
 
 def pixels(case: str, mode: str) -> Pixels:
-    family, level = told(case, mode).values()
+    family, level = case[:-1], levels(case, mode)
     mu, sigma_x = prior(tensor(case, "net_out"), int(case[-1]))
     parameter = METHODS[mode].noise_parameter(Emits(case, mode)(mu), level, family)
     return Pixels(channels_last(case, "noisy"), mu, sigma_x, variance(family, mu, parameter))

@@ -1,4 +1,4 @@
-"""Test noise of the stream `official`."""
+"""The official test noise, which only these tests need: families draw what the official code draws."""
 
 import re
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bench.datasets.images import unit
-from bench.datasets.noise.model import Official, parse
+from bench.datasets.noise.model import parse
 
 from .conftest import golden, matching
+from .official import OfficialNoise
 
 ARRAYS = golden("valid_noise")
 NAME = re.compile(r"(.+)_rep(\d+)_img(\d+)(?:_crop(\d+))?")
@@ -24,7 +25,7 @@ def test_names() -> None:
 @pytest.mark.parametrize(("style", "repeat", "image", "crop"), FIELDS)
 def test_official_stream(style: str, repeat: str, image: str, crop: str | None) -> None:
     """One generator through all repeats and images; level first, then field."""
-    official, noise = Official(), parse(style)
+    official, noise = OfficialNoise(), parse(style)
     before = int(repeat) * len(IMAGES) + int(image)
     for number in range(before + 1):
         noisy, _ = official(noise, unit(IMAGES[number % len(IMAGES)]))

@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.datasets.noise.model import families
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN
@@ -216,7 +217,7 @@ class Emits(nn.Module):
 
 
 def context(family: str, level: Tensor | None = None) -> Context:
-    return Context(Progress(0, 1, 1), Rng(0, (0,), torch.device("cpu")), 100, family, level)
+    return Context(Progress(0, 1, 1), Rng(0, (0,), torch.device("cpu")), 100, families()[family](), level)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.datasets.noise.model import families
 from bench.methods import dbsn, registry
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN, MaskedConv, Network
@@ -63,8 +64,8 @@ def own_gradient(image: Image, y: Tensor) -> float:
     return float(grad[each, :, rows, columns].abs().max())
 
 
-def context(family: str | None, level: Tensor | None) -> Context:
-    return Context(Progress(0, 1, 1), Rng(0, (0,), torch.device("cpu")), 100, family, level)
+def context(family: str, level: Tensor | None) -> Context:
+    return Context(Progress(0, 1, 1), Rng(0, (0,), torch.device("cpu")), 100, families()[family](), level)
 
 
 def blind_output(method: Method, net: nn.Module, family: str = "gauss") -> Image:

@@ -136,7 +136,7 @@ def test_inference_tells_what_the_method_declares(name: str, small: Small, machi
             return {output.name: noisy for output in kind.outputs}
 
     denoise(Listens(), None, np.zeros((32, 32, 3), np.float32), GAUSS, 25.0, machine, "next", ())
-    assert (told[0].family is not None) == (kind.knowledge != "none")
+    assert (told[0].noise is not None) == (kind.knowledge != "none")
     assert (told[0].level is not None) == (kind.knowledge == "level")
 
 
@@ -194,7 +194,7 @@ def test_the_loss_decreases_on_one_batch(name: str, small: Small, set_images: li
     losses = []
     for _ in range(15):
         adam.zero_grad()
-        made = list(parts(net, method, batch, context(t=0.5)._replace(family=noise.family)))
+        made = list(parts(net, method, batch, context(t=0.5)._replace(noise=noise.family)))
         torch.autograd.backward(made)
         adam.step()
         losses.append(total(made))

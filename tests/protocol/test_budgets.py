@@ -54,7 +54,7 @@ def score(work: Callable[..., Fit], photos: Path) -> Score:
     """A test of the noisy input itself."""
     fit = work(NoisyInput())
     return Score(
-        fit=fit, test=f"folder:{photos}", noise=fit.noise, repeats=2, stream="named", before=(), padding="next",
+        fit=fit, test=f"folder:{photos}", noise=fit.noise, repeats=2, padding="next",
         scoring=Scoring(),
     )  # fmt: skip
 
@@ -167,11 +167,9 @@ def test_no_window_is_the_whole_image() -> None:
     assert centre_crop(image, 0) is image
 
 
-@pytest.mark.parametrize("stream", ["named", "official"])
-def test_the_window_sees_the_whole_image_s_noise(stream: str, score: Score, set_images: list[SetImage]) -> None:
-    score = msgspec.structs.replace(score, stream=stream)
-    whole = list(noisy_images(score, set_images, []))
-    cut = list(noisy_images(msgspec.structs.replace(score, centre_crop=32), set_images, []))
+def test_the_window_sees_the_whole_image_s_noise(score: Score, set_images: list[SetImage]) -> None:
+    whole = list(noisy_images(score, set_images))
+    cut = list(noisy_images(msgspec.structs.replace(score, centre_crop=32), set_images))
     assert len(whole) == len(cut) == 2 * len(set_images)
     for one, other in zip(whole, cut, strict=True):
         assert (one.name, one.level) == (other.name, other.level)
@@ -181,7 +179,7 @@ def test_the_window_sees_the_whole_image_s_noise(stream: str, score: Score, set_
 def test_the_window_of_noisy_and_clean_are_compared(score: Score, set_images: list[SetImage], machine: Machine) -> None:
     score = msgspec.structs.replace(score, centre_crop=32)
     found = evaluate(score, None, set_images, machine)
-    for row, noisy in zip(found, noisy_images(score, set_images, []), strict=True):
+    for row, noisy in zip(found, noisy_images(score, set_images), strict=True):
         clean = noisy.set_image.pixels[20:52, 24:56]  # of 72x80
         assert noisy.image.shape == clean.shape
         assert row.metrics == compare(noisy.image, clean, Scoring())
@@ -189,7 +187,7 @@ def test_the_window_of_noisy_and_clean_are_compared(score: Score, set_images: li
 
 
 def test_a_noisy_image_is_named_by_its_content_and_repeat(score: Score, set_images: list[SetImage]) -> None:
-    names = [noisy.name for noisy in noisy_images(score, set_images, [])]
+    names = [noisy.name for noisy in noisy_images(score, set_images)]
     assert len(set(names)) == len(names) == 6
     renamed = Noisy(SetImage("other", set_images[0].path, 3), 1, np.zeros((1, 1, 3), np.float32), 25.0)
     assert renamed.name == (set_images[0].digest, 1) == names[3]
@@ -199,7 +197,7 @@ def test_a_noisy_image_is_named_by_its_content_and_repeat(score: Score, set_imag
 
 
 CHANGES: dict[str, Any] = {
-    "test": "embedded_test", "repeats": 3, "stream": "official", "window": 64, "padding": "square",
+    "test": "embedded_test", "repeats": 3, "centre_crop": 64, "padding": "square",
     "noise": parse("gauss50"),
 }  # fmt: skip
 
@@ -216,18 +214,16 @@ def test_the_scoring_alone_does_not(scoring: Scoring, score: Score) -> None:
     assert other.images_key == score.images_key
 
 
-def test_the_fit_and_the_sets_before_it_do(score: Score, work: Callable[..., Fit]) -> None:
+def test_the_fit_does(score: Score, work: Callable[..., Fit]) -> None:
     recipe = Recipe(schedule="constant", lr=1e-4, beta2=0.999, weight_decay=0.0)
     fits = [work(N2C()), work(N2C(), seed=1), work(N2C(), "gauss26"), work(N2C(), steps=7), work(N2C(), recipe=recipe)]
     keys = {msgspec.structs.replace(score, fit=fit).images_key for fit in [score.fit, *fits]}
-    official = msgspec.structs.replace(score, stream="official")
-    keys |= {official.images_key, msgspec.structs.replace(official, before=(("set14", 2),)).images_key}
-    assert len(keys) == 8
+    assert len(keys) == 6
 
 
 def test_every_field_of_a_score_has_been_changed() -> None:
     """A new field must be thought about here."""
-    assert {*CHANGES, "scoring", "metrics", "fit", "before"} == set(Score.__struct_fields__)
+    assert {*CHANGES, "scoring", "metrics", "fit"} == set(Score.__struct_fields__)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", "cut"])
@@ -235,7 +231,7 @@ def test_a_kept_image_is_computed_once_unless_it_is_damaged(
     content: bytes | str | None, score: Score, work: Callable[..., Fit], set_images: list[SetImage], tmp_path: Path
 ) -> None:
     score = msgspec.structs.replace(score, fit=work(Self2Self()))
-    noisy = next(noisy_images(score, set_images, []))
+    noisy = next(noisy_images(score, set_images))
     calls: list[int] = []
 
     def compute() -> dict[str, Any]:
@@ -253,6 +249,6 @@ def test_a_kept_image_is_computed_once_unless_it_is_damaged(
 
 
 def test_other_methods_keep_nothing(score: Score, set_images: list[SetImage], tmp_path: Path) -> None:
-    noisy = next(noisy_images(score, set_images, []))
+    noisy = next(noisy_images(score, set_images))
     kept(score, noisy, tmp_path / "images", lambda: {"denoised": noisy.image})
     assert not (tmp_path / "images").exists()

@@ -93,10 +93,9 @@ def scores(made: Plan) -> list[str]:
         {"tests": ("kodak", "set14")},
         {"repeats": 3},
         {"changes": 'padding = "square"'},
-        {"changes": 'test_noise = "official"'},
         {"changes": 'scoring = { quantise = "float", data_range = 1.0 }'},
     ],
-    ids=["tests", "repeats", "padding", "stream", "scoring"],
+    ids=["tests", "repeats", "padding", "scoring"],
 )
 def test_what_is_only_scored_trains_nothing_again(asked: dict[str, Any], tiny: Callable[..., Plan]) -> None:
     assert fits(tiny(**asked)) == fits(tiny())
@@ -169,7 +168,7 @@ def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photo
 
 
 SCORE_CHANGES: dict[str, Any] = {
-    "repeats": 2, "padding": "square", "stream": "official", "test": "kodak", "centre_crop": 48,
+    "repeats": 2, "padding": "square", "test": "kodak", "centre_crop": 48,
     "scoring": Scoring(quantise="float"), "noise": parse("gauss50"),
 }  # fmt: skip
 
@@ -180,14 +179,8 @@ def test_whatever_changes_a_score_changes_its_key(field: str, score: Score) -> N
 
 
 def test_every_field_of_a_score_has_been_changed() -> None:
-    """`fit` above, `before` below."""
-    assert {*SCORE_CHANGES, "fit", "before"} == set(Score.__struct_fields__)
-
-
-@pytest.mark.parametrize(("stream", "counts"), [("official", True), ("named", False)])
-def test_sets_scored_before_count_in_the_official_stream_only(stream: str, counts: bool, score: Score) -> None:
-    alone, later = (msgspec.structs.replace(score, stream=stream, before=before) for before in ((), (("set14", 2),)))
-    assert (alone.key != later.key) == counts
+    """`fit` above."""
+    assert {*SCORE_CHANGES, "fit"} == set(Score.__struct_fields__)
 
 
 def test_methods_that_never_fit_are_scored_once_for_all_trainings(tiny: Callable[..., Plan]) -> None:

@@ -17,7 +17,8 @@ from bench.compute.machine import Machine
 from bench.compute.noisy_images import centre_crop
 from bench.compute.scoring import compare
 from bench.datasets.errors import InputError
-from bench.datasets.noise import model as noise
+from bench.datasets.noise.model import parse
+from bench.datasets.noise.named import named
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.find import find
 from bench.protocol.plan import BASELINES, make
@@ -126,7 +127,7 @@ def test_noisy_and_clean_panels_are_the_pixels_that_were_scored(done: Done) -> N
     pixels = clean(done)
     unit = pixels.astype(np.float32) / np.float32(255)
     set_image = next(set_image for set_image in find(done.test).load(None, 3) if set_image.name == "coffee")
-    noisy, _ = noise.named(noise.parse("gauss25"), unit, set_image.digest, 0)
+    noisy, _ = named(parse("gauss25"), unit, set_image.digest, 0)
     np.testing.assert_array_equal(panel(figure, "Noisy input"), inside(noisy))
     np.testing.assert_array_equal(np.asarray(figure.axes[-1].images[0].get_array()), inside(unit))
     np.testing.assert_array_equal(np.asarray(figure.axes[0].images[0].get_array()), unit)

@@ -15,7 +15,8 @@ from support.cli import Result, bench, photos, refused, snapshot
 
 from bench.compute import training, zero_shot
 from bench.datasets.images import SetImage, unit
-from bench.datasets.noise.model import named, parse
+from bench.datasets.noise.model import parse
+from bench.datasets.noise.named import named
 from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.methods.classical.blur import blurred

@@ -9,7 +9,9 @@ from support.cli import Result, bench, line, lines, photos
 
 import bench as package
 from bench.datasets.errors import InputError
-from bench.datasets.noise.model import correlate, named, parse
+from bench.datasets.noise.conditions import correlate
+from bench.datasets.noise.model import parse
+from bench.datasets.noise.named import named
 from bench.methods import registry
 from bench.protocol.plan import make
 from bench.protocol.request import Request

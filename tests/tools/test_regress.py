@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from bench.compute import training
 from bench.datasets.errors import AbsentError, InputError
-from bench.datasets.noise import model as noise_models
-from bench.datasets.noise.model import Image
+from bench.datasets.noise.model import Image, Noise
+from bench.datasets.noise.named import named as plain_noise
 from bench.datasets.sampling import Patches
 from bench.methods import b2u, nbr2nbr, registry
 from bench.methods.base import Batch, Context
@@ -52,12 +52,12 @@ def training_noise(patch: pytest.MonkeyPatch, plain: Any = Patches._fresh) -> No
     patch.setattr(Patches, "_fresh", fresh)
 
 
-def scoring_noise(patch: pytest.MonkeyPatch, plain: Any = noise_models.named) -> None:
-    def named(noise: noise_models.Noise, clean: Image, digest: str, repeat: int) -> tuple[Image, float]:
+def scoring_noise(patch: pytest.MonkeyPatch, plain: Any = plain_noise) -> None:
+    def named(noise: Noise, clean: Image, digest: str, repeat: int) -> tuple[Image, float]:
         noisy, level = plain(noise, clean, digest, repeat)
         return stronger(clean, noisy), level
 
-    patch.setattr(noise_models, "named", named)
+    patch.setattr("bench.compute.noisy_images.named", named)
 
 
 def transposed_masks(patch: pytest.MonkeyPatch, plain: Any = b2u.cell_masks) -> None:

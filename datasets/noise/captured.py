@@ -1,0 +1,36 @@
+"""Noise that images have already: real noisy frames of a scene, and noisy images without clean ones."""
+
+from typing import Self
+
+from .model import Noise, NoiseFamily, register_noise
+
+
+class _Given(NoiseFamily, frozen=True):
+    """Has no level, and is not drawn."""
+
+    simulated = False
+
+    @classmethod
+    def read(cls, text: str) -> tuple[Self, float, float] | None:
+        """Its name is all."""
+        return (cls(), 0.0, 0.0) if text == cls.name else None
+
+
+@register_noise
+class Captured(_Given, frozen=True):
+    """The set has real noisy frames, and an estimate of the clean image."""
+
+    name = "captured"
+    examples = ("captured",)
+
+
+@register_noise
+class NoneAdded(_Given, frozen=True):
+    """The images are noisy as they are, and there are no clean ones."""
+
+    name = "none"
+    examples = ("none",)
+
+
+CAPTURED = Noise(Captured(), 0.0, 0.0)
+NONE = Noise(NoneAdded(), 0.0, 0.0)

@@ -1,0 +1,29 @@
+"""Gaussian noise of one level per image: y = x + sigma/255 z."""
+
+from .model import Draws, NoiseFamily, Values, register_noise, span
+
+
+@register_noise
+class Gauss(NoiseFamily, frozen=True):
+    """sigma is in 0..255 units."""
+
+    name = "gauss"
+    unit = "standard deviation in 0..255 units"
+    examples = ("gauss25", "gauss5_50")
+    distribution = "gauss"
+
+    def draw_level(self, low: float, high: float, draws: Draws) -> float:
+        """Drawn in 0..1 units, as the official code does."""
+        return float(draws.uniform(low / 255.0, high / 255.0)) * 255.0
+
+    def variance(self, x: Values, level: Values) -> Values:
+        """(sigma/255)^2 at every pixel; its square root is sigma/255 to the last bit."""
+        deviation = level / 255.0
+        return deviation * deviation
+
+    def doubt(self, low: float, high: float) -> str:
+        """A standard deviation below one gray level was probably meant in 0..1 units."""
+        if high >= 1.0:
+            return ""
+        meant = self.spell(span(255.0 * low, 255.0 * high))
+        return f"{span(low, high)} is below one gray level of 255; if you mean it in 0..1 units, write {meant}"
