@@ -1,1 +1,1 @@
-"""Noise: `model` has what all families share, each other file one family, or what is applied to all; imports seeds."""
+"""Noise: `model` has what all families share, each other file one family or condition. Imports errors and seeds."""

@@ -22,6 +22,8 @@ if __name__ == "__main__":  # a checkout need not be installed
 import msgspec
 import pytest
 
+from bench.datasets.noise import model
+from bench.datasets.noise.model import families
 from bench.methods import registry
 from bench.methods.source_digest import digest, imports
 from bench.protocol import units
@@ -101,12 +103,18 @@ def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
     return found
 
 
+def the_loop() -> dict[str, list[ast.stmt]]:
+    """What executing a unit of work reaches; a noise family or condition is found by its name, not by an import."""
+    start = module(START)
+    assert start is not None
+    noise = [*families().values(), *map(type, model._conditions.values())]
+    return reached([*((START, name) for name in start.defined), *((one.__module__, one.__name__) for one in noise)])
+
+
 @cache
 def current() -> dict[str, tuple[int, str]]:
     """Loop, method or network -> its revision, and the digest of its code."""
-    start = module(START)
-    assert start is not None
-    loop = reached([(START, name) for name in start.defined])
+    loop = the_loop()
     found = {"loop": (units.LOOP_REVISION, digest(loop)[:16])}
     for name, cls in registry.methods().items():
         if cls.__module__.startswith("bench."):  # no plug-in
@@ -149,10 +157,17 @@ def test_only_meaning_changes_a_digest(change: str, same: bool) -> None:
 
 
 def test_the_loop_reaches_what_numbers_go_through() -> None:
-    start = module(START)
-    assert start is not None
-    watched = " ".join(reached([(START, name) for name in start.defined]))
-    for name in ("images:unit", "images:gray", "bayer:pack", "machine:Machine", "metrics:ssim", "seeds:generator"):
+    watched = " ".join(the_loop())
+    for name in (
+        "images:unit",
+        "images:gray",
+        "bayer:pack",
+        "machine:Machine",
+        "metrics:ssim",
+        "seeds:generator",
+        "Sensor",
+        "EightBit",
+    ):
         assert name in watched, name
     assert "registry" not in watched
 
