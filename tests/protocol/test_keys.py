@@ -169,7 +169,7 @@ def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photo
 
 SCORE_CHANGES: dict[str, Any] = {
     "repeats": 2, "padding": "square", "test": "kodak", "centre_crop": 48,
-    "scoring": Scoring(quantise="float"), "noise": parse("gauss50"),
+    "scoring": Scoring(quantise="float"), "noise": parse("gauss50"), "metrics": ("psnr",),
 }  # fmt: skip
 
 
