@@ -85,7 +85,7 @@ def verify(options: argparse.Namespace) -> int:
         for note in notes:
             display.note(note)
         for one in verification.verify(store, " ".join(options.words), chosen, Sets(options.data)):
-            display.note(f"{one.title}: {one.state}")
+            display.note(f"{one.title}: {one}")
             found.append(one)
     if not found:
         titles = [record.title for record in store.find("") if record.kind == "score"]
@@ -96,13 +96,13 @@ def verify(options: argparse.Namespace) -> int:
 
 def _row(one: verification.Drift) -> dict[str, str]:
     if not one.compared:
-        return {"score": one.title, "recorded": "", "now": "", "drift": "", "result": one.state}
+        return {"score": one.title, "recorded": "", "now": "", "drift": "", "result": str(one)}
     shown = find_metric(one.metric).shown
     numbers = {"recorded": shown(one.recorded), "now": shown(one.now), "drift": f"{one.apart[one.metric]:.2f}"}
     others = {
         f"{find_metric(name).label} drift": f"{apart:.4f}" for name, apart in one.apart.items() if name != one.metric
     }
-    return {"score": one.title, **numbers, **others, "result": one.state}
+    return {"score": one.title, **numbers, **others, "result": str(one)}
 
 
 def tidy(options: argparse.Namespace) -> int:

@@ -104,7 +104,7 @@ def show(options: argparse.Namespace) -> int:
     store = existing(options.store)
     records = store.find(options.cell)
     for error in store.look()[1]:
-        if error.path.stem.startswith(options.cell):
+        if error.path.stem.endswith(f"-{options.cell[:8]}"):
             raise error
     complain(store)
     if not records:

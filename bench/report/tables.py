@@ -179,7 +179,7 @@ def _line(
         fits = [store.read(cell.fit) for cell in cells]  # no clean images to score against
         line.state = "trained" if all(fit is not None and fit.state == "done" for fit in fits) else "not run"
     except UnreadableError as error:
-        line.state = error.state
+        line.state = str(error.state)
     return line, {}
 
 

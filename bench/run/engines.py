@@ -14,7 +14,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from ..datasets.errors import InputError, one_line
-from ..store.store import unwritable
+from ..store.folder import unwritable
 from .orders import DeadError, Engine, work
 
 GRACE = 60.0  # seconds that processes without a parent, or on other machines, have to reach their next safe point

@@ -19,9 +19,10 @@ from ..datasets.sets.find import find
 from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import forget
+from ..store.names import kind
 from ..store.record import Record, summary
 from ..store.rows import Row, infinite
-from ..store.store import Store, kind
+from ..store.store import Store
 from ..store.tensors import read_tensors, write_tensors
 from .display import clock
 

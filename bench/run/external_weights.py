@@ -174,6 +174,8 @@ def _put(store: Store, planned: Plan, cell: Cell, one: ExternalWeights, tensors:
     if record is not None and record.external and store.weights(record):
         return record.external
     path = store.path(fit, ".safetensors")
+    with store.writing():
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, tensors, {"key": fit.key, "identity": fit.identity})
     label = {"suite": suite.name, "version": suite.version, "preset": planned.request.label, "method": fit.name}
     label |= {"noise": one.noise, "seed": fit.seed, "knowledge": fit.method.knowledge}

@@ -186,7 +186,8 @@ class Run:
         suite, method = self.plan.suite, cell.fit.method
         label: dict[str, Any] = {"suite": suite.name, "version": suite.version, "preset": self.plan.request.label}
         label |= {"method": cell.name, "noise": cell.noise.name, "seed": cell.seed, "knowledge": method.knowledge}
-        return label if isinstance(unit, Fit) else label | {"test": unit.test, "passes": method.passes()}
+        label |= {"train": cell.fit.train} if isinstance(unit, Fit) else {"test": unit.test, "passes": method.passes()}
+        return label
 
     def _states(self) -> Counter[str]:
         states: Counter[str] = Counter()

@@ -8,9 +8,10 @@ from ..compute.machine import Machine
 from ..protocol.differences import differences
 from ..protocol.plan import Cell, Plan
 from ..protocol.units import Fit, Score, Unit
+from ..store.names import kind
 from ..store.progress import Progress, running
 from ..store.record import Record, UnreadableError
-from ..store.store import Store, kind, stale
+from ..store.store import Store, stale
 from . import cost
 
 NAMED = 3  # ingredients of a stale record
@@ -53,7 +54,7 @@ def _standing(
     try:
         record = store.examine(unit)
     except UnreadableError as error:
-        one.state, _, one.detail = error.state.partition(": ")
+        one.state, one.detail = error.state.kind, error.state.reason
     else:
         if record is not None:
             one.state, one.detail = record.state, record.reason

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from msgspec import Struct
 
@@ -26,7 +27,8 @@ class Drift(Struct, kw_only=True):
     """One score of a store, recorded and of today."""
 
     title: str
-    state: str  # same, recomputed (without weights), drifted, wrong: reason, or left out: reason
+    verdict: Literal["same", "recomputed", "drifted", "wrong", "left out"]  # recomputed: without stored weights
+    reason: str = ""
     metric: str = "psnr"  # of the next two
     recorded: float = 0.0  # mean of the primary output
     now: float = 0.0
@@ -35,12 +37,16 @@ class Drift(Struct, kw_only=True):
     @property
     def compared(self) -> bool:
         """Whether there are numbers of today."""
-        return self.state in ("same", "recomputed", "drifted")
+        return self.verdict in ("same", "recomputed", "drifted")
 
     @property
     def wrong(self) -> bool:
         """Whether the record is not what its weights give."""
-        return self.state.startswith(("drifted", "wrong"))
+        return self.verdict in ("drifted", "wrong")
+
+    def __str__(self) -> str:
+        """Such as `wrong: other weights than the record of its fit has`."""
+        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
 
 
 def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[Drift]:
@@ -48,7 +54,7 @@ def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[D
     every, damaged = store.look()
     last = store.last()
     units = match(every, last.requests.values(), store.digests())
-    yield from (Drift(title=error.path.name, state=f"wrong: {error.state}") for error in damaged)
+    yield from (Drift(title=error.path.name, verdict="wrong", reason=str(error.state)) for error in damaged)
     for record in store.find(words):
         unit = units[record.key]
         if (record.kind, record.state) != ("score", "done"):
@@ -56,43 +62,44 @@ def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[D
         if isinstance(unit, Score):
             yield _drift(store, record, unit, machine, sets)
         else:
-            yield Drift(title=printable(record.title), state=f"left out: {unit}")
+            yield Drift(title=printable(record.title), verdict="left out", reason=str(unit))
 
 
 def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Sets) -> Drift:
+    title = printable(record.title)
     try:
         if obstacle := _obstacle(store, record, unit):
-            return Drift(title=printable(record.title), state=obstacle)
+            return Drift(title=title, verdict=obstacle[0], reason=obstacle[1])
         recorded = store.rows(unit)
     except (UnreadableError, DamagedError) as error:
-        return Drift(title=printable(record.title), state=f"wrong: {error}")
+        return Drift(title=title, verdict="wrong", reason=str(error))
     try:
         set_images = sets(unit.test, unit.fit.channels)
     except InputError as error:
-        return Drift(title=printable(record.title), state=f"left out: {error}")
+        return Drift(title=title, verdict="left out", reason=str(error))
     try:
         rows, again = _rows(store, unit, machine, set_images)
     except Exception as error:  # weights of another network, a method's code
-        return Drift(title=printable(record.title), state=f"wrong: {one_line(error)}")
+        return Drift(title=title, verdict="wrong", reason=one_line(error))
     return _compared(unit.title, unit.fit.method.primary().name, recorded, rows, again)
 
 
-def _obstacle(store: Store, record: Record, unit: Score) -> str:
+def _obstacle(store: Store, record: Record, unit: Score) -> tuple[Literal["wrong", "left out"], str] | None:
     """Why there is nothing to score again; DamagedError for a stored image that cannot be read."""
     fit, images = unit.fit, sorted(store.images(unit).glob("*.safetensors"))
     if lacking := fit.method.unavailable():
-        return f"left out: {lacking}"
+        return "left out", lacking
     for path in images:
         read_tensors(path)
     if fit.method.per_image() and len(images) != len({(row.image, row.repeat) for row in store.rows(unit)}):
-        return "left out: not all of its images are in the store"
+        return "left out", "not all of its images are in the store"
     if not fit.method.has_weights():
-        return ""
+        return None
     if not store.path(fit, ".safetensors").is_file():
-        return "left out: no weights in the store"
+        return "left out", "no weights in the store"
     if store.weights(fit) is None:
-        return "wrong: other weights than the record of its fit has"
-    return "wrong: scored with other weights than its fit has now" if stale(record, store.whole(fit)) else ""
+        return "wrong", "other weights than the record of its fit has"
+    return ("wrong", "scored with other weights than its fit has now") if stale(record, store.whole(fit)) else None
 
 
 def _rows(store: Store, unit: Score, machine: Machine, set_images: list[SetImage]) -> tuple[list[Row], bool]:
@@ -108,14 +115,15 @@ def _rows(store: Store, unit: Score, machine: Machine, set_images: list[SetImage
 def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], again: bool) -> Drift:
     was, now = ({(row.image, row.repeat, row.output): row for row in one} for one in (recorded, rows))
     if was.keys() != now.keys():
-        return Drift(title=title, state="wrong: scores of other images or outputs")
+        return Drift(title=title, verdict="wrong", reason="scores of other images or outputs")
     metrics = list(recorded[0].metrics)
     pairs = {name: [(was[one].value(name), now[one].value(name)) for one in was] for name in metrics}
     metric = "psnr" if "psnr" in metrics else metrics[0]
     before, today = (infinite(summary(one)[primary][metric]) for one in (recorded, rows))
+    near = all(_near(name, pairs[name]) for name in metrics)
     return Drift(
         title=title,
-        state=("recomputed" if again else "same") if all(_near(name, pairs[name]) for name in metrics) else "drifted",
+        verdict=("recomputed" if again else "same") if near else "drifted",
         metric=metric,
         recorded=before,
         now=today,

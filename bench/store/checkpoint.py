@@ -9,7 +9,8 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from ..datasets.errors import DamagedError, InputError
+from ..datasets import files
+from ..datasets.errors import DamagedError
 from .tensors import read_tensors, write_tensors
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, per parameter
@@ -49,14 +50,17 @@ class State:
         write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
 
     def load(self, path: Path | None) -> str:
-        """Continues at the newer whole checkpoint of the same work and machine; a sentence if one does not fit."""
-        found = [one for one in (path, before(path)) if one.is_file()] if path else []
+        """Continues at the newer whole checkpoint of the same work and machine; a sentence if one does not fit.
+
+        InputError for a checkpoint that this user may not read: its progress would be lost.
+        """
+        found = [one for one in (path, before(path)) if files.is_file(one)] if path else []
         note = ""
         for one in found:
             try:
                 return self._resume(*read_tensors(one)) or note
-            except (InputError, msgspec.ValidationError):
-                note = "the checkpoint is damaged; going on at the one before it"
+            except (DamagedError, msgspec.ValidationError):
+                note = "the checkpoint is damaged; continuing at the one before it"
         return "the checkpoint is damaged; starting again" if found else ""
 
     def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:

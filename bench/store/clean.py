@@ -1,19 +1,18 @@
-"""What a store can do without: found, listed, and removed only where nobody works on it."""
+"""Files that a store can do without: found, listed, and removed only where nobody works on their unit."""
 
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from .store import QUARANTINED, Store, stale, unwritable
+from ..datasets.errors import InputError
+from .checkpoint import before
+from .folder import MARK
+from .store import QUARANTINED, Store, stale
 
-OLD = 3600.0  # seconds after which a temporary file's writer is taken for dead
-KEY = re.compile("[0-9a-f]{24}")
+OLD = 3600.0  # seconds after which nobody writes a temporary file any more
 
 
 class Found(Struct, frozen=True):
@@ -22,11 +21,14 @@ class Found(Struct, frozen=True):
     path: Path
     size: int  # bytes
     changed: int  # nanoseconds
+    key: str  # of the unit that it belongs to; empty: of none
 
 
 def find(store: Store, kind: str) -> list[Found]:
-    """The regular files of a kind; nothing is followed, nothing changed."""
-    return [found for path in sorted(KINDS[kind](store)) if (found := _look(path))]
+    """The files of a kind; InputError for a folder that is not a store."""
+    if not store.marked():
+        raise InputError(f"{store.root}: no store, as it has no {MARK}; nothing was removed")
+    return sorted((found for path, key in KINDS[kind](store) if (found := _look(path, key))), key=lambda one: one.path)
 
 
 def remove(store: Store, found: Sequence[Found]) -> list[Path]:
@@ -34,90 +36,60 @@ def remove(store: Store, found: Sequence[Found]) -> list[Path]:
 
     InputError for a store that cannot be written.
     """
-    try:
-        return [one.path for one in found if not _remove(store, one)]
-    except OSError as error:
-        raise unwritable(store.root, error) from None
+    stayed = []
+    for one in found:
+        with store.writing(), store.claim(one.key or "clean") as mine:
+            if mine and _look(one.path, one.key) == one:
+                one.path.unlink()
+            else:
+                stayed.append(one.path)
+    return stayed
 
 
-def _look(path: Path) -> Found | None:
+def _look(path: Path, key: str) -> Found | None:
+    """A regular file; nothing behind a link is looked at."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return None
-    return Found(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return Found(path, status.st_size, status.st_mtime_ns, key) if stat.S_ISREG(status.st_mode) else None
 
 
-def _remove(store: Store, one: Found) -> bool:
-    key, lock = KEY.match(one.path.name), one.path
-    if lock.suffix != ".lock":
-        if key is None:
-            return _unlink(store, one)
-        lock = store.root / "claims" / f"{key[0]}.lock"
-    new = not lock.exists()
-    try:
-        with FileLock(lock, timeout=0):
-            if new or lock == one.path:
-                lock.unlink()  # who opened it just now finds it gone, or does a unit twice, with the same result
-            return lock == one.path or _unlink(store, one)
-    except Timeout:
-        return False
+Files = Iterator[tuple[Path, str]]
 
 
-def _unlink(store: Store, one: Found) -> bool:
-    if _look(one.path) != one:
-        return False
-    one.path.unlink()
-    for folder in one.path.parents:  # those of a merge that was killed
-        if not _is_temporary(store, folder) or any(folder.iterdir()):
-            break
-        folder.rmdir()
-    return True
-
-
-def _is_temporary(store: Store, path: Path) -> bool:
-    return any(part.endswith(".tmp") for part in path.relative_to(store.root).parts)
-
-
-def _temporary(store: Store) -> Iterator[Path]:
+def _temporary(store: Store) -> Files:
     """What processes left that were killed."""
     for path in store.root.rglob("*"):
-        left = _is_temporary(store, path) or path.suffix in (".note", ".stop")
-        if left and (found := _look(path)) and time.time() - found.changed / 1e9 > OLD:
-            yield path
+        left = any(part.endswith(".tmp") for part in path.relative_to(store.root).parts) or path.suffix == ".note"
+        if left and time.time() - path.lstat().st_mtime > OLD:
+            yield path, ""
 
 
-def _checkpoints(store: Store) -> Iterator[Path]:
+def _checkpoints(store: Store) -> Files:
     """Those of trainings that are done."""
-    done = {record.key for record in store.find("") if (record.kind, record.state) == ("fit", "done")}
-    paths = [*store.root.glob("fits/*.checkpoint"), *store.root.glob("fits/*.before")]
-    yield from (path for path in paths if path.stem in done)
+    for record in store.find(""):
+        if (record.kind, record.state) == ("fit", "done"):
+            checkpoint = store.path(record, ".checkpoint")
+            yield from ((path, record.key) for path in (checkpoint, before(checkpoint)))
 
 
-def _quarantined(store: Store) -> Iterator[Path]:
+def _quarantined(store: Store) -> Files:
     """Records that could not be read, and what belonged to them."""
-    yield from store.root.rglob(f"*{QUARANTINED}")
+    yield from ((path, "") for path in store.root.rglob(f"*{QUARANTINED}"))
 
 
-def _stale(store: Store) -> Iterator[Path]:
+def _stale(store: Store) -> Files:
     """Scores of other weights than their fit has now."""
     records = {record.key: record for record in store.find("")}
     for record in records.values():
         if record.kind == "score" and stale(record, records.get(record.identity["fit"])):
-            yield from (store.path(record), store.path(record, ".rows.jsonl"))
+            yield from ((store.path(record, suffix), record.key) for suffix in (".json", ".rows.jsonl"))
 
 
-def _claims(store: Store) -> Iterator[Path]:
-    """Lock files that nobody holds; a run makes them again."""
-    for path in store.root.glob("claims/*.lock"):
-        with suppress(Timeout), FileLock(path, timeout=0):
-            yield path
-
-
-KINDS: dict[str, Callable[[Store], Iterator[Path]]] = {
+KINDS: dict[str, Callable[[Store], Files]] = {
     "temporary": _temporary,
     "checkpoints": _checkpoints,
     "quarantined": _quarantined,
     "stale": _stale,
-    "claims": _claims,
 }

@@ -1,9 +1,11 @@
 """Records exchanged between groups: written into one file, and taken from one where they answer our questions."""
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile, ZipInfo
@@ -16,18 +18,29 @@ from ..datasets import files
 from ..datasets.documents import content, from_json
 from ..datasets.errors import DamagedError, InputError, few, printable, unknown
 from ..datasets.sets.archives import Limits, extract
+from ..datasets.sets.catalogue import entry, references
 from ..datasets.sets.digests import SetDigests
+from ..datasets.sets.find import find
+from ..datasets.sets.own_folder import is_folder
 from ..protocol import plan
 from ..protocol.differences import differences
 from ..protocol.request import Request
+from ..protocol.states import State
 from ..protocol.units import Score, Unit
+from .folder import MARK
 from .match import match
 from .record import SCHEMA, Record, UnreadableError
-from .store import Last, Store, stale, unwritable
+from .rows import Row
+from .store import Last, Store, stale
 from .tensors import read_tensors
 
 MANIFEST = "manifest.json"
-MEMBER = re.compile(r"last\.json|fits/[0-9a-f]{24}\.(json|seconds|safetensors)|scores/[0-9a-f]{24}\.(json|rows\.jsonl)")
+PART = r"(?!\.)[A-Za-z0-9._+-]{1,200}"  # the method, the noise, and the name of a file before its suffix
+MEMBER = re.compile(
+    r"last\.json|fits/PART/PART/PART\.(json|seconds|safetensors)|scores/PART/PART/PART\.(json|rows\.jsonl)".replace(
+        "PART", PART
+    )
+)
 LIMITS = Limits(ratio=20)  # what we write is not compressed; what somebody packed again hardly gets smaller
 
 
@@ -44,7 +57,7 @@ class RefusedError(Exception):
 
 
 class Merged(Struct):
-    """What became of the records of another store."""
+    """What became of the records of another store; `refused` and `notes` are sentences."""
 
     taken: int = 0
     same: int = 0
@@ -64,12 +77,14 @@ def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, lis
     chosen = [record for record in every if record.key in keys and store.whole(record)]
     if not chosen:
         raise unknown("record", words, [record.title for record in every], f"Store: {store.root}.")
+    if os.path.lexists(out) and not files.is_file(out):
+        raise InputError(f"cannot write {out}: it is there, and not a file")
     try:
         files.write(out, lambda temporary: _pack(temporary, _members(store, chosen, weights)))
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from None
     rowless = [record.title for record in every if record.key in keys and record not in chosen]
-    return len(chosen), [error.state for error in wrong] + [f"{title}: damaged rows" for title in rowless]
+    return len(chosen), [str(error.state) for error in wrong] + [f"{title}: damaged scores" for title in rowless]
 
 
 def _members(store: Store, records: list[Record], weights: bool) -> Iterator[tuple[str, bytes]]:
@@ -98,18 +113,15 @@ def merge(source: Path, store: Store) -> Merged:
     InputError: no such file, one that is damaged or unsafe, or a store that cannot be written.
     """
     store.open()
-    if source.is_dir():
-        if not any((source / name).is_dir() for name in ("fits", "scores")):
-            raise InputError(f"{source}: no store: neither fits/ nor scores/ in it")
+    if files.is_folder(source):
+        if not Store(source).marked():
+            raise InputError(f"{source}: no store, as it has no {MARK}")
         return _merge(Store(source), store)
-    if not source.is_file():
+    if not files.is_file(source):
         raise InputError(f"{source}: no such file")
-    try:
-        with TemporaryDirectory(prefix="merge", suffix=".tmp", dir=store.root) as folder:
-            unpack(source, Path(folder))
-            return _merge(Store(Path(folder)), store)
-    except OSError as error:
-        raise unwritable(store.root, error) from None
+    with store.writing(), TemporaryDirectory(prefix="merge", suffix=".tmp", dir=store.root) as folder:
+        unpack(source, Path(folder))
+        return _merge(Store(Path(folder)), store)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -134,18 +146,25 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _merge(theirs: Store, ours: Store) -> Merged:
     records, wrong = theirs.look()
-    merged = Merged(refused=[error.state for error in wrong])
+    merged = Merged(refused=[str(error.state) for error in wrong])
     last, own = theirs.last(), ours.last()
     digests = SetDigests(last.folders | own.folders)
     units = match(records, [*own.requests.values(), *last.requests.values()], digests)
+    images = cache(image_names)
     suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
         if record.state == "failed":
             continue  # a run here tries again
         try:
-            _take(record, units[record.key], theirs, ours, merged)
+            unit = units[record.key]
+            if isinstance(unit, State):
+                raise RefusedError(str(unit))
+            theirs.examine(unit)
+            if isinstance(unit, Score) and record.state == "done":
+                check_images(theirs.rows(unit), images(unit.test, unit.fit.channels))
+            _take(record, unit, theirs, ours, merged)
         except UnreadableError as error:
-            merged.refused.append(error.state)
+            merged.refused.append(str(error.state))
         except (RefusedError, DamagedError) as error:
             merged.refused.append(printable(f"{record.title}: {error}"))
         else:
@@ -164,11 +183,23 @@ def _suite(request: Request) -> str:
         return ""
 
 
-def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, merged: Merged) -> None:
+def image_names(test: str, channels: int) -> set[str]:
+    """The names of a test set's images; empty if they are not known here."""
+    if is_folder(test):
+        image_set = find(test)
+        here = image_set.folder is not None and files.is_folder(image_set.folder)
+        return {image.name for image in image_set.load(None, channels)} if here else set()
+    return {reference.stem for reference in references(test)} if entry(test).layout == "images" else set()
+
+
+def check_images(rows: list[Row], images: set[str]) -> None:
+    """RefusedError for scores of other images than these, if any are known."""
+    if images and {row.image for row in rows} != images:
+        raise RefusedError("scores of other images than its test set has")
+
+
+def _take(record: Record, unit: Unit, theirs: Store, ours: Store, merged: Merged) -> None:
     """Takes one record, unless ours is the same; RefusedError says why not."""
-    if isinstance(unit, str):
-        raise RefusedError(unit)
-    theirs.examine(record)
     with ours.claim(unit) as mine:
         if not mine:
             raise RefusedError("a run works on it now; merge again later")
@@ -176,17 +207,17 @@ def _take(record: Record, unit: Unit | str, theirs: Store, ours: Store, merged: 
         new = known is None or known.state == "failed"
         if known is not None and not new and _numbers(known) != _numbers(record):
             merged.retrained.add(record.key)
-            told = few(differences(_numbers(record), _numbers(known)))
-            raise RefusedError(f"other numbers than the record here, which stays: {told}")
+            what = few(differences(_numbers(record), _numbers(known)))
+            raise RefusedError(f"other numbers than the record here, which stays: {what}")
         if isinstance(unit, Score) and (unit.fit.key in merged.retrained or stale(record, ours.whole(unit.fit))):
             raise RefusedError("scored with other weights than its fit has here")
         if new:
             merged.notes += filter(None, [ours.quarantine(unit)])
-            _copy_weights(record, theirs, ours)
+            _copy_weights(record, unit, theirs, ours)
             rows = theirs.rows(record) if record.kind == "score" and record.state == "done" else []
             ours.write(unit, record, rows, theirs.seconds(record, record))
         elif ours.weights(record) is None:
-            _copy_weights(record, theirs, ours)
+            _copy_weights(record, unit, theirs, ours)
     merged.taken, merged.same = merged.taken + new, merged.same + (not new)
 
 
@@ -196,14 +227,12 @@ def _numbers(record: Record) -> dict[str, object]:
     return {"state": record.state, name: record.result.get(name)}
 
 
-def _copy_weights(record: Record, theirs: Store, ours: Store) -> None:
+def _copy_weights(record: Record, unit: Unit, theirs: Store, ours: Store) -> None:
     """Copies the weights of a fit, if they came with it; RefusedError if they are not those of its record."""
-    source, target = (store.path(record, ".safetensors") for store in (theirs, ours))
-    if record.kind != "fit" or not source.is_file():
+    source = theirs.path(record, ".safetensors")
+    if record.kind != "fit" or not files.is_file(source):
         return
     if theirs.weights(record) is None or read_tensors(source)[1].get("key") != record.key:
         raise RefusedError("its weights are not those of its record")
-    try:
-        files.write(target, lambda temporary: shutil.copyfile(source, temporary))
-    except OSError as error:
-        raise unwritable(ours.root, error) from None
+    with ours.writing():
+        files.write(ours.path(unit, ".safetensors"), lambda temporary: shutil.copyfile(source, temporary))

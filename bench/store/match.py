@@ -10,16 +10,17 @@ from ..datasets.sets.digests import SetDigests
 from ..protocol import plan, suite_files
 from ..protocol.differences import differences
 from ..protocol.request import ExternalWeights, Request
+from ..protocol.states import State
 from ..protocol.units import Unit
+from .names import kind
 from .record import Record
-from .store import kind
 
 LONGEST = 4000  # letters of a label
 LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "tested"}  # in labels: in requests
 
 
-def match(records: Sequence[Record], requests: Iterable[Request], digests: SetDigests) -> dict[str, Unit | str]:
-    """For each key the unit of this version, or in words why it is none; `requests` know suites that are files."""
+def match(records: Sequence[Record], requests: Iterable[Request], digests: SetDigests) -> dict[str, Unit | State]:
+    """For each key the unit of this version, or why the record is foreign; `requests` know suites that are files."""
     files = {name: {name: None} for name in suite_files.suites()}  # files by the name in them; ours come first
     for request in requests:
         files.setdefault(_name(request.suite), {})[request.suite] = None
@@ -27,16 +28,15 @@ def match(records: Sequence[Record], requests: Iterable[Request], digests: SetDi
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.label["suite"], record.label["preset"]), []).append(record)
-    found: dict[str, Unit | str] = {}
+    found: dict[str, Unit | State] = {}
     for (name, preset), mine in groups.items():
-        found |= dict.fromkeys((record.key for record in mine), f"foreign: no suite {name!r} here")
+        found |= dict.fromkeys((record.key for record in mine), State("foreign", f"no suite {name!r} here"))
         for suite in reversed(files.get(name, {})):
+            left = [record for record in mine if isinstance(found[record.key], State)]
             try:
-                units = _units(request_of_label(suite, preset), mine, external, digests)
+                found |= _matched(request_of_label(suite, preset), left, external, digests)
             except InputError as error:
-                found |= {record.key: f"foreign: {error}" for record in mine if isinstance(found[record.key], str)}
-                continue
-            found |= {record.key: _unit(record, units) for record in mine if isinstance(found[record.key], str)}
+                found |= {record.key: State("foreign", str(error)) for record in left}
     return found
 
 
@@ -69,10 +69,10 @@ def request_of_label(suite: str, label: str) -> Request:
     return request
 
 
-def _units(
+def _matched(
     request: Request, records: Sequence[Record], external: Sequence[ExternalWeights], digests: SetDigests
-) -> list[Unit]:
-    """All units of a request with the methods of these records."""
+) -> dict[str, Unit | State]:
+    """The records of one request, with the units that this version plans for their methods."""
     known = plan.methods_of(suite_files.load(request.suite))
     names = dict.fromkeys(record.label["method"] for record in records)
     methods = tuple(name for name in names if name in known)
@@ -80,20 +80,25 @@ def _units(
     planned = plan.make(structs.replace(request, methods=methods, weights=weights), digests)
     cells = [cell for cell in planned.cells if not cell.excluded]
     units: list[Unit] = [cell.fit for cell in cells]
-    return units + [score for cell in cells for score in cell.scores]
+    units += [score for cell in cells for score in cell.scores]
+    methods += tuple(one.name for one in weights)
+    return {record.key: _unit(record, units, methods) for record in records}
 
 
-def _unit(record: Record, units: Sequence[Unit]) -> Unit | str:
+def _unit(record: Record, units: Sequence[Unit], methods: Sequence[str]) -> Unit | State:
+    method, suite, preset = (record.label[name] for name in ("method", "suite", "preset"))
     named = [unit for unit in units if (kind(unit), unit.title) == (record.kind, record.title)]
     known = [unit for unit in named or units if _has_images(unit)]
     same = next((unit for unit in known if unit.key == record.key), None)
     if same is not None:
         return same
+    if method not in methods:
+        return State("foreign", f"the method {method!r} is not known here; give its file with --plugin FILE.py")
     if not named:  # perhaps called otherwise then
-        return f"foreign: not in suite {record.label['suite']} [{record.label['preset']}] of this version"
+        return State("foreign", f"not in suite {suite} [{preset}] of this version")
     if not known:
-        return "foreign: its folder of images is not here"
-    return "not ours: " + few(min((differences(record.identity, unit.identity) for unit in known), key=len))
+        return State("foreign", "its folder of images is not here")
+    return State("foreign", few(min((differences(record.identity, unit.identity) for unit in known), key=len)))
 
 
 def _has_images(unit: Unit) -> bool:

@@ -11,8 +11,9 @@ from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError, printable
 from ..protocol.metrics.registry import DEFAULT
 from ..protocol.request import ExternalWeights
+from ..protocol.states import State
 from ..protocol.units import digest
-from .rows import Row, finite, row_of
+from .rows import Row, check_value, finite, row_of
 
 SCHEMA = 1
 
@@ -24,7 +25,7 @@ class Record(Struct, kw_only=True):
     kind: Literal["fit", "score"]
     state: Literal["done", "failed", "diverged"]
     title: str
-    label: dict[str, Any]  # how it was asked for: suite, preset, method, noise, seed, test set
+    label: dict[str, Any]  # how it was asked for: suite, preset, method, noise, seed, training set, test set
     identity: dict[str, Any]  # what determines its numbers
     result: dict[str, Any] = {}
     reason: str = ""
@@ -38,11 +39,14 @@ class Record(Struct, kw_only=True):
 
 
 class UnreadableError(InputError):
-    """A record that is damaged, or of a later version; `state` says so in a table."""
+    """A record that is damaged, of a later version, or that this user may not read."""
 
-    def __init__(self, path: Path, state: Literal["damaged", "foreign"], why: str) -> None:
-        super().__init__(f"{path}: {state} record: {why}; python -m bench run sets it aside and does its work again")
-        self.path, self.state = path, printable(f"{state}: {path.parent.name}/{path.name}: {why}")
+    def __init__(self, path: Path, kind: Literal["damaged", "foreign", "unreadable"], why: str) -> None:
+        self.path, self.state = path, State(kind, printable(f"{'/'.join(path.parts[-4:])}: {why}"))
+        fix = "python -m bench run renames it to *.quarantined and computes it again"
+        if kind == "unreadable":
+            fix = "nothing was changed; ask its owner for the right to read it, or give another store with --store DIR"
+        super().__init__(f"{path}: {kind} record: {why}; {fix}")
 
 
 class _Label(Struct):
@@ -51,6 +55,8 @@ class _Label(Struct):
     method: str
 
 
+# Fields with defaults are missing in the first of the committed records: they hold no digest of their rows and of the
+# scored weights, and the seconds of a training stand in the record itself.
 class _Scored(Struct):
     outputs: dict[str, dict[str, float | None]]  # metric -> mean; and the number of images
     weights: str = ""
@@ -66,34 +72,57 @@ class _Trained(Struct):
     external: ExternalWeights | None = None
 
 
+class _FitIdentity(Struct):
+    method: str
+    noise: str
+
+
+class _ScoreIdentity(Struct):
+    fit: str
+    noise: str
+    repeats: int
+
+
 class _Environment(Struct):
     device: str = ""
     precision: str = ""
 
 
 def read_record(path: Path) -> Record:
-    """The record in a file; UnreadableError unless it is whole, of a known schema, and its key that of its identity."""
+    """The record in a file; UnreadableError unless it is whole, of a known schema, and its key that of its identity.
+
+    FileNotFoundError: there is no such file.
+    """
     try:
         found = from_json(content(path), dict[str, Any])
         schema = found.get("schema", SCHEMA)
         if isinstance(schema, int) and schema > SCHEMA:
             raise UnreadableError(path, "foreign", f"schema {schema}, this version reads up to {SCHEMA}")
         record = msgspec.convert(found, Record)
+        fit = record.kind == "fit"
         msgspec.convert(record.label, _Label)
         msgspec.convert(record.environment, _Environment)
+        msgspec.convert(record.identity, _FitIdentity if fit else _ScoreIdentity)
         if record.state == "done":
-            msgspec.convert(record.result, _Trained if record.kind == "fit" else _Scored)
+            msgspec.convert(record.result, _Trained if fit else _Scored)
+            for mean in [] if fit else record.result["outputs"].values():
+                for metric, value in mean.items():
+                    check_value(metric, value)
         key = digest(record.identity)
     except FileNotFoundError:
         raise
-    except (msgspec.DecodeError, OSError, OverflowError) as error:  # the last: whole numbers of more than 64 bits
+    except UnreadableError:
+        raise
+    except OSError as error:
+        raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
+    except (msgspec.DecodeError, InputError, OverflowError) as error:  # too large a file; too large a whole number
         raise UnreadableError(path, "damaged", str(error)) from None
-    if (f"{record.kind}s", record.key) != (path.parent.name, path.stem):
-        raise UnreadableError(path, "damaged", f"the record of {record.kind} {record.key}")
     if (record.kind, record.state) == ("score", "done") and not _has_its_metrics(record):
         raise UnreadableError(path, "damaged", "other metrics than its identity says")
     if record.key != key:
         raise UnreadableError(path, "damaged", f"its identity has the digest {key}")
+    if path.parts[-4:-3] != (f"{record.kind}s",) or not path.stem.endswith(f"-{key[:8]}"):
+        raise UnreadableError(path, "damaged", f"the record of {record.kind} {key}")
     return record
 
 
@@ -108,11 +137,17 @@ def read_rows(path: Path, record: Record) -> list[Row]:
     try:
         text = content(path)
         rows = [row_of(from_json(line, dict[str, Any])) for line in text.splitlines()]
-    except (msgspec.DecodeError, OSError) as error:
+    except FileNotFoundError:
+        raise UnreadableError(path, "damaged", "the scores of each image are missing") from None
+    except OSError as error:
+        raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
+    except (msgspec.DecodeError, InputError) as error:
         raise UnreadableError(path, "damaged", str(error)) from None
-    told = record.result.get("rows", "")  # records of earlier versions do not tell
-    if (told and told != hashlib.sha256(text).hexdigest()) or summary(rows) != record.result.get("outputs"):
+    expected = record.result.get("rows", "")
+    if (expected and expected != hashlib.sha256(text).hexdigest()) or summary(rows) != record.result.get("outputs"):
         raise UnreadableError(path, "damaged", "not the scores that its record was made of")
+    if len({(row.image, row.repeat, row.output) for row in rows}) != len(rows):
+        raise UnreadableError(path, "damaged", "it has two scores of one output of one image")
     return rows
 
 

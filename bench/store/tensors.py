@@ -24,7 +24,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the metadata of `write_tensors`; DamagedError for what is no such file."""
+    """The tensors and the metadata of `write_tensors`; DamagedError for what is no such file.
+
+    InputError for a file that this user may not read: it is perhaps whole.
+    """
+    try:
+        with path.open("rb"):  # safetensors says of every error that there is no such file
+            pass
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: {error.strerror}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; nothing was changed") from None
     try:
         with safe_open(path, framework="pt") as file:
             about = from_json((file.metadata() or {})["about"].encode(), dict[str, Any])

@@ -208,7 +208,7 @@ def test_noisy_images_alone_train_b2u_and_say_why_not_the_others(tmp_path: Path)
     result = bench("run", "--methods", "n2c,n2n,b2u", *argv)
     assert result.code == 0, result.err
     assert record(tmp_path / "s", "fit", "b2u none")["state"] == "done"
-    assert len(list((tmp_path / "s" / "fits").glob("*.json"))) == 1
+    assert len(list((tmp_path / "s" / "fits").rglob("*.json"))) == 1
     for method, needs in (("n2c", "clean images"), ("n2n", "two frames")):
         reason = next(row for row in result.err.splitlines() if row.startswith(f"{method} none:"))
         assert "not possible" in reason
@@ -257,7 +257,7 @@ def test_tables_work_when_images_and_weights_are_gone(tests: Path, tmp_path: Pat
     argv = ("--noise", "gauss25", "--steps", "2", "--test-sets", f"folder:{tests}", "--store", tmp_path / "s")
     printed = bench("run", "--methods", "n2c", *argv)
     shutil.rmtree(tests)
-    for path in (tmp_path / "s" / "fits").glob("*.safetensors"):
+    for path in (tmp_path / "s" / "fits").rglob("*.safetensors"):
         path.unlink()
     result = bench("tables", *argv)
     assert (result.code, result.out) == (0, printed.out), result.err

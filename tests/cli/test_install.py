@@ -35,7 +35,7 @@ def test_a_data_folder_called_datasets_does_no_harm(tmp_path: Path) -> None:
     argv = ("--noise", "gauss25", "--test-sets", "folder:datasets", "--store", "records")
     result = finish(start("run", "--methods", "noisy", *argv, cwd=tmp_path))
     assert result.code == 0, result.err
-    assert len(list((tmp_path / "records" / "scores").glob("*.json"))) == 2  # noisy and blur
+    assert len(list((tmp_path / "records" / "scores").rglob("*.json"))) == 2  # noisy and blur
 
 
 @pytest.mark.parametrize("first", ["bench", "foreign"])
@@ -122,4 +122,4 @@ def test_the_wheel_scores_into_the_current_folder(installed: Path, tmp_path: Pat
     argv = ("--noise", "gauss25", "--test-sets", "folder:images")
     result = finish(start("run", "--methods", "noisy", *argv, cwd=tmp_path, path=(installed,)))
     assert result.code == 0, result.err
-    assert list((tmp_path / "results" / "runs" / "scores").glob("*.json"))
+    assert list((tmp_path / "results" / "runs" / "scores").rglob("*.json"))

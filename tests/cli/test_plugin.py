@@ -111,7 +111,7 @@ def test_another_default_is_another_identity(argv: tuple[object, ...], tmp_path:
     for value in ("1.0", "2.0"):
         path = plugin(tmp_path, MINE + f"    alpha: float = {value}\n")
         assert bench("run", "--methods", "mine", "--plugin", path, *argv).code == 0
-    fits = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").glob("*.json")]
+    fits = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").rglob("*.json")]
     assert [fit["identity"]["fields"] for fit in fits] == [{}, {}]  # defaults are left out; the source tells
     assert len({fit["key"] for fit in fits}) == len({fit["identity"]["source"] for fit in fits}) == 2
 
@@ -193,7 +193,7 @@ def test_a_failed_cell_is_tried_again(argv: tuple[object, ...], tmp_path: Path) 
     broken = plugin(tmp_path, MINE + LOSSES + "        raise RuntimeError('no idea')\n")
     assert bench("run", "--methods", "mine", "--plugin", broken, *argv).code == 1
     assert bench("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE), *argv).code == 0
-    mine = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").glob("*.json")]
+    mine = [json.loads(path.read_bytes()) for path in (tmp_path / "store" / "fits").rglob("*.json")]
     assert {one["state"] for one in mine} == {"failed", "done"}  # another source, another key
 
 

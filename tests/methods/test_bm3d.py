@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
-from support.cli import SHARED, Result, bench, needs_shared_data, photo, photos, record, rows
+from support.cli import SHARED, Result, bench, file_of, needs_shared_data, photo, photos, rows
 
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
@@ -162,7 +162,7 @@ def test_a_missing_package_is_told_in_the_table(
     result = run("--threads", threads)
     assert result.code == 0, result.err
     assert "skipped: no binary for this toaster" in " ".join(result.out.split())
-    assert not [path for path in (tmp_path / "store" / "scores").glob("*.json") if TITLE in path.read_text("utf-8")]
+    assert not [path for path in (tmp_path / "store" / "scores").rglob("*.json") if TITLE in path.read_text("utf-8")]
     assert rows(tmp_path / "store", "noisy gauss25").count(b"\n") == 2  # the others go on
 
 
@@ -172,9 +172,9 @@ def refuse(*argv: object, **fields: object) -> Any:
 
 def forget(store: Path) -> bytes:
     """Deletes the scores of BM3D; returns its rows."""
-    before, key = rows(store, TITLE), record(store, "score", TITLE)["key"]
-    for path in (store / "scores").glob(f"{key}*"):
-        path.unlink()
+    before, path = rows(store, TITLE), file_of(store, "score", TITLE)
+    path.with_suffix(".rows.jsonl").unlink()
+    path.unlink()
     return before
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from msgspec import structs
 from PIL import Image as Pillow
-from support.cli import altered_suite, bench, photos, record
+from support.cli import altered_suite, bench, file_of, photos, record
 
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import centre_crop
@@ -141,8 +141,7 @@ def test_images_have_the_psnr_of_the_record(done: Done, label: str, method: str,
     image = images_of(*given, "gauss25", done.test, "coffee")[label]
     side = 24 if method == "n2v" else 0
     psnr = compare(centre_crop(image, side), centre_crop(clean(done), side), Scoring())["psnr"]
-    key = record(done.store, "score", f"{method} gauss25")["key"]
-    rows = map(json.loads, (done.store / "scores" / f"{key}.rows.jsonl").read_text().splitlines())
+    rows = map(json.loads, file_of(done.store, "score", f"{method} gauss25", ".rows.jsonl").read_text().splitlines())
     recorded = next(row["psnr"] for row in rows if (row["image"], row["output"]) == ("coffee", output))
     assert psnr == pytest.approx(recorded, abs=1e-6)
     assert np.isnan(image).any() == (method == "n2v")  # nothing outside the scored window
@@ -190,7 +189,7 @@ def test_a_row_outside_its_window_is_left_out(done: Done) -> None:
 
 
 def test_rows_without_weights_or_images_are_left_out(copy: Done) -> None:
-    (copy.store / "fits" / f"{record(copy.store, 'fit', 'n2c')['key']}.safetensors").unlink()
+    (file_of(copy.store, "fit", "n2c", ".safetensors")).unlink()
     shutil.rmtree(copy.store / "images")
     figure = crops(inputs(copy), entry(copy), copy.test)
     assert not any(label.startswith(("Baseline, N2C", "CBM3D")) for label in labels(figure))
@@ -199,7 +198,7 @@ def test_rows_without_weights_or_images_are_left_out(copy: Done) -> None:
 
 
 def test_a_figure_without_any_method_is_skipped(copy: Done, tmp_path: Path) -> None:
-    for path in copy.store.glob("fits/*.safetensors"):
+    for path in copy.store.glob("fits/*/*/*.safetensors"):
         path.unlink()
     found = draw(inputs(copy), tmp_path / "out", [steps(copy)])
     (reason,) = (one.reason for one in found if isinstance(one, Skipped) and one.name == "mine-folder_tests")
@@ -275,7 +274,7 @@ def test_every_page_holds_all_its_text(size: tuple[int, int], count: int) -> Non
 def with_quality(done: Done, method: str, quality: list[list[float]]) -> None:
     found = record(done.store, "fit", method)
     found["result"]["quality"] = quality
-    (done.store / "fits" / f"{found['key']}.json").write_text(json.dumps(found))
+    file_of(done.store, "fit", method).write_text(json.dumps(found))
 
 
 def test_progress_draws_recorded_qualities_and_names_the_others(copy: Done) -> None:
@@ -315,7 +314,7 @@ def test_cost_has_passes_and_seconds_of_every_row(done: Done) -> None:
 def test_cost_says_that_machines_differ(copy: Done) -> None:
     found = record(copy.store, "fit", "n2c")
     found["environment"]["device"] = "cuda"
-    (copy.store / "fits" / f"{found['key']}.json").write_text(json.dumps(found))
+    file_of(copy.store, "fit", "n2c").write_text(json.dumps(found))
     assert "on 2 different machines or settings" in caption(cost(inputs(copy), "gauss25", copy.test))
 
 

@@ -210,7 +210,7 @@ def test_clipped_input_has_no_kept_images(place: Place) -> None:
 
 @pytest.mark.parametrize("method", ["own", "trained"])
 def test_what_would_have_to_be_trained_is_left_out(method: str, place: Place) -> None:
-    for path in (place.store / "fits").glob("*.safetensors"):
+    for path in (place.store / "fits").rglob("*.safetensors"):
         path.unlink()
     table = place.table("official,float")
     assert method not in table.index

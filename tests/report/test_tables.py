@@ -302,7 +302,7 @@ def test_long_has_one_line_per_number(full: Path) -> None:
 def test_one_diverged_seed_leaves_no_mean(tmp_path: Path) -> None:
     """30, 30 and 6 dB are no 22 dB."""
     plant(tmp_path, {"noisy": {"noisy": 20.0}, "b2u": B2U}, suite="ablations", seeds=(0, 1, 2), **SIGMA25)
-    (path,) = (p for p in (tmp_path / "scores").glob("*.json") if '"title": "b2u gauss25 seed 2 on' in p.read_text())
+    (path,) = (p for p in (tmp_path / "scores").rglob("*.json") if '"title": "b2u gauss25 seed 2 on' in p.read_text())
     found, rows = json.loads(path.read_text()), path.with_suffix(".rows.jsonl")
     scores = [json.loads(row) | {"psnr": 6.0} for row in rows.read_text().splitlines()]
     rows.write_text("".join(f"{json.dumps(score)}\n" for score in scores))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import Result, bench, record, refused
+from support.cli import Result, bench, file_of, record, refused
 from support.tiny import KEEPER, Tiny, contents
 
 from bench.methods import registry
@@ -53,13 +53,13 @@ def test_words_choose_what_is_verified(place: Tiny) -> None:
 
 def rewrite(place: Tiny, kind: str, **result: object) -> None:
     found = record(place.store, kind, "n2c")
-    path = place.store / f"{kind}s" / f"{found['key']}.json"
+    path = file_of(place.store, kind, found["title"])
     path.write_text(json.dumps(found | {"result": found["result"] | result}), encoding="utf-8")
 
 
 def replace_weights(place: Tiny, factor: float) -> str:
     """Other weights under the same name; their SHA-256."""
-    path = place.store / "fits" / f"{record(place.store, 'fit', 'n2c')['key']}.safetensors"
+    path = file_of(place.store, "fit", "n2c", ".safetensors")
     tensors, about = read_tensors(path)
     write_tensors(path, {name: factor * value for name, value in tensors.items()}, about)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -86,7 +86,7 @@ def test_forged_records_drift(place: Tiny) -> None:
 
 
 def test_weights_of_another_network_are_no_crash(place: Tiny) -> None:
-    path = place.store / "fits" / f"{record(place.store, 'fit', 'n2c')['key']}.safetensors"
+    path = file_of(place.store, "fit", "n2c", ".safetensors")
     tensors, about = read_tensors(path)
     write_tensors(path, {f"other.{name}": value for name, value in tensors.items()}, about)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -98,7 +98,7 @@ def test_weights_of_another_network_are_no_crash(place: Tiny) -> None:
 
 
 def test_what_cannot_be_scored_again_is_left_out(place: Tiny) -> None:
-    for path in place.store.glob("fits/*.safetensors"):
+    for path in place.store.glob("fits/*/*/*.safetensors"):
         path.unlink()
     result, found = verify(place)
     assert (result.code, found["n2c"]["result"]) == (0, "left out: no weights in the store")
@@ -115,13 +115,13 @@ def test_images_that_are_not_here_are_left_out(place: Tiny, filled: Tiny) -> Non
 
 
 def test_damaged_records_and_rows_are_wrong(place: Tiny) -> None:
-    path = place.store / "scores" / f"{record(place.store, 'score', 'n2c')['key']}.rows.jsonl"
+    path = file_of(place.store, "score", "n2c", ".rows.jsonl")
     path.write_bytes(path.read_bytes()[:50])
-    (place.store / "scores" / ("0" * 24 + ".json")).write_bytes(b"{")
+    (path.parent / "kodak-00000000.json").write_bytes(b"{")
     result, found = verify(place)
     assert result.code == 1
     assert "damaged" in found["n2c"]["result"]
-    assert "damaged" in found["0" * 24 + ".json"]["result"]
+    assert "damaged" in found["kodak-00000000.json"]["result"]
 
 
 def test_stored_images_are_what_is_verified(place: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

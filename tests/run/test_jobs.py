@@ -293,8 +293,8 @@ def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monke
         patch.setattr(training.Trainer, "update", signalled)
         stopped = ordered(tiny)
     assert any(note.startswith("stopped in n2c gauss25 seed 0") for note in stopped.notes)
-    assert list(tiny.store.glob("fits/*.checkpoint"))
-    assert not list(tiny.store.glob("fits/*.json"))
+    assert list(tiny.store.glob("fits/*/*/*.checkpoint"))
+    assert not list(tiny.store.glob("fits/*/*/*.json"))
     assert [text.partition(" ")[0] for _, text in ordered(tiny).ended if "trained" in text] == ["trained"]
 
 

@@ -27,8 +27,8 @@ Work = Callable[..., Fit]
 KILLS = int(os.environ.get("BENCH_KILLS", "20"))
 VOLATILE = {".seconds", ".lock", ".tmp", ".note"}  # times differ, locks are empty, a killed process leaves the rest
 WRITTEN = {  # what a run writes: pattern of its path, how often
-    "checkpoint": ("*.checkpoint", 3), "weights": ("fits/*.safetensors", 1), "time": ("*.seconds", 1),
-    "fit": ("fits/*.json", 1), "rows": ("*.rows.jsonl", 2), "scores": ("scores/*.json", 3),
+    "checkpoint": ("*.checkpoint", 3), "weights": ("fits/*/*/*.safetensors", 1), "time": ("*.seconds", 1),
+    "fit": ("fits/*/*/*.json", 1), "rows": ("*.rows.jsonl", 2), "scores": ("scores/*/*/*.json", 3),
     "images": ("images/*/*.safetensors", 2), "request": ("last.json", 1),
 }  # fmt: skip
 FAILPOINTS = [

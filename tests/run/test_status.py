@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import bench, record, refused
+from support.cli import bench, file_of, refused
 from support.tiny import Tiny
 
 from bench.compute.machine import Machine
@@ -66,7 +66,7 @@ def test_what_is_stale_says_which_ingredient_changed(tiny: Tiny) -> None:
 
 
 def test_scores_of_other_weights_are_stale(tiny: Tiny) -> None:
-    fit = tiny.store / "fits" / f"{record(tiny.store, 'fit', 'n2c')['key']}.json"
+    fit = file_of(tiny.store, "fit", "n2c")
     text = fit.read_text(encoding="utf-8")
     fit.write_text(text.replace(json.loads(text)["result"]["weights"], "0" * 64), encoding="utf-8")
     rows, _ = status(tiny)
@@ -75,7 +75,7 @@ def test_scores_of_other_weights_are_stale(tiny: Tiny) -> None:
 
 
 def test_what_failed_and_what_is_damaged_say_why(tiny: Tiny) -> None:
-    fit = tiny.store / "fits" / f"{record(tiny.store, 'fit', 'n2c')['key']}.json"
+    fit = file_of(tiny.store, "fit", "n2c")
     found = json.loads(fit.read_text(encoding="utf-8"))
     fit.write_text(json.dumps(found | {"state": "failed", "reason": "ValueError: no loss today"}), encoding="utf-8")
     rows, said = status(tiny)

@@ -252,7 +252,7 @@ def test_all_usual_forms_are_the_same_weights(form: str, state: dict[str, Tensor
 def test_weights_that_were_lost_are_missing_until_they_are_given_again(place: Place, state: Any) -> None:
     file, store = place.saved(state), Store(place.store)
     place.score(file)
-    for path in [*place.store.glob("fits/*.safetensors"), *place.store.glob("scores/*")]:
+    for path in [*place.store.glob("fits/*/*/*.safetensors"), *place.store.glob("scores/*/*/*")]:
         path.unlink()
     asked = store.last_request(str(place.suite))
     assert asked is not None
@@ -450,7 +450,7 @@ def test_what_cannot_be_exported(place: Place) -> None:
     assert "Did you mean 'b2u gauss25 seed 0'?" in refused("weights", "b2u gauss25 seed 1", *export, "x.pth")
     assert "names 2 fits; give the start of a key: " in refused("weights", "gauss25", *export, "x.pth")
     assert "cannot write" in refused("weights", "b2u gauss25", *export, place.files / "no" / "x.pth")
-    for path in place.store.glob("fits/*.safetensors"):
+    for path in place.store.glob("fits/*/*/*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert "its weights are not in the store" in refused("weights", "b2u gauss25", *export, place.files / "x.pth")
     assert list(place.files.iterdir()) == []

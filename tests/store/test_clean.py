@@ -1,5 +1,6 @@
 """bench clean: lists what can go, removes the kinds that are named and nothing that anybody works on."""
 
+import errno
 import io
 import json
 import os
@@ -9,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.cli import bench, record, refused
+from support.cli import bench, file_of, record, refused
 from support.tiny import Tiny, contents
 
+from bench.protocol.units import digest
 from bench.store import clean
 from bench.store.store import Store
 
@@ -35,37 +37,34 @@ def old(path: Path, text: bytes = b"1234") -> Path:
 def dirty(filled: Tiny, tmp_path: Path) -> dict[str, list[Path]]:
     """A copy of the store with something of every kind; the files that each kind may remove."""
     store = shutil.copytree(filled.store, tmp_path / "store")
-    fit, score = (record(store, kind, "n2c gauss25 seed 0") for kind in ("fit", "score"))
-    stale = store / "scores" / f"{score['key']}.json"
+    fit, stale = (file_of(store, kind, "n2c gauss25 seed 0") for kind in ("fit", "score"))
+    score = record(store, "score", "n2c gauss25 seed 0")
     stale.write_text(stale.read_text().replace(score["result"]["weights"], "0" * 64), encoding="utf-8")
     for path in (
-        store / "fits" / f"{'a' * 24}.checkpoint",  # of a training that is not done
+        fit.parent / "seed9-aaaaaaaa.checkpoint",  # of a training that is not done
         store / "notes.txt",
         store / "images" / ("b" * 24) / "chelsea-0.safetensors",
     ):
         old(path)
-    (store / "scores" / f"{'c' * 24}.json.12345678.tmp").write_bytes(b"being written now")
+    (stale.parent / "x-cccccccc.json.12345678.tmp").write_bytes(b"being written now")
     return {
         "temporary": [
-            old(store / "fits" / f"{fit['key']}.safetensors.12345678.tmp"),
+            old(fit.with_suffix(".safetensors.12345678.tmp")),
             old(store / "merge1234.tmp" / "fits" / "x.json"),
             old(store / "last.json.12345678.tmp"),
         ],
-        "checkpoints": [old(store / "fits" / f"{fit['key']}{suffix}") for suffix in (".checkpoint", ".before")],
-        "quarantined": [
-            old(store / "scores" / f"{score['key']}.json{end}") for end in (".quarantined", ".1.quarantined")
-        ],
+        "checkpoints": [old(fit.with_suffix(suffix)) for suffix in (".checkpoint", ".before")],
+        "quarantined": [old(stale.with_suffix(f".json{end}")) for end in (".quarantined", ".1.quarantined")],
         "stale": [stale, stale.with_suffix(".rows.jsonl")],
-        "claims": sorted((store / "claims").glob("*.lock")),
     }
 
 
 def store_of(dirty: dict[str, list[Path]]) -> Path:
-    return dirty["claims"][0].parent.parent
+    return dirty["stale"][0].parents[3]
 
 
 def everything(store: Path) -> set[Path]:
-    return {path for path in store.rglob("*") if path.is_file()}
+    return {path for path in store.rglob("*") if path.is_file() and path.suffix != ".lock"}
 
 
 def test_without_a_kind_all_are_listed_and_none_removed(dirty: dict[str, list[Path]]) -> None:
@@ -95,7 +94,6 @@ def test_only_what_is_named_is_removed(kind: str, dirty: dict[str, list[Path]]) 
 def test_all_kinds_together_leave_a_store_that_is_whole(filled: Tiny, dirty: dict[str, list[Path]]) -> None:
     store = store_of(dirty)
     assert bench("clean", *clean.KINDS, "--yes", "--store", store).code == 0
-    assert not (store / "merge1234.tmp").exists()
     assert [path for paths in dirty.values() for path in paths if path.exists()] == []
     filled.run("--seeds", "0,1", store=store)  # scores again what was stale
     whole = contents(filled.store)
@@ -105,15 +103,12 @@ def test_all_kinds_together_leave_a_store_that_is_whole(filled: Tiny, dirty: dic
 def test_nothing_of_a_unit_that_somebody_works_on_is_removed(dirty: dict[str, list[Path]]) -> None:
     store = store_of(dirty)
     keys = [record(store, kind, "n2c gauss25 seed 0")["key"] for kind in ("fit", "score")]
-    mine = {path for path in everything(store) if path.name[:24] in keys}
     with Store(store).claim(keys[0]) as one, Store(store).claim(keys[1]) as two:
         assert one
         assert two
-        listed = bench("clean", "claims", "--store", store, "--yes", "--format", "json").out
-        result = bench("clean", *clean.KINDS, "--yes", "--store", store)
-    assert not any(key in listed for key in keys)
-    assert mine <= everything(store)
-    assert result.err.count("stays, as it changed or its unit is being worked on: ") == 7
+        result = bench("clean", "checkpoints", "stale", "--yes", "--store", store)
+    assert all(path.exists() for kind in ("checkpoints", "stale") for path in dirty[kind])
+    assert result.err.count("stays") == 4
 
 
 def test_without_a_terminal_it_takes_a_yes(dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,14 +144,43 @@ def test_what_changed_since_it_was_listed_stays(dirty: dict[str, list[Path]]) ->
     assert clean.remove(store, found) == [dirty["stale"][0]]
 
 
-def test_nothing_outside_is_followed(dirty: dict[str, list[Path]], tmp_path: Path) -> None:
+def test_nothing_behind_a_link_is_removed(dirty: dict[str, list[Path]], tmp_path: Path) -> None:
     store, outside = store_of(dirty), old(tmp_path / "outside" / "precious.quarantined")
     (store / "link").symlink_to(outside.parent, target_is_directory=True)
     (store / "scores" / "link.quarantined").symlink_to(outside)
     assert bench("clean", "quarantined", "--yes", "--store", store).code == 0
     assert outside.exists()
+    away = (store / "fits").rename(tmp_path / "away")
+    (store / "fits").symlink_to(away, target_is_directory=True)
+    before = everything(away)
+    assert "link" in refused("clean", "checkpoints", "--yes", "--store", store)
+    assert everything(away) == before
+
+
+def test_a_folder_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
+    precious = old(tmp_path / "precious.quarantined")
+    assert "bench-store.json" in refused("clean", *clean.KINDS, "--yes", "--store", tmp_path)
+    assert precious.exists()
+
+
+def test_a_damaged_identity_is_no_obstacle(dirty: dict[str, list[Path]]) -> None:
+    path = dirty["stale"][0]
+    identity = {"noise": "gauss25"}
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"identity": identity, "key": digest(identity)}))
+    path.rename(path.with_name(f"x-{digest(identity)[:8]}.json"))
+    assert bench("clean", "--store", store_of(dirty)).code == 0
+
+
+def test_a_store_that_cannot_be_written_says_so(dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    result = bench("clean", "quarantined", "--yes", "--store", store_of(dirty))
+    assert (result.code, result.err.count("Permission denied")) == (2, 1)
 
 
 def test_wrong_kinds_and_stores_are_refused(dirty: dict[str, list[Path]], tmp_path: Path) -> None:
-    assert "Did you mean 'claims'?" in refused("clean", "claim", "--store", store_of(dirty))
+    assert "Did you mean 'stale'?" in refused("clean", "stal", "--store", store_of(dirty))
     assert "no such folder" in refused("clean", "--store", tmp_path / "none")
+    assert "no such folder" in refused("clean", "--store", tmp_path / ("x" * 300))

@@ -1,15 +1,18 @@
-"""Damaged and foreign records: named by whoever reads, never averaged, set aside by a run that does them again."""
+"""Damaged and foreign records: readers name them and average nothing; a run quarantines and computes them again."""
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import bench, lines, record, refused
+from support.cli import bench, file_of, lines, record, refused
 from support.tiny import Tiny, contents
 
+from bench.datasets import documents
 from bench.protocol.units import digest
 from bench.store.store import Store
 
@@ -58,6 +61,40 @@ def wrong_key(path: Path) -> None:
     changed(identity=identity, key=digest(identity))(path)
 
 
+def huge_scores(path: Path) -> None:
+    """Scores that agree with their record, and that no image has."""
+    rows = path.with_suffix(".rows.jsonl")
+    made = [json.loads(line) | {"psnr": 1e308} for line in rows.read_bytes().splitlines()]
+    rewritten(path, rows, made, {"denoised": {"psnr": 1e308, "ssim": made[0]["ssim"], "images": 2}})
+
+
+def other_names(path: Path) -> None:
+    """Scores of an output that the method does not have."""
+    found, rows = json.loads(path.read_bytes()), path.with_suffix(".rows.jsonl")
+    made = [json.loads(line) | {"output": "mine"} for line in rows.read_bytes().splitlines()]
+    rewritten(path, rows, made, {"mine": found["result"]["outputs"]["denoised"]})
+
+
+def twice_the_same(path: Path) -> None:
+    """One image scored as if it had two noisy versions, and another one missing."""
+    rows = path.with_suffix(".rows.jsonl")
+    first = json.loads(rows.read_bytes().splitlines()[0])
+    mean = {"psnr": first["psnr"], "ssim": first["ssim"], "images": 2}
+    rewritten(path, rows, [first, first | {"repeat": 1}], {"denoised": mean})
+
+
+def rewritten(path: Path, rows: Path, made: list[dict[str, Any]], outputs: dict[str, Any]) -> None:
+    text = b"".join(json.dumps(row).encode() + b"\n" for row in made)
+    rows.write_bytes(text)
+    found = json.loads(path.read_bytes())
+    changed(result=found["result"] | {"outputs": outputs, "rows": hashlib.sha256(text).hexdigest()})(path)
+
+
+def large(path: Path) -> None:
+    """A file that nobody reads whole."""
+    os.truncate(path, documents.LARGEST + 1)
+
+
 BOTH: dict[str, tuple[Spoil, str]] = {
     "empty": (lambda path: path.write_bytes(b""), "damaged"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:100]), "damaged"),
@@ -69,14 +106,19 @@ BOTH: dict[str, tuple[Spoil, str]] = {
     "a large number": (lambda path: path.write_bytes(path.read_bytes().replace(b'"gauss25"', b"9" * 30)), "damaged"),
     "of another unit": (wrong_key, "damaged"),
     "of another identity": (other_identity, "damaged"),
+    "too large": (large, "damaged"),
     "without a label": (changed(label={}), "damaged"),
     "without a result": (changed(result={}), "damaged"),
     "of another device": (changed(environment={"device": 1}), "damaged"),
     "of a later schema": (changed(schema=2), "foreign"),
     "of a later schema, otherwise built": (lambda path: path.write_bytes(b'{"schema": 7, "units": []}'), "foreign"),
 }  # fmt: skip
+READ_EARLY = [f"{kind}, {name}" for name in BOTH for kind in ("fit", "score")]  # others with what is made of the rows
 KINDS = {f"{kind}, {name}": (kind, ".json", *how) for name, how in BOTH.items() for kind in ("fit", "score")} | {
     "score, other means": ("score", ".json", other_outputs, "damaged"),
+    "score, of no possible value": ("score", ".json", huge_scores, "damaged"),
+    "score, of another output": ("score", ".json", other_names, "damaged"),
+    "score, one image twice": ("score", ".json", twice_the_same, "damaged"),
     "score, no rows": ("score", ".rows.jsonl", lambda path: path.unlink(), "damaged"),
     "score, half a row": ("score", ".rows.jsonl", lambda path: path.write_bytes(path.read_bytes()[:70]), "damaged"),
     "score, fewer rows": (
@@ -90,47 +132,37 @@ KINDS = {f"{kind}, {name}": (kind, ".json", *how) for name, how in BOTH.items() 
 
 def spoil(place: Tiny, name: str) -> Path:
     kind, suffix, ruin, _ = KINDS[name]
-    path = place.store / f"{kind}s" / f"{record(place.store, kind, 'n2c gauss25 seed 0')['key']}{suffix}"
+    path = file_of(place.store, kind, "n2c gauss25 seed 0", suffix)
     ruin(path)
     return path
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_readers_name_it_and_average_nothing(name: str, place: Tiny) -> None:
+def test_readers_name_it_and_average_nothing_and_a_run_does_it_again(name: str, place: Tiny) -> None:
+    whole = contents(place.store)
     path, state = spoil(place, name), KINDS[name][3]
-    before = contents(place.store)
+    spoilt = path.read_bytes() if path.exists() else b""
+    before, place_of = contents(place.store), path.relative_to(place.store).as_posix().split("-")[0]
     result = place.tables()
     assert result.code == 0, result.err
     row = next(row for row in result.out.splitlines() if " N2C " in row)
     assert f" {state} " in row
     assert "dB" not in row
-    (note,) = [row for row in result.out.splitlines() if path.name[:24] in row]
-    assert note.startswith(f"gauss25, N2C: {state}: {path.parent.name}/{path.name[:24]}")
-    (found,) = [one for one in lines("--suite", place.suite, "--store", place.store) if one["label"] == "N2C"]
-    assert (found["psnr"], found["seeds"]) == (None, 0)
-    if path.suffix == ".json" and name != "score, other means":  # rows are read with what is made of them
+    assert [line for line in result.out.splitlines() if f"N2C: {state}: {place_of}" in line]
+    if name in READ_EARLY:
         assert f"not read: {path}: {state} record: " in result.err
-        assert f"{path}: {state} record: " in refused("show", path.stem, "--store", place.store)
-        assert bench("show", "noisy", "--store", place.store).code == 0
+        assert f"{path}: {state} record: " in refused("show", path.stem[-8:], "--store", place.store)
     assert contents(place.store) == before
 
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_run_sets_it_aside_and_does_it_again(name: str, place: Tiny) -> None:
-    whole = contents(place.store)
-    path, state = spoil(place, name), KINDS[name][3]
-    spoilt = path.read_bytes() if path.exists() else b""
     result = place.run("--seeds", "0,1")
-    (note,) = [row for row in result.err.splitlines() if "set aside" in row]
-    assert f"{state}: {path.parent.name}/{path.name[:24]}" in note
+    assert [line for line in result.err.splitlines() if f"{state}: {place_of}" in line and ".quarantined" in line]
     found = contents(place.store)
     assert {name: text for name, text in found.items() if not name.endswith(".quarantined")} == whole
     if spoilt:
-        assert found[f"{path.parent.name}/{path.name}.quarantined"] == spoilt
-    assert "set aside" not in place.run("--seeds", "0,1").err
+        assert found[f"{path.relative_to(place.store).as_posix()}.quarantined"] == spoilt
 
 
-def test_nothing_that_was_quarantine_is_lost(place: Tiny) -> None:
+def test_nothing_that_was_quarantined_is_lost(place: Tiny) -> None:
     for _ in range(3):
         path = spoil(place, "score, truncated")
         place.run("--seeds", "0,1")
@@ -146,24 +178,24 @@ def test_other_cells_keep_their_numbers(place: Tiny) -> None:
     assert len(after) > 1
 
 
-def test_weights_external_weights_are_given_again(place: Tiny, tmp_path: Path) -> None:
+def test_damaged_external_weights_are_given_again(place: Tiny, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     assert bench("weights", "n2c gauss25 seed 0", "--out", file, "--store", place.store).code == 0
     command = ("score", "--weights", file, "--method", "n2c", "--suite", place.suite, "--store", place.store)
     assert bench(*command).code == 0
     whole = contents(place.store)
-    path = place.store / "fits" / f"{record(place.store, 'fit', 'n2c (mine')['key']}.json"
+    path = file_of(place.store, "fit", "n2c (mine")
     path.write_bytes(b"{")
     result = place.tables()
     assert result.code == 0
     assert f"not read: {path}: damaged record: " in result.err
     result = bench(*command)
-    assert (result.code, result.err.count("set aside")) == (0, 1)
+    assert (result.code, result.err.count(".quarantined")) == (0, 1)
     assert {name: text for name, text in contents(place.store).items() if not name.endswith(".quarantined")} == whole
 
 
 def test_damaged_times_are_no_times(place: Tiny) -> None:
-    for path in place.store.glob("fits/*.seconds"):
+    for path in place.store.glob("fits/*/*/*.seconds"):
         path.write_bytes(b"\xff")
     assert place.tables().code == 0
 
@@ -183,10 +215,10 @@ def test_conventions_go_on(place: Tiny) -> None:
     assert path.exists()
 
 
-def test_old_records_and_new_ones_are_told_apart_by_their_rows(place: Tiny) -> None:
-    """A record says whose rows it was made of; one of an earlier version does not, and its means tell."""
+def test_a_record_without_a_digest_of_its_rows_is_compared_with_its_means(place: Tiny) -> None:
+    """The first committed records are like that."""
     found = record(place.store, "score", "n2c gauss25 seed 0")
-    path = place.store / "scores" / f"{found['key']}.json"
+    path = file_of(place.store, "score", "n2c gauss25 seed 0")
     assert len(found["result"].pop("rows")) == 64
     path.write_text(json.dumps(found), encoding="utf-8")
     assert Store(place.store).look()[1] == []
@@ -194,5 +226,5 @@ def test_old_records_and_new_ones_are_told_apart_by_their_rows(place: Tiny) -> N
         2
     ]
     rows = path.with_suffix(".rows.jsonl")
-    rows.write_bytes(rows.read_bytes().replace(b'"psnr":', b'"psnr":1', 1))
+    rows.write_bytes(rows.read_bytes().replace(b'"psnr":2', b'"psnr":12', 1))
     assert "damaged" in place.tables().out

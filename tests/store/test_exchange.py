@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import Result, bench, photos, record, refused
+from support.cli import Result, bench, file_of, photos, record, refused
 from support.tiny import KEEPER, Tiny, contents
 
 from bench.datasets.sets.archives import Limits
@@ -45,6 +45,10 @@ def export(place: Tiny, file: Path, *argv: object) -> Path:
 
 def merge(source: Path, store: Path) -> Result:
     return bench("merge", source, "--store", store)
+
+
+def records(store: Path) -> list[Path]:
+    return [path for path in store.rglob("*.json") if path.name != "bench-store.json"]
 
 
 def members(archive: Path) -> Members:
@@ -97,7 +101,7 @@ def test_without_weights_none_are_exported_and_they_can_come_later(filled: Tiny,
     bare = export(filled, tmp_path / "bare.zip")
     assert not [name for name in members(bare) if name.endswith(".safetensors")]
     assert merge(bare, tmp_path / "new").code == 0
-    assert not list((tmp_path / "new").glob("fits/*.safetensors"))
+    assert not list((tmp_path / "new").glob("fits/*/*/*.safetensors"))
     assert merge(archive, tmp_path / "new").out == "0 records taken, 6 were here, 0 refused\n"
     assert contents(tmp_path / "new") == contents(filled.store)
 
@@ -112,18 +116,18 @@ def test_words_choose_scores_with_their_fits(filled: Tiny, tmp_path: Path) -> No
 
 def test_what_cannot_be_read_is_not_exported(filled: Tiny, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    keys = [record(store, "score", f"n2c gauss25 seed {seed}")["key"] for seed in (0, 1)]
-    (store / "scores" / f"{keys[0]}.json").write_bytes(b"{")
-    (store / "scores" / f"{keys[1]}.rows.jsonl").unlink()
+    damaged = [file_of(store, "score", f"n2c gauss25 seed {seed}") for seed in (0, 1)]
+    damaged[0].write_bytes(b"{")
+    damaged[1].with_suffix(".rows.jsonl").unlink()
     result = bench("export", tmp_path / "some.zip", "--store", store)
     assert result.code == 1
     assert result.err.count("not exported: ") == 2
-    assert not [name for name in members(tmp_path / "some.zip") if any(key in name for key in keys)]
+    assert not [name for name in members(tmp_path / "some.zip") if any(path.stem in name for path in damaged)]
 
 
 def test_what_failed_here_is_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    path = store / "scores" / f"{record(store, 'score', 'n2c gauss25 seed 0')['key']}.json"
+    path = file_of(store, "score", "n2c gauss25 seed 0")
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"state": "failed", "reason": "no memory"}))
     assert merge(archive, store).out == "1 records taken, 5 were here, 0 refused\n"
     assert contents(store) == contents(filled.store)
@@ -131,7 +135,7 @@ def test_what_failed_here_is_taken(filled: Tiny, archive: Path, tmp_path: Path) 
 
 def test_what_failed_there_is_not_taken(filled: Tiny, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    path = store / "scores" / f"{record(store, 'score', 'n2c gauss25 seed 0')['key']}.json"
+    path = file_of(store, "score", "n2c gauss25 seed 0")
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"state": "failed", "reason": "no memory"}))
     assert merge(store, tmp_path / "new").out == "5 records taken, 0 were here, 0 refused\n"
     assert merge(store, tmp_path / "new").out == "0 records taken, 5 were here, 0 refused\n"
@@ -139,12 +143,12 @@ def test_what_failed_there_is_not_taken(filled: Tiny, tmp_path: Path) -> None:
 
 def test_what_is_damaged_here_is_quarantine_and_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    path = store / "fits" / f"{record(store, 'fit', 'n2c gauss25 seed 0')['key']}.json"
+    path = file_of(store, "fit", "n2c gauss25 seed 0")
     path.write_bytes(b"{")
     result = merge(archive, store)
     assert (result.code, result.out) == (0, "1 records taken, 5 were here, 0 refused\n")
-    assert "set aside as *.quarantined" in result.err
-    assert (store / "fits" / f"{path.name}.quarantined").read_bytes() == b"{"
+    assert ".quarantined" in result.err
+    assert path.with_name(f"{path.name}.quarantined").read_bytes() == b"{"
     assert {name: text for name, text in contents(store).items() if ".quarantined" not in name} == contents(
         filled.store
     )
@@ -240,7 +244,7 @@ def test_other_images_are_refused_by_name(filled: Tiny, tmp_path: Path) -> None:
     result = merge(tmp_path / "theirs", tmp_path / "new")
     assert result.code == 1
     assert result.out == "1 records taken, 0 were here, 3 refused\n"  # the fit, which has seen none of them
-    assert result.err.count(": not ours: test images ") == 3
+    assert result.err.count(": foreign: test images ") == 3
 
 
 def test_another_revision_is_refused_by_name(
@@ -262,7 +266,7 @@ def test_a_suite_or_method_of_others_is_refused_by_name(
     monkeypatch.undo()
     result = merge(tmp_path / "theirs", tmp_path / "new")
     assert (result.code, result.err.count("keeper gauss25")) == (1, 1)
-    assert "foreign: not in suite tiny [mini, noise=gauss25] of this version" in result.err
+    assert "--plugin" in result.err
     away = filled.suite.rename(filled.suite.with_suffix(".away"))
     load.cache_clear()
     try:
@@ -273,7 +277,7 @@ def test_a_suite_or_method_of_others_is_refused_by_name(
 
 def forged(store: Path, kind: str, **result: object) -> None:
     found = record(store, kind, "n2c gauss25 seed 0")
-    path = store / f"{kind}s" / f"{found['key']}.json"
+    path = file_of(store, kind, "n2c gauss25 seed 0")
     path.write_text(json.dumps(found | {"result": found["result"] | result}), encoding="utf-8")
 
 
@@ -291,9 +295,8 @@ def test_other_numbers_are_a_conflict_and_ours_stay(filled: Tiny, archive: Path,
 
 def test_other_scores_are_a_conflict(filled: Tiny, archive: Path, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    key = record(store, "score", "n2c gauss25 seed 0")["key"]
-    rows = store / "scores" / f"{key}.rows.jsonl"
-    rows.write_text(rows.read_text().replace('"psnr":', '"psnr":1'))
+    rows = file_of(store, "score", "n2c gauss25 seed 0", ".rows.jsonl")
+    rows.write_text(rows.read_text().replace('"psnr":2', '"psnr":12'))
     found = [json.loads(line) for line in rows.read_text().splitlines()]
     mean = {"psnr": sum(one["psnr"] for one in found) / 2, "ssim": sum(one["ssim"] for one in found) / 2, "images": 2}
     forged(store, "score", outputs={"denoised": mean}, rows=exchange.hashlib.sha256(rows.read_bytes()).hexdigest())
@@ -306,23 +309,23 @@ def test_other_scores_are_a_conflict(filled: Tiny, archive: Path, tmp_path: Path
 
 def test_damaged_records_are_named_and_the_others_taken(filled: Tiny, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    for name, text in (("0" * 24, b"{"), ("1" * 24, b'{"schema": 5}')):
-        (store / "scores" / f"{name}.json").write_bytes(text)
+    folder = file_of(store, "score", "n2c gauss25 seed 0").parent
+    for name, text in (("x-00000000", b"{"), ("x-11111111", b'{"schema": 5}')):
+        (folder / f"{name}.json").write_bytes(text)
     result = merge(store, tmp_path / "new")
     assert (result.code, result.out) == (1, "6 records taken, 0 were here, 2 refused\n")
-    assert f"refused: damaged: scores/{'0' * 24}.json" in result.err
-    assert f"refused: foreign: scores/{'1' * 24}.json: schema 5" in result.err
+    assert "refused: damaged: scores/n2c/gauss25/x-00000000.json" in result.err
+    assert "refused: foreign: scores/n2c/gauss25/x-11111111.json: schema 5" in result.err
     assert contents(tmp_path / "new") == contents(filled.store)
 
 
 def test_weights_of_another_record_are_refused(filled: Tiny, tmp_path: Path) -> None:
     store = shutil.copytree(filled.store, tmp_path / "store")
-    keys = [record(store, "fit", f"n2c gauss25 seed {seed}")["key"] for seed in (0, 1)]
-    shutil.copy(*(store / "fits" / f"{key}.safetensors" for key in keys))
+    shutil.copy(*(file_of(store, "fit", f"n2c gauss25 seed {seed}", ".safetensors") for seed in (0, 1)))
     result = merge(store, tmp_path / "new")
     assert result.code == 1
     assert "n2c gauss25 seed 1: its weights are not those of its record" in result.err
-    assert len(list((tmp_path / "new").glob("fits/*.safetensors"))) == 1
+    assert len(list((tmp_path / "new").glob("fits/*/*/*.safetensors"))) == 1
 
 
 def test_what_a_run_works_on_is_left_to_it(filled: Tiny, archive: Path, tmp_path: Path) -> None:
@@ -350,11 +353,13 @@ def test_no_path_leads_out_of_the_store(archive: Path, tmp_path: Path) -> None:
         bad = packed(tmp_path / "bad.zip", members(archive) | {name: b"{}"})
         assert "leads out of it" in refused("merge", bad, "--store", tmp_path / "new")
     assert not list(tmp_path.rglob("evil*"))
-    assert not list((tmp_path / "new").rglob("*.json"))
+    assert not records(tmp_path / "new")
     assert not list((tmp_path / "new").rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("name", ["fits/evil.json", "claims/x.lock", "fits/" + "a" * 24 + ".checkpoint", "x/last.json"])
+@pytest.mark.parametrize(
+    "name", ["fits/evil.json", "claims/x.lock", "fits/n2c/gauss25/x-00000000.checkpoint", "x/last.json"]
+)
 def test_only_records_are_unpacked(name: str, archive: Path, tmp_path: Path) -> None:
     bad = packed(tmp_path / "bad.zip", members(archive) | {name: b"{}"})
     assert "are no records" in refused("merge", bad, "--store", tmp_path / "new")
@@ -366,14 +371,14 @@ def test_what_the_manifest_does_not_say_is_refused(archive: Path, tmp_path: Path
     for files, said in (
         ({one: text for one, text in whole.items() if one != "manifest.json"}, "no manifest.json"),
         ({one: text for one, text in whole.items() if one != name}, "its members differ"),
-        (whole | {"fits/" + "a" * 24 + ".json": b"{}"}, "its members differ"),
+        (whole | {"fits/n2c/gauss25/x-00000000.json": b"{}"}, "its members differ"),
         (whole | {name: whole[name].replace(b"psnr", b"PSNR")}, "other bytes than its manifest says"),
         (whole | {"manifest.json": b"[" * 10**5}, "manifest.json"),
         (whole | {"manifest.json": b'{"files": {}, "schema": 9}'}, "schema 9, this version reads up to 1"),
     ):
         bad = packed(tmp_path / "bad.zip", files, manifest=False)
         assert said in refused("merge", bad, "--store", tmp_path / "new")
-    assert not list((tmp_path / "new").rglob("*.json"))
+    assert not records(tmp_path / "new")
 
 
 def test_bombs_and_what_is_no_archive_are_refused(
@@ -388,7 +393,7 @@ def test_bombs_and_what_is_no_archive_are_refused(
     assert "no store" in refused("merge", tmp_path, "--store", tmp_path / "new")
     monkeypatch.setattr(exchange, "LIMITS", Limits(count=3))
     assert "expected at most 3 entries" in refused("merge", archive, "--store", tmp_path / "new")
-    assert not list((tmp_path / "new").rglob("*.json"))
+    assert not records(tmp_path / "new")
 
 
 def test_a_request_that_no_table_can_be_made_of_is_not_taken(filled: Tiny, archive: Path, tmp_path: Path) -> None:
@@ -451,7 +456,8 @@ def test_a_record_with_a_digest_of_its_own_is_another_question(filled: Tiny, arc
     rows = whole.pop(name.replace(".json", ".rows.jsonl"))
     identity = found["identity"] | {"repeats": 7}
     found |= {"identity": identity, "key": digest(identity)}
-    whole |= {f"scores/{found['key']}.json": json.dumps(found).encode(), f"scores/{found['key']}.rows.jsonl": rows}
+    stem = f"scores/n2c/gauss25/x-{found['key'][:8]}"
+    whole |= {f"{stem}.json": json.dumps(found).encode(), f"{stem}.rows.jsonl": rows}
     result = merge(packed(tmp_path / "bad.zip", whole), tmp_path / "new")
     assert result.code == 1
-    assert "not ours: repeats 7 instead of 1" in result.err
+    assert "foreign: repeats 7 instead of 1" in result.err

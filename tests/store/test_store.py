@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.cli import Result, bench, finish, lines, photos, record, same, snapshot, start, weights
+from support.cli import Result, bench, file_of, finish, lines, photos, record, same, snapshot, start, weights
 
 from bench.methods import registry
 from bench.store.tensors import read_tensors
@@ -226,7 +226,7 @@ def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
     process.send_signal(number)
     result = finish(process)
     assert result.code == 128 + number, result.err
-    (checkpoint,) = (place.store / "fits").glob("*.checkpoint")
+    (checkpoint,) = (place.store / "fits").rglob("*.checkpoint")
     assert 0 < read_tensors(checkpoint)[1]["step"] < length
     assert place.run().code == 0
     assert not checkpoint.exists()
@@ -251,7 +251,7 @@ def test_nothing_temporary_is_left_by_an_interruption(place: Place) -> None:
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
 def test_a_damaged_checkpoint_is_no_checkpoint(content: bytes | None, place: Place) -> None:
     place.interrupt("2")
-    (checkpoint,) = (place.store / "fits").glob("*.checkpoint")
+    (checkpoint,) = (place.store / "fits").rglob("*.checkpoint")
     checkpoint.write_bytes(checkpoint.read_bytes()[:200] if content is None else content)
     place.done()
     assert place.run().code == 0
@@ -262,8 +262,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(content: bytes | None, place: Pla
 def test_damaged_weights_are_trained_again_when_needed(content: bytes | None, place: Place) -> None:
     assert place.run().code == 0
     before = weights(place.store, "counted")
-    key = record(place.store, "fit", "counted")["key"]
-    path = place.store / "fits" / f"{key}.safetensors"
+    path = file_of(place.store, "fit", "counted", ".safetensors")
     path.write_bytes(path.read_bytes()[:200] if content is None else content)
     place.done()
     assert place.run().code == 0
@@ -284,7 +283,7 @@ def test_scores_of_other_weights_than_the_fit_has_now_are_no_result(place: Place
     """A fit that was trained again, with another precision perhaps, must not share a row with its old scores."""
     assert place.run().code == 0
     score = record(place.store, "score", "counted")
-    path = place.store / "scores" / f"{score['key']}.json"
+    path = file_of(place.store, "score", "counted")
     path.write_text(path.read_text().replace(score["result"]["weights"], "0" * 64))
     argv = (*place.command[3:], "--store", place.store)
     asked = [one for one in argv if one not in ("--threads", 1)]

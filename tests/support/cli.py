@@ -111,26 +111,31 @@ def photos(folder: Path, *names: str, height: int = 48, width: int = 64) -> Path
 
 def snapshot(store: Path) -> dict[str, tuple[int, bytes]]:
     """When each record, weight or score file was written, and its bytes."""
-    files = [path for kind in ("fits", "scores") for path in sorted((store / kind).glob("*"))]
+    files = [path for kind in ("fits", "scores") for path in sorted((store / kind).rglob("*")) if path.is_file()]
     return {str(path.relative_to(store)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def record(store: Path, kind: str, title: str) -> dict[str, Any]:
     """The only record of a kind whose title starts so."""
-    found = [json.loads(path.read_bytes()) for path in (store / f"{kind}s").glob("*.json")]
-    (match,) = (one for one in found if one["title"].startswith(title))
-    assert isinstance(match, dict)
-    return match
+    found: dict[str, Any] = json.loads(file_of(store, kind, title).read_bytes())
+    return found
+
+
+def file_of(store: Path, kind: str, title: str, suffix: str = ".json") -> Path:
+    """The only file with this suffix of a unit whose title starts so."""
+    found = (store / f"{kind}s").rglob("*.json")
+    (match,) = (path for path in found if json.loads(path.read_bytes())["title"].startswith(title))
+    return match.with_name(match.name.removesuffix(".json") + suffix)
 
 
 def rows(store: Path, title: str) -> bytes:
     """The bytes of the per-image scores whose record has this title."""
-    return (store / "scores" / f"{record(store, 'score', title)['key']}.rows.jsonl").read_bytes()
+    return file_of(store, "score", title, ".rows.jsonl").read_bytes()
 
 
 def weights(store: Path, title: str) -> dict[str, NDArray[Any]]:
     """The trained weights of a cell."""
-    tensors, _ = read_tensors(store / "fits" / f"{record(store, 'fit', title)['key']}.safetensors")
+    tensors, _ = read_tensors(file_of(store, "fit", title, ".safetensors"))
     return {name: tensor.numpy().copy() for name, tensor in tensors.items()}  # the file is memory-mapped
 
 
