@@ -12,9 +12,9 @@ from .protocol.plan import make
 from .protocol.request import Request
 from .report.render import frame
 from .report.tables import build, suite_of
-from .run.display import Display
-from .run.execution import Sets
-from .run.runner import Outcome, Run
+from .runner.display import Display
+from .runner.execution import Sets
+from .runner.run import Outcome, Run
 from .store.store import Store, default
 
 

@@ -13,7 +13,7 @@ import bench
 from bench import datasets, methods
 
 FLOORS = [
-    ("datasets",), ("methods",), ("protocol",), ("store",), ("compute",), ("run",), ("report", "apply"), ("tools",),
+    ("datasets",), ("methods",), ("protocol",), ("store",), ("compute",), ("runner",), ("report", "apply"), ("tools",),
     ("api",), ("cli",),
 ]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -16,7 +16,7 @@ from ..datasets.noise.captured import Captured
 from ..datasets.sets import sidd
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.units import Score
-from ..run.execution import load
+from ..runner.execution import load
 from ..store.store import Store
 
 BLOCKS = "BenchmarkNoisyBlocksRaw"  # the file, and its only variable

@@ -7,7 +7,7 @@ from ..datasets.errors import InputError, unknown
 from ..datasets.sets import overview
 from ..datasets.sets.catalogue import catalogue, data_root
 from ..report.render import render
-from ..run.display import Lines
+from ..runner.display import Lines
 from .parser import Commands, add_data, command
 
 

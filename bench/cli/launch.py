@@ -14,12 +14,12 @@ from ..datasets.sets.catalogue import data_root
 from ..protocol import plan, suite_files
 from ..protocol.request import Request
 from ..report.tables import with_tables
-from ..run import cost, engines
-from ..run.display import Display, clock
-from ..run.execution import Sets
-from ..run.orders import Engine, Order
-from ..run.runner import Run
-from ..run.spread import Spread
+from ..runner import cost, engines
+from ..runner.display import Display, clock
+from ..runner.execution import Sets
+from ..runner.orders import Engine, Order
+from ..runner.run import Run
+from ..runner.spread import Spread
 from ..store.store import Store
 
 

@@ -17,11 +17,11 @@ from ..report.compare import evaluation_protocols, unscored
 from ..report.lines import Table
 from ..report.render import render
 from ..report.tables import build, request_of
-from ..run import external_weights
-from ..run.display import Display, clock
-from ..run.execution import Sets
-from ..run.runner import Outcome, Run
-from ..run.status import counted, standing
+from ..runner import external_weights
+from ..runner.display import Display, clock
+from ..runner.execution import Sets
+from ..runner.run import Outcome, Run
+from ..runner.status import counted, standing
 from ..store.store import Store, default, existing
 from . import launch
 from .parser import (

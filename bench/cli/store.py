@@ -9,9 +9,9 @@ import pandas as pd
 from ..datasets.errors import InputError, unknown
 from ..protocol.metrics.registry import find_metric
 from ..report.render import render
-from ..run import external_weights, verification
-from ..run.display import Display
-from ..run.execution import Sets
+from ..runner import external_weights, verification
+from ..runner.display import Display
+from ..runner.execution import Sets
 from ..store import clean, exchange
 from ..store.store import Store, default, existing
 from . import launch

@@ -17,7 +17,7 @@ from ..report.compare import compare
 from ..report.lines import Table, plain
 from ..report.render import page, render
 from ..report.tables import build, request_of, suite_of, with_tables
-from ..run.execution import Sets
+from ..runner.execution import Sets
 from ..store.store import Store, existing
 from . import launch
 from .parser import Commands, add_data, add_request, add_store, add_table, command

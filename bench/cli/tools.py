@@ -15,7 +15,7 @@ from ..datasets.errors import InputError
 from ..datasets.sets.sidd import About
 from ..protocol import plan, suite_files
 from ..report.render import render
-from ..run.display import Lines
+from ..runner.display import Lines
 from ..store.store import Store, default
 from . import launch
 from .parser import Commands, add_data, add_machine, add_request, command, names, positive

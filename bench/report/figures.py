@@ -16,7 +16,7 @@ from ..datasets.sets.own_folder import short_names
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.suites import training_sets
 from ..protocol.units import Score
-from ..run.execution import Sets
+from ..runner.execution import Sets
 from ..store.store import Store
 from . import curves, entries, panels
 from .curves import Curve, Point

@@ -11,7 +11,7 @@ from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Image
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.units import Score
-from ..run.execution import Sets, load
+from ..runner.execution import Sets, load
 from ..store.store import Store
 from .lines import Line
 from .tables import table

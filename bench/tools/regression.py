@@ -23,7 +23,7 @@ from ..protocol.plan import Cell
 from ..protocol.request import Request
 from ..protocol.suite_files import nearest_key
 from ..protocol.units import Score
-from ..run.execution import Sets
+from ..runner.execution import Sets
 from ..store.record import summary
 from ..store.rows import infinite
 

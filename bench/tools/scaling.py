@@ -13,11 +13,11 @@ from ..compute.machine import Machine
 from ..datasets.errors import InputError
 from ..protocol.plan import make
 from ..protocol.request import Request
-from ..run import engines
-from ..run.display import Display
-from ..run.execution import Sets
-from ..run.orders import Order
-from ..run.spread import Spread
+from ..runner import engines
+from ..runner.display import Display
+from ..runner.execution import Sets
+from ..runner.orders import Order
+from ..runner.spread import Spread
 from ..store.store import Store
 
 WORKLOADS = {

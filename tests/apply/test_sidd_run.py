@@ -21,7 +21,7 @@ from bench.datasets.formats.pack import Writer
 from bench.datasets.sets import catalogue
 from bench.protocol.plan import make
 from bench.protocol.request import Request
-from bench.run.execution import load
+from bench.runner.execution import load
 from bench.store.store import Store
 
 NOISY, GT, BENCHMARK = "ValidationNoisyBlocksRaw", "ValidationGtBlocksRaw", "BenchmarkNoisyBlocksRaw"

@@ -29,9 +29,8 @@ from support.cli import (
     weights,
 )
 
-from bench import Method, register, run
+from bench import Method, register, run, tables
 from bench.datasets import images
-from bench.report import tables
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 GAUSS = ("--noise", "gauss25", "--steps", "2")

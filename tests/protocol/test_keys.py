@@ -19,10 +19,10 @@ from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit, Score
-from bench.run import runner as runner_module
-from bench.run.display import Display
-from bench.run.execution import Sets
-from bench.run.runner import Run
+from bench.runner import run as runner_module
+from bench.runner.display import Display
+from bench.runner.execution import Sets
+from bench.runner.run import Run
 from bench.store.store import Store
 
 SUITE = """

@@ -29,7 +29,7 @@ from bench.methods.source_digest import digest, imports
 from bench.protocol import units
 
 FILE = Path(__file__).with_name("revisions.json")
-START = "bench.run.execution"  # where every unit of work is executed; itself it makes no numbers
+START = "bench.runner.execution"  # where every unit of work is executed; itself it makes no numbers
 ROOMS = ("bench.datasets", "bench.methods", "bench.compute")
 APART = ("bench.datasets.errors", "bench.methods.registry")  # words and names: they make no numbers
 COMMAND = "tests/protocol/test_revisions.py"

@@ -33,7 +33,7 @@ from bench.report.images import images_of, listed
 from bench.report.panels import Panel, cells, grid, shown
 from bench.report.style import DPI, WIDTH
 from bench.report.tables import request_of
-from bench.run.execution import Sets
+from bench.runner.execution import Sets
 from bench.store.store import Store
 from bench.store.tensors import read_tensors
 

@@ -17,7 +17,7 @@ from bench.methods import registry
 from bench.protocol.plan import make
 from bench.protocol.suite_files import load, suites
 from bench.report.tables import published, suite_of
-from bench.run.runner import Outcome, Run
+from bench.runner.run import Outcome, Run
 from bench.store.store import Store
 
 # Cells of the paper's tables, and some of their numbers, read from the paper.
@@ -447,7 +447,7 @@ def test_all_suites_look_for_their_images_before_the_first_is_trained(
 
 
 def test_all_methods_are_the_rows_that_are_not_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.run.cost.seconds", lambda unit, machine: 1.0)
+    monkeypatch.setattr("bench.runner.cost.seconds", lambda unit, machine: 1.0)
     argv = ("run", "--suite", "ablations", "--methods", "all", "--dry-run", "--store", tmp_path, "--format", "json")
     units = json.loads(bench(*argv).out)
     trained = {unit["unit"].split()[0] for unit in units if unit["kind"] == "fit"}

@@ -21,7 +21,7 @@ from filelock import FileLock
 from bench.cli.main import main
 from bench.compute import training
 from bench.datasets import files
-from bench.run import cost
+from bench.runner import cost
 
 MOMENTS = ("before", "half", "written", "renamed")  # of a file: not there, torn, without its name, whole
 

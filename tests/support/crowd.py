@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.cli.main import main
-from bench.run import cost
+from bench.runner import cost
 from support.crash import plant
 
 

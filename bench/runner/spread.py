@@ -18,7 +18,7 @@ from ..store.progress import running
 from . import memory
 from .execution import describe, failed
 from .orders import DeadError, Engine, Order, Reply
-from .runner import Outcome, Run
+from .run import Outcome, Run
 
 PATIENCE = 3  # deaths of the process that executes a unit, until the unit is taken for the cause
 

@@ -23,7 +23,7 @@ from ..protocol.units import Unit
 from ..store.store import Store
 from .display import Display
 from .execution import Sets
-from .runner import Run
+from .run import Run
 
 Engine = Callable[[Sequence[bytes], Callable[[], bool]], Iterator[bytes]]  # orders, whether to stop -> replies
 

@@ -26,11 +26,11 @@ from bench.methods import registry
 from bench.protocol import suite_files
 from bench.protocol.plan import make
 from bench.protocol.request import Request
-from bench.run import memory
-from bench.run.display import Display
-from bench.run.execution import Sets
-from bench.run.orders import Order, Reply, place, work
-from bench.run.spread import Spread, chains
+from bench.runner import memory
+from bench.runner.display import Display
+from bench.runner.execution import Sets
+from bench.runner.orders import Order, Reply, place, work
+from bench.runner.spread import Spread, chains
 from bench.store.store import Store
 from bench.tools import scaling
 

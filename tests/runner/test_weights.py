@@ -22,11 +22,11 @@ from bench.datasets.errors import InputError
 from bench.methods.networks.official_names import official
 from bench.methods.networks.unet import UNetConfig
 from bench.protocol.plan import make
-from bench.run import external_weights as weights
-from bench.run.display import Display
-from bench.run.execution import Sets
-from bench.run.external_weights import digest, read
-from bench.run.runner import Run
+from bench.runner import external_weights as weights
+from bench.runner.display import Display
+from bench.runner.execution import Sets
+from bench.runner.external_weights import digest, read
+from bench.runner.run import Run
 from bench.store.store import Store
 
 SUITE = (
@@ -107,7 +107,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("bench.run.cost.seconds", lambda unit, machine: 0.0)
+    monkeypatch.setattr("bench.runner.cost.seconds", lambda unit, machine: 0.0)
     return Place(tmp_path)
 
 

@@ -14,7 +14,7 @@ from bench.compute.machine import Machine
 from bench.protocol import suite_files
 from bench.protocol.plan import make
 from bench.protocol.request import Request
-from bench.run.status import standing
+from bench.runner.status import standing
 from bench.store import progress
 from bench.store.progress import Notes, Progress
 from bench.store.store import Store
