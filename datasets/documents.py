@@ -10,6 +10,7 @@ import msgspec
 from .errors import InputError, one_line
 
 T = TypeVar("T")
+LARGEST_TOML, LONGEST_LINE = 2**20, 2000  # bytes; tomllib needs memory in the square of the dots of a key
 LARGEST = 2**28  # bytes; the index of a pack of a million images has fewer, and parsing needs some times as many
 DEEPEST = 64  # levels of lists and tables, ours have seven; whatever walks them later must not run out of stack
 
@@ -28,6 +29,10 @@ def from_json(text: bytes, kind: type[T]) -> T:
 
 def from_toml(text: bytes, kind: type[T]) -> T:
     """A TOML text as `kind`; DecodeError, a ValidationError if it is TOML, but not `kind`."""
+    longest = max(map(len, text.splitlines()), default=0)
+    if len(text) > LARGEST_TOML or longest > LONGEST_LINE:
+        found = f"{len(text)} bytes, the longest line {longest}"
+        raise msgspec.DecodeError(f"{found}; allowed: {LARGEST_TOML:,} bytes in lines of {LONGEST_LINE:,}")
     return _typed(lambda text: tomllib.loads(text.decode()), text, kind)
 
 

@@ -66,6 +66,7 @@ def make(request: Request, digests: SetDigests | None = None) -> Plan:
     """
     digests = digests or SetDigests()
     suite = suite_files.load(request.suite)
+    _check_rows(suite)
     preset = _overridden(suites.preset(suite, request.preset), request)
     noises = noises_of(request, suite, preset)
     tested = list(dict.fromkeys(parse(name) for name in request.tested))
@@ -88,8 +89,6 @@ def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
 
 def _overridden(preset: Preset, request: Request) -> Preset:
     changes: dict[str, Any] = {}
-    if request.steps < 0 or request.repeats < 0:
-        raise InputError("--steps and --repeats must be positive")
     for name in ("train", "tests", "seeds", "steps"):
         if value := getattr(request, name):
             changes[name] = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
@@ -108,6 +107,15 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     if request.scoring:
         changes["scoring"] = rescored(preset.scoring, request.scoring)
     return msgspec.structs.replace(preset, **changes)
+
+
+def _check_rows(suite: Suite) -> None:
+    """InputError for a row that shows an output that its method does not have."""
+    for row in suite.rows:
+        if row.method in methods_of(suite) and row.output not in ("", "best"):
+            outputs = [output.name for output in _resolve(suite, row.method)[0].outputs]
+            if row.output not in outputs:
+                raise unknown(f"output in row {row.label!r} of suite {suite.name!r}", row.output, [*outputs, "best"])
 
 
 def methods_of(suite: Suite) -> list[str]:
@@ -160,14 +168,20 @@ def _fit(
     except msgspec.ValidationError as error:
         near = suite_files.nearest_key(str(error), method_class.__struct_fields__)
         raise InputError(f"suite {suite.name!r}, method {name!r}: {error}{near}") from None
+    view = configuration.view or preset.view
     budget = preset.budgets.get(name) or preset.budgets.get(configuration.method) or suites.Budget()
+    if view != "plain" and (suite.channels != 1 or budget.centre_crop):
+        raise InputError(
+            f"suite {suite.name!r}, method {name!r}: view {view} with channels = {suite.channels} and centre_crop = "
+            f"{budget.centre_crop}; allowed: channels = 1, and centre_crop = 0, as it would cut through Bayer quads"
+        )
     fit = Fit(
         name=name,
         method=method,
         noise=noise,
         seed=seed,
         channels=suite.channels,
-        view=configuration.view or preset.view,
+        view=view,
         train=train,
         train_noise=preset.train_noise,
         crop=preset.crop * configuration.crop_factor,
@@ -196,12 +210,20 @@ def _untrainable(fit: Fit, tests: Sequence[str]) -> str:
         return f"{train} overlaps the test set, so supervised training would leak the ground truth"
     if seen and method.supervision == "pair" and isinstance(fit.noise.family, Captured):
         return f"{train} overlaps the test set, so a second frame of a test scene would leak its ground truth"
+    if method.has_weights() and (wrong := _unfit_crop(fit)):
+        return wrong
     if fit.noise != NONE:
         return ""
     if not method.has_weights():
         return "the images have no clean versions, so there is nothing to score"
     needs = {"clean": "clean images", "pair": "two noisy frames of each scene"}.get(method.supervision)
     return f"the method needs {needs}, but the training set has one noisy image of each scene" if needs else ""
+
+
+def _unfit_crop(fit: Fit) -> str:
+    """Why the network cannot be trained on crops of this size; empty if it can."""
+    multiple = fit.method.multiple * (1 if fit.view == "plain" else 2)  # a packed mosaic has half the sides
+    return f"crops of {fit.crop} pixels; allowed: multiples of {multiple}" if fit.crop % multiple else ""
 
 
 def _unaligned(view: View, tests: Sequence[str]) -> str:

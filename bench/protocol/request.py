@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from .limits import check_limits
+
 
 class ExternalWeights(Struct, frozen=True):
     """External weights, scored as a method's for one noise."""
@@ -32,6 +34,10 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tested: tuple[str, ...] = ()  # noises that a method was not trained for
     scoring: str = ""  # a evaluation protocol of scorings.toml
     weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
+
+    def __post_init__(self) -> None:
+        """InputError for a number outside its range."""
+        check_limits(self)
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
+from .limits import check_limits
 
 
 class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,7 +21,8 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
     noisy: Literal["drawn", "8bit"] = "drawn"  # 8bit: what is denoised was clipped and rounded, as a stored image is
 
     def __post_init__(self) -> None:
-        """InputError for a pair of units that do not fit."""
+        """InputError for a number outside its range, or a range that uint8 does not have."""
+        check_limits(self, "scoring: ")
         if self.quantise == "uint8" and self.data_range != 255.0:
             raise InputError(f"scoring: data_range {self.data_range:g} with quantise uint8; allowed: 255")
 

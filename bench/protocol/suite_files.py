@@ -23,6 +23,14 @@ def suites() -> list[str]:
 
 
 @cache
+def shared(kind: str) -> dict[str, Any]:
+    """The recipes or configurations that every suite may name."""
+    text = (resources.files(__package__) / f"{kind}.toml").read_bytes()
+    types: dict[str, type[Struct]] = {"recipes": Recipe, "configurations": Configuration}
+    return {name: msgspec.convert(one, types[kind]) for name, one in from_toml(text, dict[str, Any]).items()}
+
+
+@cache
 def load(name: str) -> Suite:
     """The suite of a name, or of a .toml file; InputError that names the key and the file."""
     if name.endswith(".toml"):
@@ -36,15 +44,27 @@ def load(name: str) -> Suite:
 
 
 def decode(text: bytes, source: str) -> Suite:
-    """Checks everything that can be checked without data."""
+    """The suite of a TOML text, with the shared recipes and configurations; InputError that names the key."""
     try:
         suite = from_toml(text, Suite)
     except msgspec.ValidationError as error:
         raise InputError(f"{source}: {error}{nearest_key(str(error), _fields_at(str(error)))}") from None
     except msgspec.DecodeError as error:
         raise InputError(f"{source}: not a TOML file: {error}") from None
+    suite = _with_shared(suite, source)
     check_suite(suite, source)
     return suite
+
+
+def _with_shared(suite: Suite, source: str) -> Suite:
+    """The suite with the shared recipes and configurations; InputError for a name that both define."""
+    both: dict[str, Any] = {}
+    for kind in ("recipes", "configurations"):
+        own = getattr(suite, kind)
+        for name in own.keys() & shared(kind).keys():
+            raise InputError(f"{source}: {kind}.{name} is in bench/protocol/{kind}.toml already; use another name")
+        both[kind] = shared(kind) | own
+    return msgspec.structs.replace(suite, **both)
 
 
 def _folder() -> Any:

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ..datasets.errors import InputError, unknown
+from ..datasets.errors import unknown
+from .limits import check_limits
 from .metrics.registry import DEFAULT
 from .scoring import Scoring
 
@@ -20,6 +21,10 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     beta1: float = 0.9
     gain: float = 1.0  # the initial weights are multiplied by it
     warmup: float = 0.3  # share of the steps in which a cycle's rate rises
+
+    def __post_init__(self) -> None:
+        """InputError for a number outside its range."""
+        check_limits(self)
 
 
 View = Literal["plain", "bayer", "bayer-aligned"]  # what a method sees; bayer: four planes, pattern and phase ignored
@@ -44,6 +49,10 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
     view: View | None = None
 
+    def __post_init__(self) -> None:
+        """InputError for a number outside its range."""
+        check_limits(self)
+
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """What a preset gives a method that is too dear, or trains otherwise, than the preset's other rows."""
@@ -54,12 +63,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     centre_crop: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
 
     def __post_init__(self) -> None:
-        """InputError for sizes that mean nothing."""
-        for name in ("steps", "batch", "centre_crop"):
-            if getattr(self, name) < 0:
-                raise InputError(f"budgets: {name} = {getattr(self, name)}; allowed: 0 (as the preset) and more")
-        if 0 < self.centre_crop < 11:
-            raise InputError(f"budgets: centre_crop = {self.centre_crop}; allowed: 11 and more (SSIM's window), or 0")
+        """InputError for a number outside its range."""
+        check_limits(self)
 
 
 class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +87,10 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fields: dict[str, dict[str, Any]] = {}  # method -> fields of its configuration
     budgets: dict[str, Budget] = {}  # method or configuration -> other steps, batch, recipe, centre_crop
 
+    def __post_init__(self) -> None:
+        """InputError for a number outside its range."""
+        check_limits(self)
+
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One experiment of the paper, and the tables that show it."""
@@ -99,8 +108,12 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     configurations: dict[str, Configuration] = {}
     overrides: dict[str, dict[str, dict[str, Any]]] = {}  # noise, or pattern of noises -> method -> fields
-    recipes: dict[str, Recipe]
+    recipes: dict[str, Recipe] = {}
     presets: dict[str, Preset]
+
+    def __post_init__(self) -> None:
+        """InputError for a number outside its range."""
+        check_limits(self)
 
 
 def fields(suite: Suite, preset: Preset, noise: str, method: str) -> dict[str, Any]:

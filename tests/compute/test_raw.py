@@ -32,6 +32,8 @@ from bench.datasets.sets.find import find
 from bench.methods.classical.noisy import Noisy as Input
 from bench.protocol import suites
 from bench.protocol.metrics.builtin import ssim
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring
 from bench.protocol.suites import View
 from bench.protocol.units import Fit, Score
@@ -271,25 +273,32 @@ def test_mosaics_of_unknown_pattern_are_not_aligned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("channels = 1", "channels = 3", "channels = 3; allowed with a Bayer view: 1"),
-        ("crop = 128 #", "crop = 96 #", "crop = 96; allowed: multiples of 64"),
-        ('view = "bayer"\n', "", "crop = 96; allowed: multiples of 64"),  # configurations still have a Bayer view
-        (
-            "[presets.mini.budgets.laine19]\n",
-            "[presets.mini.budgets.laine19]\ncentre_crop = 65\n",
-            "cuts through quads",
-        ),
+        ("channels = 1", "channels = 3", "channels = 3"),
+        ("[presets.mini.budgets.laine19]\n", "[presets.mini.budgets.laine19]\ncentre_crop = 65\n", "centre_crop = 65"),
     ],
 )
 def test_suites_that_cannot_pack_their_mosaics_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     text = (Path(suites.__file__).parent / "suites" / "raw.toml").read_text(encoding="utf-8")
-    if not new:
-        text = text.replace("crop = 128 #", "crop = 96 #")
     assert old in text
     (tmp_path / "mine.toml").write_text(text.replace(old, new), encoding="utf-8")
-    message = refused("tables", "--suite", tmp_path / "mine.toml", "--store", tmp_path)
-    assert "mine.toml" in message
-    assert says in message
+    assert says in refused("tables", "--suite", tmp_path / "mine.toml", "--store", tmp_path)
+
+
+@pytest.mark.parametrize(("view", "possible"), [('view = "bayer"\n', False), ("", True)])
+def test_a_crop_of_a_mosaic_has_whole_multiples_of_the_network_s_after_packing(
+    view: str, possible: bool, tmp_path: Path
+) -> None:
+    text = (Path(suites.__file__).parent / "suites" / "raw.toml").read_text(encoding="utf-8")
+    text = text.replace("crop = 128 #", "crop = 96 #").replace('view = "bayer"\n', view)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    cells = make(Request(suite=str(tmp_path / "mine.toml"), methods=("n2c", "n2c-aligned"))).cells
+    excluded = {cell.name: cell.excluded for cell in cells}
+    assert (excluded["n2c"] is None) == possible
+    state = excluded["n2c-aligned"]
+    assert state is not None
+    assert state.kind == "not possible"
+    assert "multiples of 64" in state.reason
+    assert excluded["noisy"] is None  # nothing is trained
 
 
 # ---- packs of SIDD Medium

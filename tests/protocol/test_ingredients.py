@@ -64,7 +64,7 @@ def test_digests_differ_just_where_something_is_said(work: Callable[..., Fit]) -
         assert units.digest(other.identity) != units.digest(fit.identity)
     (score, *_) = (score for cell in make(Request()).cells for score in cell.scores)
     assert differences(structs.replace(score, repeats=9).identity, score.identity) == ["repeats 9 instead of 1"]
-    scoring = structs.replace(score.scoring, centre_crop="uniform7")
+    scoring = structs.replace(score.scoring, window="uniform7")
     assert differences(structs.replace(score, scoring=scoring).identity, score.identity) == [
         "scoring.window uniform7 instead of none"
     ]

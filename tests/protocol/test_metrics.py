@@ -26,7 +26,7 @@ title = "Tiny"
 channels = 3
 noises = ["gauss25"]
 %s
-[recipes.short]
+[recipes.one]
 schedule = "constant"
 lr = 1e-3
 beta2 = 0.99
@@ -38,7 +38,7 @@ crop = 32
 batch = 1
 steps = 1
 epochs = 1
-recipe = "short"
+recipe = "one"
 """
 
 

@@ -238,6 +238,6 @@ def test_conventions_say_what_they_are() -> None:
 def test_a_convention_changes_only_what_it_names() -> None:
     raw = Scoring(quantise="float", data_range=1.0)
     assert rescored(raw, "official") == raw
-    assert rescored(raw, "ssim7") == Scoring(quantise="float", data_range=1.0, centre_crop="uniform7")
+    assert rescored(raw, "ssim7") == Scoring(quantise="float", data_range=1.0, window="uniform7")
     assert rescored(raw, "clipped-input") == Scoring(quantise="float", data_range=1.0, noisy="8bit")
     assert rescored(Scoring(), "float") == raw
