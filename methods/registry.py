@@ -13,6 +13,7 @@ from types import CodeType
 from typing import overload
 
 from ..datasets.errors import InputError, one_line, unknown
+from ..datasets.noise.model import families
 from .base import Method
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
@@ -66,7 +67,7 @@ def _discover() -> None:
 
 
 def _ours(method: type[Method] | Callable[..., object]) -> bool:
-    return method.__module__.startswith(f"{__package__}.")
+    return method.__module__.startswith(f"{__package__.partition('.')[0]}.")
 
 
 def methods() -> dict[str, type[Method]]:
@@ -91,7 +92,7 @@ class _Source(SourceFileLoader):
 
 
 def load_plugin(path: Path) -> None:
-    """Runs a file that registers methods; InputError if it cannot be run or registers none."""
+    """Runs a file that registers methods or what they need; InputError if it cannot be run or registers nothing."""
     if not path.is_file():
         raise InputError(f"--plugin {path}: no such file")
     name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
@@ -108,15 +109,15 @@ def load_plugin(path: Path) -> None:
         raise
     except BaseException as error:  # a plug-in's code may raise anything
         raise InputError(f"--plugin {path}: {one_line(error)}") from error
-    if name not in registered_by:
+    if name not in registered_by and not any(family.__module__ == name for family in families().values()):
         raise InputError(
-            f"--plugin {path}: registers no method and no metric; put @register above a subclass of bench.Method, "
-            "or call register_metric(Metric(...))"
+            f"--plugin {path}: registers no method, metric or noise; put @register above a subclass of bench.Method, "
+            "@register_noise above one of bench.NoiseFamily, or call register_metric(Metric(...))"
         )
 
 
 def source_file(method: type[Method] | Callable[..., object]) -> Path | None:
-    """The file that defines a method's class or a metric's function."""
+    """The file that defines the class of a method or noise family, or a metric's function."""
     file = getattr(sys.modules.get(method.__module__), "__file__", None)
     return Path(file).resolve() if file else None
 

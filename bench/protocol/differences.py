@@ -12,6 +12,7 @@ WORDS = {
     "test": "test images",
     "train_noise": "training noise",
     "source": "source of the plug-in",
+    "noise_source": "source of the plug-in's noise",
 }
 PARTS = {"revision": ("of the method", "of the loop")}
 LONGEST = 32  # characters of a value

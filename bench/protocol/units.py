@@ -50,6 +50,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         } | ({"view": self.view} if self.view != "plain" else {})
         if source := registry.plugin_source(registered):
             known["source"] = source  # a plug-in's author may forget to raise the revision
+        known |= noise_source(self.noise)
         if not self.method.learns():
             return known
         if self.weights:
@@ -109,6 +110,7 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             "padding": self.padding,
             "scoring": self.scoring.identity,
         } | ({"window": self.centre_crop} if self.centre_crop else {})
+        known |= noise_source(self.noise)
         return known if self.metrics == DEFAULT else known | {"metrics": self._metrics()}
 
     def _metrics(self) -> dict[str, str]:
@@ -132,6 +134,12 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
 
 
 Unit = Fit | Score
+
+
+def noise_source(noise: Noise) -> dict[str, str]:
+    """What identifies the code of a plug-in's noise; nothing for our own."""
+    source = registry.plugin_source(type(noise.family))
+    return {"noise_source": source} if source else {}
 
 
 def registered_name(method: Method) -> str:
