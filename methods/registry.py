@@ -13,12 +13,11 @@ from types import CodeType
 from typing import overload
 
 from ..datasets.errors import InputError, one_line, unknown
-from ..datasets.noise.model import families
+from ..datasets.plugins import registered_by
 from .base import Method
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
 _methods: dict[str, type[Method]] = {}
-registered_by: set[str] = set()  # names of the modules that registered a method or a metric
 
 
 @overload
@@ -109,10 +108,11 @@ def load_plugin(path: Path) -> None:
         raise
     except BaseException as error:  # a plug-in's code may raise anything
         raise InputError(f"--plugin {path}: {one_line(error)}") from error
-    if name not in registered_by and not any(family.__module__ == name for family in families().values()):
+    if name not in registered_by:
         raise InputError(
-            f"--plugin {path}: registers no method, metric or noise; put @register above a subclass of bench.Method, "
-            "@register_noise above one of bench.NoiseFamily, or call register_metric(Metric(...))"
+            f"--plugin {path}: registers no method, metric, noise or image format; put @register above a subclass of "
+            "bench.Method, @register_noise above one of bench.NoiseFamily, @register_format above one of "
+            "bench.ImageFormat, or call register_metric(Metric(...))"
         )
 
 

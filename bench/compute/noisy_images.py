@@ -29,8 +29,11 @@ class Noisy(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The name of its files in a store."""
-        return f"{self.set_image.name}-{self.repeat}"
+        """The name of its files in a store; a long name of an image is cut, and its digest is put in."""
+        name = self.set_image.name
+        if len(name.encode()) > 200:  # bytes; suffixes follow, and file systems allow 255
+            name = f"{name[:40]}-{self.set_image.digest[:16]}"
+        return f"{name}-{self.repeat}"
 
 
 def noisy_images(work: Score, set_images: list[SetImage]) -> Iterator[Noisy]:

@@ -10,7 +10,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torch import nn
 
-from ..datasets.images import SetImage, Stored
+from ..datasets.formats.image_format import Stored
+from ..datasets.images import SetImage
 from ..datasets.noise.captured import Captured
 from ..datasets.noise.model import Image
 from ..protocol.metrics.registry import DEFAULT, measure

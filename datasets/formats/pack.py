@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .. import files
 from ..documents import content, from_json
 from ..errors import InputError
-from ..images import digest
+from .image_format import digest
 
 DType = Literal["|u1", "<f4"]  # numpy's names of uint8 and float32
 PIXELS, INDEX, HEADER = "pixels.bin", "index.jsonl", "pack.json"

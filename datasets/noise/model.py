@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from ..errors import InputError, unknown
+from ..plugins import registered_by
 
 Image = NDArray[np.float32]  # [H, W, C] in 0..1
 Values = Any  # a number, a numpy array or a torch tensor
@@ -162,6 +163,7 @@ def register_noise(family: FamilyClass) -> FamilyClass:
         raise InputError(
             f"two noise families are called {name!r}: {other.__module__} and {family.__module__}; rename one"
         )
+    registered_by.add(family.__module__)
     _families[name] = family
     return family
 

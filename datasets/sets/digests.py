@@ -1,6 +1,7 @@
 """Digests of image sets, of folders as they are now or, where a folder is gone, as records knew them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from .find import find
 
@@ -21,8 +22,15 @@ class SetDigests:
         key = f"{name} {channels}"
         if key not in self._sets:
             image_set = find(name)
-            gone = image_set.folder is not None and not image_set.folder.is_dir() and key in self.known
+            gone = key in self.known and image_set.folder is not None and not _is_there(image_set.folder)
             self._sets[key] = self.known[key] if gone else image_set.digest(channels)
             if image_set.folder is not None:
                 self.folders[key] = self._sets[key]
         return self._sets[key]
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # no access to it
+        return False

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from .. import files
 from ..errors import AbsentError, InputError
-from ..images import Pixels, SetImage, digest, read
+from ..formats.image_format import Stored, digest, read
+from ..images import SetImage
 from .catalogue import Entry, Reference, data_root, entry, references
 
 State = Literal["ok", "altered", "other shape", "decoder differs"]  # of an image against its reference
@@ -185,7 +186,7 @@ def joined_digest(channels: int, rows: list[str]) -> str:
     return hashlib.sha256("\n".join([str(channels), *rows]).encode()).hexdigest()
 
 
-def compare(name: str, row: Reference, path: Path) -> tuple[State, str, Pixels]:
+def compare(name: str, row: Reference, path: Path) -> tuple[State, str, Stored]:
     """How a file compares with its reference, why, and its pixels [H, W, C]; InputError if it cannot be read."""
     pixels = read(path)
     expected = (row.height, row.width, row.channels)
@@ -203,7 +204,7 @@ def compare(name: str, row: Reference, path: Path) -> tuple[State, str, Pixels]:
     return "altered" if same_shape else "other shape", detail, pixels
 
 
-def checked(name: str, row: Reference, path: Path) -> Pixels:
+def checked(name: str, row: Reference, path: Path) -> Stored:
     """The pixels [H, W, C] of a file; InputError if they are not those of its reference."""
     state, detail, pixels = compare(name, row, path)
     if state != "ok":

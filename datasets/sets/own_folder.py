@@ -5,7 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError
-from ..images import SetImage, listing, size
+from ..formats.image_format import listing, size
+from ..images import SetImage
 from .image_set import ImageSet, joined_digest
 
 PREFIX = "folder:"
@@ -51,7 +52,7 @@ class OwnFolder(ImageSet):
         self.folder = _path(name)
 
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
-        """All images of the folder; InputError naming the first that cannot be read."""
+        """All images of the folder; InputError naming the first that cannot be used."""
         set_images = [SetImage(stem, path, channels) for stem, path in self.paths().items()]
         for set_image in set_images:
             _ = set_image.pixels
@@ -69,8 +70,10 @@ class OwnFolder(ImageSet):
 
     def paths(self) -> dict[str, Path]:
         """The files by stem; InputError if there are none."""
-        if not self.folder.is_dir():
-            raise InputError(f"{self.name}: no such folder")
+        try:
+            self.name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{self.name}: not valid UTF-8, which no record can hold; rename the folder") from None
         if not (found := listing(self.folder)):
             raise InputError(f"{self.name}: no images in it")
         return found

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..formats.image_format import listing
 from ..formats.mat import layout, read_mat
 from ..formats.pack import HEADER, DType, Pack, Writer
-from ..images import listing, read_rgb
+from ..formats.raster import read_rgb
 from ..noise.model import Image
 from .layouts.packs import in_range
 from .sidd import CAPTURES, Instance, crop_corners, instances

@@ -15,7 +15,7 @@ from support.sets import SMALL, small_set
 from bench.cli import data as data_commands
 from bench.datasets import files
 from bench.datasets.errors import DamagedError, InputError
-from bench.datasets.images import digest, read
+from bench.datasets.formats.image_format import digest, read
 from bench.datasets.sets import catalogue
 from bench.datasets.sets import overview as data_module
 from bench.datasets.sets.catalogue import Entry, Reference

@@ -15,7 +15,7 @@ from support.server import Request, Server, serving
 from support.sets import SMALL, small_set
 
 from bench.datasets.errors import DamagedError, InputError
-from bench.datasets.images import read
+from bench.datasets.formats.image_format import read
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import Archive
 from bench.datasets.sets.download import BLOCK, Patience

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
-from bench.datasets.images import SetImage, digest, listing, read
+from bench.datasets.formats.image_format import digest, listing, read
+from bench.datasets.images import SetImage
 from bench.datasets.sets import catalogue, image_set
 from bench.datasets.sets.catalogue import Entry, Reference
 from bench.datasets.sets.digests import SetDigests

@@ -8,8 +8,8 @@ from PIL import Image as Pillow
 from support.sets import SMALL, small_set
 
 from bench.datasets.errors import InputError
+from bench.datasets.formats.image_format import read
 from bench.datasets.formats.pack import PIXELS, Writer
-from bench.datasets.images import read
 from bench.datasets.sets import image_set
 from bench.datasets.sets.find import find_known
 from bench.datasets.sets.image_set import Finding

@@ -19,8 +19,8 @@ from PIL import Image as Pillow
 from scipy.io import savemat
 
 from bench.compute.machine import Machine
-from bench.datasets import images
 from bench.datasets.errors import InputError
+from bench.datasets.formats import image_format, raster
 from bench.datasets.formats.mat import read_mat
 from bench.datasets.formats.pack import Pack, Writer
 from bench.datasets.sets.archives import extract
@@ -61,12 +61,12 @@ def set_image(mode: str = "RGB", **options: Any) -> Callable[[Any], None]:
 
 def see(path: Path) -> None:
     """Reads an image as the sets do."""
-    pixels = images.read(path)
+    pixels = image_format.read(path)
     assert pixels.dtype == np.uint8
     assert pixels.size
     assert pixels.shape[2] in (1, 3)
-    assert images.size(path) == pixels.shape[1::-1]
-    assert images.read_rgb(path).shape[2] == 3
+    assert image_format.size(path) == pixels.shape[1::-1]
+    assert raster.read_rgb(path).shape[2] == 3
 
 
 def zipped(path: Path) -> None:

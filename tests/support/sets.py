@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pillow
 
 from bench.datasets import files
-from bench.datasets.images import digest, listing, read
+from bench.datasets.formats.image_format import digest, listing, read
 from bench.datasets.sets import catalogue
 from bench.datasets.sets.catalogue import Entry, Reference
 

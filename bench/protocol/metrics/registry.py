@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ...datasets.errors import InputError, unknown
-from ...methods import registry
+from ...datasets.plugins import registered_by
 from ..scoring import Scoring
 from . import builtin, lpips
 from .metric import Array, Metric
@@ -34,7 +34,7 @@ def register_metric(metric: Metric) -> Metric:
         raise InputError(
             f"two metrics are called {metric.name!r}: {other.function.__module__} and {module}; rename one"
         )
-    registry.registered_by.add(module)
+    registered_by.add(module)
     _metrics[metric.name] = metric
     return metric
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ...errors import InputError, few
 from ...formats import bayer
-from ...images import Pixels, SetImage, gray, listing
+from ...formats.image_format import listing
+from ...images import Pixels, SetImage, gray
 from ..catalogue import Reference, references
 from ..image_set import CatalogueSet, Finding, checked, compare, layout
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...errors import InputError
+from ...formats.image_format import listing, size
 from ...formats.pack import HEADER, Pack
-from ...images import SetImage, listing, size
+from ...images import SetImage
 from .. import sidd
 from ..image_set import CatalogueSet, Finding, layout
 

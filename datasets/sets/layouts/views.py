@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import InputError, few
-from ...images import Pixels, SetImage, listing, read
+from ...formats.image_format import Stored, listing, read
+from ...images import SetImage
 from ..image_set import CatalogueSet, Finding, checked, layout
 from .images import Images
 
@@ -58,7 +59,7 @@ class Views(Images):
             noisy.append(SetImage.decoded(stem, path, pixels, 1))
         return SetImage.decoded(f"{folder.name}-{view.name}", truth, clean, 1, frames=tuple(noisy))
 
-    def _pixels(self, stem: str, path: Path) -> Pixels:
+    def _pixels(self, stem: str, path: Path) -> Stored:
         """The pixels of a file, compared with its reference where there are references."""
         known = {row.stem: row for row in self.references}
         if not known:

@@ -1,0 +1,139 @@
+"""Image formats by the suffix of a file's name: each is one class that registers itself."""
+
+import hashlib
+import importlib
+import pkgutil
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, one_line
+from ..plugins import registered_by
+
+Stored = NDArray[Any]  # [H, W, 1 or 3], uint8 in 0..255 or float32 in 0..1
+
+
+class ImageFormat(ABC):
+    """How images are stored in one kind of file. A method may raise anything for a file that it cannot read."""
+
+    suffixes: ClassVar[tuple[str, ...]]  # of file names, such as ".png"
+
+    @abstractmethod
+    def read(self, path: Path) -> Stored:
+        """The pixels [H, W, 1 or 3] exactly as stored: uint8 in 0..255 or float32 in 0..1."""
+
+    def size(self, path: Path) -> tuple[int, int]:
+        """(width, height); a format that knows them from the header alone overrides this."""
+        height, width = self.read(path).shape[:2]
+        return width, height
+
+
+_formats: dict[str, ImageFormat] = {}  # by suffix
+Format = TypeVar("Format", bound=type[ImageFormat])
+
+
+def register_format(cls: Format) -> Format:
+    """Makes a format known by its suffixes; InputError for what is no format or for a suffix that is taken."""
+    made: object = cls()
+    if not isinstance(made, ImageFormat) or not getattr(made, "suffixes", ()):
+        raise InputError(f"{cls!r} is not a subclass of bench.ImageFormat with `suffixes`")
+    for suffix in cls.suffixes:
+        other = _formats.get(suffix.lower())
+        if other is not None and type(other).__qualname__ != cls.__qualname__:
+            raise InputError(f"two formats read {suffix} files: {type(other).__qualname__} and {cls.__qualname__}")
+        _formats[suffix.lower()] = made
+    registered_by.add(cls.__module__)
+    return cls
+
+
+@cache
+def _discover() -> None:
+    """Imports every file of this package: each registers its formats."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
+        importlib.import_module(module.name)
+
+
+def formats() -> dict[str, ImageFormat]:
+    """All formats by suffix."""
+    _discover()
+    return _formats
+
+
+def read(path: Path) -> Stored:
+    """The stored pixels [H, W, 1 or 3], uint8 or float32; InputError naming a file that cannot be used."""
+    with readable(path):
+        pixels = _format(path).read(path)
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.float32):
+            raise InputError(f"{path}: {pixels.dtype} {pixels.shape}; expected uint8 or float32 [H, W, 1 or 3]")
+        if not pixels.size or not np.isfinite(pixels).all():
+            raise InputError(f"{path}: no pixels, or some that are not finite")
+    return pixels
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(width, height), from the file's header alone where the format allows it; InputError as `read`."""
+    with readable(path):
+        return _format(path).size(path)
+
+
+def digest(pixels: Stored) -> str:
+    """SHA-256 of the pixels, row-major, channels last (the shape is kept beside it)."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns whatever happens while a file is read into an InputError that names it; opens regular files only."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # to open a named pipe would wait for ever
+            raise InputError(f"{path}: not a readable image, but a folder, a pipe or a device")
+        if found.st_size == 0:
+            raise InputError(f"{path}: an empty file")
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        link = f", the link leads to {path.readlink()}" if path.is_symlink() else ""
+        raise InputError(f"{path}: no such file{link}") from None
+    except OSError as error:
+        raise InputError(f"{path}: not a readable image ({error.strerror or one_line(error)})") from None
+    except Exception as error:  # decoders raise anything when a file is damaged
+        raise InputError(f"{path}: not a readable image ({one_line(error)})") from None
+
+
+def _format(path: Path) -> ImageFormat:
+    found = formats().get(path.suffix.lower())
+    if found is None:
+        raise InputError(f"{path}: expected a file name that ends in one of {', '.join(sorted(_formats))}")
+    return found
+
+
+def listing(folder: Path) -> dict[str, Path]:
+    """The images of a folder by stem, sorted; InputError if two files share a stem, or the folder cannot be read."""
+    known, found = formats(), dict[str, Path]()
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{folder}: no such folder") from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
+    for path in paths:
+        if path.suffix.lower() in known and not path.name.startswith("."):
+            stem = _printable(path.stem)
+            if stem in found:
+                raise InputError(f"{path}: the same image name as {found[stem].name}; keep one of them")
+            found[stem] = path
+    return found
+
+
+def _printable(name: str) -> str:
+    """A name that is not valid UTF-8 with its other bytes written out, so that every file can hold it."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
