@@ -18,6 +18,7 @@ if (_checkout / "methods" / "registry.py").is_file():
 from .datasets.formats.image_format import ImageFormat, register_format  # noqa: E402 - needs the search path above
 from .datasets.noise.model import NoiseFamily, register_noise  # noqa: E402
 from .methods.base import Batch, Card, Context, Method, Output  # noqa: E402
+from .methods.networks.registry import Network, register_network  # noqa: E402
 from .methods.registry import register  # noqa: E402
 from .protocol.metrics.metric import Metric  # noqa: E402
 from .protocol.metrics.registry import register_metric  # noqa: E402
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Batch", "Card", "Context", "ImageFormat", "Method", "Metric", "NoiseFamily", "Output", "register",
-    "register_format", "register_metric", "register_noise", "run", "tables",
+    "Batch", "Card", "Context", "ImageFormat", "Method", "Metric", "Network", "NoiseFamily", "Output", "register",
+    "register_format", "register_metric", "register_network", "register_noise", "run", "tables",
 ]  # fmt: skip
 
 

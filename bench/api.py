@@ -28,6 +28,7 @@ def run(
     tests: Sequence[str] = (),
     seeds: Sequence[int] = (),
     steps: int = 0,
+    net: str = "",
     repeats: int = 0,
     data: str | os.PathLike[str] | None = None,
     store: str | os.PathLike[str] | None = None,
@@ -51,6 +52,7 @@ def run(
         tests=tuple(tests),
         seeds=tuple(seeds),
         steps=steps,
+        net=net,
         repeats=repeats,
     )
     with Display(quiet) as display:

@@ -1,6 +1,7 @@
 """Blind2Unblind: blind spots made visible by a re-visible loss (Wang et al., CVPR 2022)."""
 
 from collections.abc import Iterator
+from math import lcm
 from typing import Literal
 
 import torch
@@ -9,7 +10,8 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
-from .networks.unet import MULTIPLE, UNetConfig
+from .networks.registry import Network
+from .networks.unet import UNetConfig
 from .registry import register
 from .rng import Rng
 
@@ -50,16 +52,17 @@ class B2U(Method, frozen=True):
     mapper: Literal["gm", "rm"] = "gm"  # global mapper, or one random blind spot per cell (Table 6)
     loss: Literal["a", "b"] = "a"  # Eq. 6, or Eq. 7 with the visible term's sign turned (Table 5)
     visible: bool = True  # without it: min E || h(f(Omega_y)) - y ||^2 (Table 6)
-    net: UNetConfig = UNetConfig()
+    net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
-        """InputError for a cell width that does not tile a padded image."""
-        if self.s < 2 or MULTIPLE % self.s:
-            raise InputError(f"b2u: cell width s = {self.s}; allowed: 2, 4, 8, 16, 32")
+        """InputError for a cell width without neighbours, or with more masks than are of use."""
+        if not 2 <= self.s <= 32:
+            raise InputError(f"b2u: cell width s = {self.s}; allowed: 2 to 32")
 
-    def build(self, channels: int) -> nn.Module:
-        """The shared U-Net."""
-        return self.net.build(channels)
+    @property
+    def multiple(self) -> int:
+        """Sides that suit the network, and that the cells tile."""
+        return lcm(self.network.multiple, self.s)
 
     def lambda_at(self, t: float) -> float:
         """lambda_s up to the plateau's end, then linear to lambda_f at t = e / N = 1."""

@@ -7,7 +7,8 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from ..datasets.noise.model import Noise, NoiseFamily
-from .networks.unet import MULTIPLE, UNetConfig
+from .networks.registry import Network
+from .networks.unet import UNetConfig
 from .rng import Rng
 
 
@@ -70,7 +71,6 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     supervision: ClassVar[Literal["clean", "pair", "noisy", "none"]] = "noisy"
     knowledge: ClassVar[Literal["none", "family", "level"]] = "none"
     trains_on: ClassVar[Literal["dataset", "image", "nothing"]] = "dataset"
-    multiple: ClassVar[int] = MULTIPLE
     kept: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
     outputs: ClassVar[tuple[Output, ...]] = (Output(),)
     revision: ClassVar[int] = 1  # raise it when the code's numbers change
@@ -83,9 +83,25 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
         """Why this machine cannot run the method; None if it can."""
         return None
 
+    @property
+    def network(self) -> Network:
+        """The field `net`; the shared U-Net for a method without one."""
+        net = getattr(self, "net", None)
+        return net if isinstance(net, Network) else UNetConfig()
+
+    @property
+    def multiple(self) -> int:
+        """The sides of an image that it denoises must be multiples of this: the network's, 1 without a network."""
+        return self.network.multiple if self.learns() else 1
+
+    @property
+    def crop_multiple(self) -> int:
+        """The side of a training crop must be a multiple of this."""
+        return self.multiple
+
     def build(self, channels: int) -> nn.Module | None:
-        """The network, by default the shared U-Net."""
-        return UNetConfig().build(channels)
+        """The network, None for a method that trains nothing."""
+        return self.network.build(channels) if self.learns() else None
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The parts of the loss (mean over the batch); each is back-propagated, then dropped."""

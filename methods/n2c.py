@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from .base import Batch, Card, Context, Method
+from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 
@@ -19,11 +20,7 @@ class N2C(Method, frozen=True):
         deviations="trained here under the shared recipe; the paper scores Laine's pre-trained weights",
     )
     supervision = "clean"
-    net: UNetConfig = UNetConfig()
-
-    def build(self, channels: int) -> nn.Module:
-        """The shared U-Net."""
-        return self.net.build(channels)
+    net: Network = UNetConfig()
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """mean (f(y) - x)^2."""

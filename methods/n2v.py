@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
+from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 from .rng import Rng
@@ -63,7 +64,7 @@ class N2V(Method, frozen=True):
     radius: int = 5
     manipulator: Literal["withCP", "withoutCP"] = "withoutCP"  # whether the pixel itself may be drawn
     loss: Literal["mse", "mae"] = "mse"
-    net: UNetConfig = UNetConfig()
+    net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
         """InputError for a share of pixels or a radius that mask nothing."""
@@ -71,10 +72,6 @@ class N2V(Method, frozen=True):
             raise InputError(
                 f"n2v: perc = {self.perc:g}, radius = {self.radius}; allowed: 0 < perc <= 100, radius >= 1"
             )
-
-    def build(self, channels: int) -> nn.Module:
-        """The shared U-Net."""
-        return self.net.build(channels)
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean over the masked entries of each image; all replacements are read from the original."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method
+from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 
@@ -33,11 +34,12 @@ class NBR2NBR(Method, frozen=True):
         deviations="shared U-Net and crop; the authors' own are the configuration nbr2nbr-official",
     )
     gamma: float = 2.0  # reached in the last epoch, linear from the first
-    net: UNetConfig = UNetConfig()
+    net: Network = UNetConfig()
 
-    def build(self, channels: int) -> nn.Module:
-        """The shared U-Net, or the authors' variant of it."""
-        return self.net.build(channels)
+    @property
+    def crop_multiple(self) -> int:
+        """The sub-images have half the sides of a crop."""
+        return 2 * self.multiple
 
     def gamma_at(self, t: float) -> float:
         """gamma in the epoch t = e / N."""

@@ -8,6 +8,7 @@ from torch.nn.functional import mse_loss
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method
+from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 
@@ -23,7 +24,7 @@ class Noisier2Noise(Method, frozen=True):
     )
     knowledge = "level"
     alpha: float = 1.0
-    net: UNetConfig = UNetConfig()
+    net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
         """InputError for an alpha that adds nothing."""
@@ -35,10 +36,6 @@ class Noisier2Noise(Method, frozen=True):
         if noise.family.distribution == "gauss" and noise.fixed:
             return None
         return "Noisier2Noise adds noise of one known Gaussian level"
-
-    def build(self, channels: int) -> nn.Module:
-        """The shared U-Net."""
-        return self.net.build(channels)
 
     def noisier(self, y: Tensor, level: Tensor, ctx: Context) -> Tensor:
         """z = y + m; level [B], sigma in 0..255 units."""

@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method
+from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 
@@ -28,7 +29,7 @@ class R2R(Method, frozen=True):
     knowledge = "level"
     alpha: float = 0.5
     ensemble: int = PASSES
-    net: UNetConfig = UNetConfig()
+    net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
         """InputError for a pair or an ensemble that is none."""
@@ -38,10 +39,6 @@ class R2R(Method, frozen=True):
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A known level of a known family."""
         return None if noise.family.simulated else "R2R needs the noise level of every image"
-
-    def build(self, channels: int) -> nn.Module:
-        """The shared U-Net."""
-        return self.net.build(channels)
 
     def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """(y + alpha z, y - z / alpha) for a named draw of z."""

@@ -10,11 +10,16 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType
-from typing import overload
+from typing import Any, overload
+
+import msgspec
 
 from ..datasets.errors import InputError, one_line, unknown
 from ..datasets.plugins import registered_by
 from .base import Method
+from .networks import registry as networks
+from .networks.registry import Network
+from .source_digest import file_digest
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
 _methods: dict[str, type[Method]] = {}
@@ -65,8 +70,8 @@ def _discover() -> None:
         importlib.import_module(module.name)
 
 
-def _ours(method: type[Method] | Callable[..., object]) -> bool:
-    return method.__module__.startswith(f"{__package__.partition('.')[0]}.")
+def _ours(code: type | Callable[..., object]) -> bool:
+    return code.__module__.startswith(f"{__package__.partition('.')[0]}.")
 
 
 def methods() -> dict[str, type[Method]]:
@@ -110,24 +115,42 @@ def load_plugin(path: Path) -> None:
         raise InputError(f"--plugin {path}: {one_line(error)}") from error
     if name not in registered_by:
         raise InputError(
-            f"--plugin {path}: registers no method, metric, noise or image format; put @register above a subclass of "
-            "bench.Method, @register_noise above one of bench.NoiseFamily, @register_format above one of "
-            "bench.ImageFormat, or call register_metric(Metric(...))"
+            f"--plugin {path}: registers nothing; put @register above a subclass of bench.Method, @register_network, "
+            "@register_noise or @register_format above one of bench.Network, bench.NoiseFamily or bench.ImageFormat, "
+            "or call register_metric(Metric(...))"
         )
 
 
-def source_file(method: type[Method] | Callable[..., object]) -> Path | None:
-    """The file that defines the class of a method or noise family, or a metric's function."""
-    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+def source_file(code: type | Callable[..., object]) -> Path | None:
+    """The file that defines a class or a function."""
+    file = getattr(sys.modules.get(code.__module__), "__file__", None)
     return Path(file).resolve() if file else None
 
 
-def plugin_source(method: type[Method] | Callable[..., object]) -> str:
-    """SHA-256 of a plug-in's file; empty for our own methods, whose `revision` a test watches."""
-    if _ours(method):
+@cache
+def plugin_source(code: type | Callable[..., object]) -> str:
+    """Digest of a plug-in's code and of all that it imports from its own folder or package, and of its base classes'.
+
+    Empty for our own code, whose revisions a test watches.
+    """
+    if _ours(code):
         return ""
-    file = source_file(method)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file else "unknown"
+    above = [one for one in getattr(code, "__mro__", ()) if one.__module__ in registered_by and not _ours(one)]
+    files = {source_file(one) for one in (code, *above)}  # a base class may be another plug-in's
+    digests = sorted(file_digest(file) if file else "unknown" for file in files)
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def accepts_network(cls: type[Method]) -> bool:
+    """Whether a method's field `net` may hold any registered network."""
+    return any(field.name == "net" and field.type is Network for field in msgspec.structs.fields(cls))
+
+
+def configured(cls: type[Method], fields: dict[str, Any]) -> Method:
+    """A method with these fields, as TOML or JSON has them; msgspec.ValidationError or InputError for wrong ones."""
+    nets = {field.name for field in msgspec.structs.fields(cls) if field.type is Network} & fields.keys()
+    method = msgspec.convert({name: value for name, value in fields.items() if name not in nets}, cls)
+    return msgspec.structs.replace(method, **{name: networks.read(fields[name]) for name in nets}) if nets else method
 
 
 def load_entry_points() -> None:

@@ -15,6 +15,7 @@ from bench.datasets.noise.model import parse
 from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.methods.base import Method
+from bench.methods.networks import registry as networks
 from bench.methods.networks.unet import UNetConfig
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit
@@ -25,6 +26,7 @@ def plugins_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is unknown to the next one, in whatever order and process they run."""
     registry.methods()  # ours are registered once, for all tests
     monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(networks, "_networks", networks.networks())
 
 
 CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)

@@ -26,7 +26,9 @@ from ..store.store import Store
 def chosen(options: argparse.Namespace, jobs: int = 1) -> tuple[machine.Machine, list[str]]:
     """The machine of this process, or of each of several."""
     threads = options.threads or (max(1, engines.cores() // jobs) if jobs > 1 else 0)
-    return machine.choose(options.device, options.precision, threads, options.compile, options.deterministic)
+    found, notes = machine.choose(options.device, options.precision, threads, options.compile, options.deterministic)
+    found.apply()
+    return found, notes
 
 
 def works(
@@ -115,6 +117,7 @@ def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()
         tests=options.test_sets,
         seeds=options.seeds,
         steps=options.steps,
+        net=options.net,
         repeats=options.repeats,
         tested=options.tested,
     )

@@ -75,6 +75,7 @@ def add_tests(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
     sub.add_argument("--noise", type=names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
     sub.add_argument("--test-sets", type=names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
+    sub.add_argument("--net", default="", metavar="NAME", help="put every method that accepts a network on dncnn, ...")
     sub.add_argument("--repeats", type=positive, default=0, metavar="N")
     sub.add_argument("--tested", type=names, default=(), metavar="A,B", help="test with other noise, too: gauss50")
     add_store(sub)

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -50,30 +50,56 @@ class Machine(Struct, frozen=True):
             return self.device.startswith("cuda") and steps >= COMPILE_STEPS and shutil.which("cc") is not None
         return self.compile
 
-    def place(self, net: nn.Module, steps: int = 0, precision: str | None = None) -> nn.Module:
-        """Moves a network here; its calls run channels_last, in autocast bf16 if asked, and return float32."""
+    def place(self, net: nn.Module, steps: int = 0, precision: str | None = None) -> "Placed":
+        """The network on this device, called as a training of `steps` or (0) inference calls it."""
         net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        half = (precision or self.precision) == "bf16"
-        plain = partial(_graph() if self.compiles(steps) else _apply, net)
-        kind = torch.device(self.device).type
+        return Placed(net, (precision or self.precision) == "bf16", self.compiles(steps))
 
-        def forward(x: Tensor) -> Tensor:
-            with torch.autocast(kind, torch.bfloat16, enabled=half):
-                output = plain(x.contiguous(memory_format=torch.channels_last))
-            return output.float() if half else output
+    def apply(self) -> None:
+        """Sets torch's global switches for this machine; called once, where a command starts to compute."""
+        if self.threads != torch.get_num_threads():
+            torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+        if self.deterministic:
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when CUDA starts
+        if self.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports for a second
+            torch.use_deterministic_algorithms(self.deterministic)
+        torch.backends.cudnn.deterministic = self.deterministic
+        torch.backends.cudnn.benchmark = False
 
-        net.forward = forward
-        return net
+
+class Placed(nn.Module):
+    """A network and how it is called: channels_last, in autocast bf16 if asked, and with a float32 result.
+
+    `network` is the network itself, unchanged: its state_dict is what is stored.
+    """
+
+    def __init__(self, network: nn.Module, bf16: bool, compiled: bool) -> None:
+        super().__init__()
+        self.network, self.bf16, self.compiled = network, bf16, compiled
+
+    def forward(self, x: Tensor, *others: Any) -> Tensor:
+        """The network's output for [B, C, H, W]; `others` are passed on as they are."""
+        call = _graph() if self.compiled else _apply
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            output = call(self.network, x.contiguous(memory_format=torch.channels_last), *others)
+        return output.float() if self.bf16 else output
+
+    def __getattr__(self, name: str) -> Any:
+        """A method may use what its own network has besides `forward`."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("network"), name)
 
 
-def _apply(net: nn.Module, x: Tensor) -> Tensor:
-    """The network's own forward, without the instance's wrapper."""
-    output: Tensor = type(net).forward(net, x)
+def _apply(net: nn.Module, x: Tensor, *others: Any) -> Tensor:
+    output: Tensor = net(x, *others)
     return output
 
 
 @cache
-def _graph() -> Callable[[nn.Module, Tensor], Tensor]:
+def _graph() -> Callable[..., Tensor]:
     """`_apply` compiled: one graph serves all networks of a class and shape."""
     return torch.compile(_apply)
 
@@ -85,9 +111,11 @@ def choose(
     compile: bool | None = None,
     deterministic: bool = False,
 ) -> tuple[Machine, list[str]]:
-    """The machine for these options, and a line for each thing it cannot do; InputError for what is not there."""
+    """The machine for these options, and a line for each thing that it cannot do; it changes no setting of torch.
+
+    InputError: an unknown or missing device, an unknown precision, a negative number of threads.
+    """
     notes: list[str] = []
-    _algorithms(deterministic)
     cuda = torch.cuda.is_available()
     device = ("cuda" if cuda else "cpu") if device == "auto" else device
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
@@ -96,9 +124,6 @@ def choose(
         raise InputError(f"--device {device}: no such CUDA device here; allowed: cpu" + ", cuda" * cuda)
     if threads < 0:
         raise InputError(f"--threads {threads}: must be positive")
-    if threads:
-        torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     if precision not in ("auto", "bf16", "float32"):
         raise InputError(f"--precision {precision!r}; allowed: auto, bf16, float32")
     if precision == "auto":
@@ -108,17 +133,7 @@ def choose(
     if compile and shutil.which("cc") is None:
         compile = False
         notes.append("no C compiler (cc) on this machine: training without torch.compile")
-    return Machine(device, precision, torch.get_num_threads(), compile, deterministic), notes  # type: ignore[arg-type]
-
-
-def _algorithms(deterministic: bool) -> None:
-    """Those whose sums run in one order, or those that are fast."""
-    if deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when CUDA starts
-    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports for a second
-        torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.deterministic = deterministic
-    torch.backends.cudnn.benchmark = False
+    return Machine(device, precision, threads or torch.get_num_threads(), compile, deterministic), notes  # type: ignore[arg-type]
 
 
 def has_bf16(device: str) -> bool:

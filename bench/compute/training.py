@@ -222,7 +222,7 @@ def train(
     DivergedError, WrongNoiseError: by health's rules. Stopped: `stop` said so; the state is saved.
     """
     trainer = Trainer(work, source, machine)
-    state = State(work.key, machine.setting, trainer.net, trainer.adam, trainer.chunk)
+    state = State(work.key, machine.setting, trainer.net.network, trainer.adam, trainer.chunk)
     if note := state.load(checkpoint):
         report(Report(0, work.steps, math.nan, None, note))
     trainer.chunk = state.chunk
@@ -274,8 +274,9 @@ def train(
         keep()
         raise
     seconds = state.seconds + time.monotonic() - began
-    parameters = sum(parameter.numel() for parameter in trainer.net.parameters())
-    return Trained(trainer.net, parameters, seconds, state.history, state.quality, state.warnings)
+    net = trainer.net.network
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    return Trained(net, parameters, seconds, state.history, state.quality, state.warnings)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
+from ..methods.networks import registry as networks
 from . import suite_files, suites
 from .request import ExternalWeights, Request
 from .scoring import rescored
@@ -72,13 +73,14 @@ def make(request: Request, digests: SetDigests | None = None) -> Plan:
     tested = list(dict.fromkeys(parse(name) for name in request.tested))
     names = list(dict.fromkeys((*BASELINES, *request.methods)))
     cells = [
-        _cell(suite, preset, name, noise, seed, train, tested, digests)
+        _cell(suite, preset, name, noise, seed, train, tested, digests, request.net)
         for name in names
         for noise in noises
         for seed in (preset.seeds if _resolve(suite, name)[0].learns() else (0,))
         for train in suites.training_sets(preset)
     ]
-    cells += [_external(suite, preset, one, tested, digests) for one in request.weights if parse(one.noise) in noises]
+    external = [one for one in request.weights if parse(one.noise) in noises]
+    cells += [_external(suite, preset, one, tested, digests, request.net) for one in external]
     return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests), digests)
 
 
@@ -102,6 +104,8 @@ def _overridden(preset: Preset, request: Request) -> Preset:
     if request.steps:  # asked for in so many words: for all methods
         budgets = {name: msgspec.structs.replace(budget, steps=0) for name, budget in preset.budgets.items()}
         changes["budgets"] = budgets
+    if request.net:
+        networks.find(request.net)
     if request.repeats:
         changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
     if request.scoring:
@@ -140,17 +144,20 @@ def _cell(
     train: str,
     tested: Sequence[Noise],
     digests: SetDigests,
+    net: str,
 ) -> Cell:
-    fit, centre_crop = _fit(suite, preset, name, noise, seed, train, digests)
+    fit, centre_crop = _fit(suite, preset, name, noise, seed, train, digests, net)
     tests = tuple(t for t in preset.tests if isinstance(preset.train, str) or preset.train[t] == train)
     excluded = _excluded(fit, tests)
     scores = () if excluded else _scores(suite, fit, preset, centre_crop, tests, tested)
     return Cell(name, noise, seed, tests, fit, scores, excluded)
 
 
-def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequence[Noise], digests: SetDigests) -> Cell:
+def _external(
+    suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequence[Noise], digests: SetDigests, net: str
+) -> Cell:
     """The cell of external weights; nothing is known of how and on what they were trained."""
-    fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), seed=0, train="", digests=digests)
+    fit, centre_crop = _fit(suite, preset, one.method, parse(one.noise), 0, "", digests, net)
     fit = msgspec.structs.replace(fit, name=one.name, weights=one.digest)
     excluded = _excluded(fit, preset.tests)
     scores = () if excluded else _scores(suite, fit, preset, centre_crop, preset.tests, tested)
@@ -158,13 +165,15 @@ def _external(suite: Suite, preset: Preset, one: ExternalWeights, tested: Sequen
 
 
 def _fit(
-    suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, digests: SetDigests
+    suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, train: str, digests: SetDigests, net: str
 ) -> tuple[Fit, int]:
     """A fit, and the centre_crop of the test images that its budget leaves."""
     method_class, configuration = _resolve(suite, name)
     fields = suites.fields(suite, preset, noise.name, configuration.method) | configuration.fields
+    if net and registry.accepts_network(method_class):
+        fields["net"] = net
     try:
-        method = msgspec.convert(fields, method_class)
+        method = registry.configured(method_class, fields)
     except msgspec.ValidationError as error:
         near = suite_files.nearest_key(str(error), method_class.__struct_fields__)
         raise InputError(f"suite {suite.name!r}, method {name!r}: {error}{near}") from None
@@ -221,8 +230,8 @@ def _untrainable(fit: Fit, tests: Sequence[str]) -> str:
 
 
 def _unfit_crop(fit: Fit) -> str:
-    """Why the network cannot be trained on crops of this size; empty if it can."""
-    multiple = fit.method.multiple * (1 if fit.view == "plain" else 2)  # a packed mosaic has half the sides
+    """Why the method cannot train on crops of this size; empty if it can."""
+    multiple = fit.method.crop_multiple * (1 if fit.view == "plain" else 2)  # a packed mosaic has half the sides
     return f"crops of {fit.crop} pixels; allowed: multiples of {multiple}" if fit.crop % multiple else ""
 
 

@@ -32,6 +32,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: int = 0
     repeats: int = 0
     tested: tuple[str, ...] = ()  # noises that a method was not trained for
+    net: str = ""  # a registered network, for every method that accepts one
     scoring: str = ""  # a evaluation protocol of scorings.toml
     weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
 
@@ -44,6 +45,6 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The preset and every override, such as `mini, steps=20`."""
         lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds, "tested": self.tested}
         changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
-        changed |= {"scoring": self.scoring}
+        changed |= {"net": self.net, "scoring": self.scoring}
         changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
         return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])

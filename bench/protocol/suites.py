@@ -80,7 +80,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     epochs: int  # virtual ones in short runs
     recipe: str
     train_noise: Literal["fresh", "fixed"] = "fresh"
-    padding: Literal["square", "next"] = "next"  # to a multiple of 32: a square, or each side
+    padding: Literal["square", "next"] = "next"  # to the method's multiple: a square, or each side
     repeats: dict[str, int] = {}  # noise draws per image, 1 where a set is not named
     seeds: tuple[int, ...] = (0,)
     scoring: Scoring = Scoring()

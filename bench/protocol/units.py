@@ -12,6 +12,7 @@ from ..datasets.noise.model import Noise
 from ..datasets.sets.digests import SetDigests
 from ..methods import registry
 from ..methods.base import Method
+from ..methods.networks import registry as networks
 from .metrics.registry import DEFAULT, find_metric
 from .scoring import Scoring
 from .suites import Recipe, View
@@ -51,6 +52,8 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         if source := registry.plugin_source(registered):
             known["source"] = source  # a plug-in's author may forget to raise the revision
         known |= noise_source(self.noise)
+        if others := networks_identity(self.method):
+            known["networks"] = others
         if not self.method.learns():
             return known
         if self.weights:
@@ -151,7 +154,22 @@ def changed_fields(method: Method) -> dict[str, Any]:
     """The fields that differ from their defaults: a new field with a default keeps every key as it was."""
     fields = {field.name: getattr(method, field.name) for field in msgspec.structs.fields(method)}
     defaults = {field.name: field.default for field in msgspec.structs.fields(method)}
-    return {name: msgspec.to_builtins(value) for name, value in fields.items() if value != defaults[name]}
+    return {name: plain(value) for name, value in fields.items() if value != defaults[name]}
+
+
+def plain(value: Any) -> Any:
+    """A field's value as TOML or JSON has it."""
+    return networks.written(value) if isinstance(value, networks.Network) else msgspec.to_builtins(value)
+
+
+def networks_identity(method: Method) -> dict[str, list[Any]]:
+    """Revision and, of a plug-in, source of every network but the U-Net, whose code belongs to the loop."""
+    found: dict[str, list[Any]] = {}
+    for field in method.__struct_fields__:
+        value = getattr(method, field)
+        if isinstance(value, networks.Network) and (name := networks.name_of(value)) != networks.UNTAGGED:
+            found[name] = [value.revision, registry.plugin_source(type(value))]
+    return found
 
 
 def digest(identity: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from ..datasets.errors import InputError, unknown
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
+from ..methods.networks.registry import label_of
 from ..protocol.plan import BASELINES, Cell, Plan, make
 from ..protocol.request import Request
 from ..protocol.suite_files import load, suites
@@ -141,6 +142,9 @@ def _line(
         output = registry.find(row.method).primary().name
     elif cells and not output:
         output = cells[0].fit.method.primary().name
+    net = plan.request.net
+    if not cells or not registry.accepts_network(type(cells[0].fit.method)):
+        net = ""
     line = Line(
         table=number,
         suite=plan.suite.name,
@@ -148,7 +152,7 @@ def _line(
         preset=plan.request.label,
         noise=noises[0],
         tested=noises[1],
-        label=row.label,
+        label=f"{row.label}, {label_of(cells[0].fit.method.network)}" if net else row.label,
         method=row.method,
         output=output,
         test=test,
@@ -156,7 +160,7 @@ def _line(
     )
     printed = published(number)
     place = (noises[0], row.method, row.output, test)
-    if place in printed and noises[0] == noises[1]:
+    if place in printed and noises[0] == noises[1] and not net:  # the paper has its own networks only
         line.published = True
         line.published_psnr, line.published_ssim = printed[place] or (None, None)
     if not cells:

@@ -111,6 +111,7 @@ def work(order: bytes) -> bytes:
         _load(asked.plugins)
         with place(asked) as device:
             chosen, notes = machine.choose(device, asked.precision, asked.threads, asked.compile, asked.deterministic)
+            chosen.apply()
             told.notes += notes
             worker = Worker(asked, _plan(msgspec.json.encode(asked.request)), chosen, told)
             reply.ended = worker.ended

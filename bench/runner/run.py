@@ -62,6 +62,7 @@ class Run:
 
     def carry_out(self) -> Outcome:
         """Executes what is to do; waits for units that another run has claimed."""
+        self.machine.apply()
         self.store.open()
         self.check(pending := self.pending())
         costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}

@@ -61,7 +61,7 @@ def request_of_label(suite: str, label: str) -> Request:
             given[name] = tuple(map(int, values))
         if name in ("steps", "repeats") and value.isdecimal():
             given[name] = int(value)
-        if not equals or name not in (*LISTS, "train", "steps", "repeats", "scoring"):
+        if not equals or name not in (*LISTS, "train", "steps", "repeats", "net", "scoring"):
             raise InputError(f"a label {label!r}, which no request has")
     request = Request(suite=suite, preset=preset, **given)
     if request.label != label:

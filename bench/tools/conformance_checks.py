@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,15 +19,21 @@ from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Noise
 from ..datasets.sampling import OneImage, Patches, Sample, Source
 from ..datasets.sets.find import find
+from ..methods import registry
 from ..methods.base import Context, Method, Progress
 from ..methods.rng import Rng
 from ..protocol.suites import Recipe
-from ..protocol.units import Fit
+from ..protocol.units import Fit, changed_fields
 
 BATCH, STEPS = 2, 4
 ODD = (29, 61)  # sides
 RECIPE = Recipe(schedule="constant", lr=1e-3, beta2=0.99, weight_decay=0.0)
 MACHINE = Machine("cpu", "float32", 1)
+
+
+def _multiple_from_32(multiple: int) -> int:
+    """The smallest multiple that is at least 32: a side of small images."""
+    return -(-32 // multiple) * multiple
 
 
 class UnfitError(Exception):
@@ -40,7 +45,8 @@ class Subject:
 
     def __init__(self, name: str, method: Method, noise: Noise, channels: int) -> None:
         self.name, self.method, self.noise, self.channels = name, method, noise, channels
-        self.side = max(32, method.multiple)
+        self.side = _multiple_from_32(method.multiple)
+        self.crop = _multiple_from_32(method.crop_multiple)
 
     @cached_property
     def set_images(self) -> list[SetImage]:
@@ -51,17 +57,6 @@ class Subject:
             pixels = np.concatenate([pixels, pixels[..., :1]], axis=2)[..., : self.channels]
             found.append(SetImage.decoded(set_image.name, set_image.path, np.ascontiguousarray(pixels), self.channels))
         return found
-
-    @cached_property
-    def crop(self) -> int:
-        """The side of its training crops: small, or twice that for a method that trains on sub-images."""
-        try:
-            net = self.net()
-            assert net is not None
-            self.loss(net, [self.sample(0, self.side)], 1)
-        except Exception:  # too small, or broken: the checks will tell
-            return 2 * self.side
-        return self.side
 
     def net(self) -> nn.Module | None:
         """A new network with its named initial weights."""
@@ -124,7 +119,7 @@ def declaration(subject: Subject) -> str:
         raise UnfitError(f"outputs have the same name: {', '.join(names)}")
     if set(method.passes()) != set(names):
         raise UnfitError(f"passes() names {sorted(method.passes())}, outputs are {sorted(names)}")
-    again = msgspec.convert(msgspec.to_builtins(method), type(method))
+    again = registry.configured(type(method), changed_fields(method))
     if again != method:
         raise UnfitError("its fields do not survive being written to a record and read back")
     return f"{', '.join(names)}; primary {method.primary().name}"

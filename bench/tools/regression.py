@@ -166,6 +166,7 @@ def _write(known: dict[str, Numbers]) -> None:
 def measure(case: Case, seeds: Sequence[int], sets: Sets) -> Numbers:
     """The numbers of a case: float32 on one thread; AbsentError where this machine lacks data or a package."""
     machine, _ = machines.choose("cpu", "float32", 1, compile=False)
+    machine.apply()
     cells = _cells(case, seeds)
     if reason := cells[0].fit.method.unavailable():
         raise AbsentError(reason)

@@ -165,6 +165,7 @@ def register_noise(family: FamilyClass) -> FamilyClass:
         )
     registered_by.add(family.__module__)
     _families[name] = family
+    registered_by.add(family.__module__)
     return family
 
 

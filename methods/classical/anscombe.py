@@ -77,7 +77,6 @@ class Anscombe(Method, frozen=True):
     supervision = "none"
     knowledge = "level"
     trains_on = "nothing"
-    multiple = 1
     kept = True
     outputs = tuple(Output(name, primary=name == "exact") for name in INVERSES)
     clip: bool = False  # the noisy image to 0..1 first (wrong; a candidate for the printed numbers)
@@ -94,10 +93,6 @@ class Anscombe(Method, frozen=True):
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""
         return missing()
-
-    def build(self, channels: int) -> nn.Module | None:
-        """No network."""
-        return None
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every inverse of the one filtered image."""

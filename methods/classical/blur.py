@@ -29,12 +29,7 @@ class Blur(Method, frozen=True):
     )
     supervision = "none"
     trains_on = "nothing"
-    multiple = 1
     outputs = tuple(Output(f"{width:g}", primary=width == 1.0) for width in WIDTHS)
-
-    def build(self, channels: int) -> nn.Module | None:
-        """No network."""
-        return None
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """One image per width."""

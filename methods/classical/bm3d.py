@@ -26,7 +26,6 @@ class BM3D(Method, frozen=True):
     )
     supervision = "none"
     trains_on = "nothing"
-    multiple = 1
     kept = True
 
     def applies(self, noise: Noise, channels: int) -> str | None:
@@ -39,10 +38,6 @@ class BM3D(Method, frozen=True):
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""
         return missing()
-
-    def build(self, channels: int) -> nn.Module | None:
-        """No network."""
-        return None
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """One image after the other."""

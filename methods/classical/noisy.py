@@ -13,12 +13,7 @@ class Noisy(Method, frozen=True):
     card = Card(paper="trivial baseline")
     supervision = "none"
     trains_on = "nothing"
-    multiple = 1
     outputs = (Output("noisy"),)
-
-    def build(self, channels: int) -> nn.Module | None:
-        """No network."""
-        return None
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """The input."""

@@ -27,7 +27,6 @@ class VST(Method, frozen=True):
     supervision = "none"
     trains_on = "nothing"
     revision = 2
-    multiple = 1
     kept = True
 
     def applies(self, noise: Noise, channels: int) -> str | None:
@@ -38,10 +37,6 @@ class VST(Method, frozen=True):
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""
         return missing()
-
-    def build(self, channels: int) -> nn.Module | None:
-        """No network."""
-        return None
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Plane after plane."""

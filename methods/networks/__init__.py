@@ -1,1 +1,1 @@
-"""Networks: one file per architecture. Imports nothing of the methods."""
+"""Networks, one file per architecture; each registers itself. Imports datasets and the random draws, no method."""

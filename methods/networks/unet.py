@@ -1,19 +1,21 @@
 """The one U-Net of every method (Laine et al. 2019; Neighbor2Neighbor's variant by parameters)."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
-from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MULTIPLE = 32  # five 2x2 poolings
+from .registry import Network, register_network
 
 
-class UNetConfig(Struct, frozen=True, forbid_unknown_fields=True):
+@register_network("unet")
+class UNetConfig(Network, frozen=True):
     """What distinguishes the authors' U-Nets: defaults are Blind2Unblind's (= Laine19's plain net)."""
 
+    multiple: ClassVar[int] = 32  # five 2x2 poolings
+    label: ClassVar[str] = "U-Net"
     width: int = 48
     slope: float = 0.1
     upsample: Literal["nearest", "transposed"] = "nearest"

@@ -52,12 +52,14 @@ def test_without_a_compiler_the_plain_path_runs_and_says_so(monkeypatch: pytest.
     assert notes == ["no C compiler (cc) on this machine: training without torch.compile"]
 
 
-def test_deterministic_algorithms_are_those_of_the_last_choice() -> None:
-    assert choose("cpu", "float32", deterministic=True)[0].deterministic
+def test_choosing_changes_nothing_until_it_is_applied() -> None:
+    chosen, _ = choose("cpu", "float32", deterministic=True)
+    assert not torch.are_deterministic_algorithms_enabled()
+    chosen.apply()
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.deterministic
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert not choose("cpu", "float32")[0].deterministic
+    choose("cpu", "float32")[0].apply()
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.deterministic
 
@@ -84,3 +86,23 @@ def test_one_compiled_graph_serves_all_cells_of_a_shape(
         assert [loss for _, loss in mine] == pytest.approx([loss for _, loss in theirs], rel=1e-4)
     assert graphs[0] > 0
     assert graphs[1] == graphs[0]
+
+
+def test_a_placed_network_is_the_network_itself() -> None:
+    net = torch.nn.Conv2d(1, 1, 3)
+    names, forward = list(net.state_dict()), net.forward
+    placed = Machine("cpu", "bf16").place(net)
+    assert placed(torch.rand(1, 1, 8, 8)).dtype == torch.float32
+    assert placed.network is net
+    assert list(net.state_dict()) == names
+    assert net.forward == forward
+    assert placed.kernel_size == (3, 3)  # a method may use what its network has
+
+
+def test_further_arguments_reach_the_network() -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor, factor: float, name: str) -> torch.Tensor:
+            return x * factor * (name == "two")
+
+    y = torch.rand(1, 1, 4, 4)
+    assert torch.equal(Machine("cpu").place(Scaled())(y, 2.0, "two"), 2.0 * y)

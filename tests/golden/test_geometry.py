@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.compute.inference import pad
-from bench.methods.networks.unet import MULTIPLE
+from bench.methods.networks.unet import UNetConfig
 from bench.protocol.suite_files import load
 
 from .conftest import golden, matching
@@ -26,14 +26,14 @@ PACKINGS = [
 @pytest.mark.parametrize(("height", "width", "side", "out_height", "out_width"), TABLE)
 def test_padded_size(height: int, width: int, side: int, out_height: int, out_width: int) -> None:
     """A square whose side is a multiple of 32."""
-    padded = pad(np.zeros((height, width, 1), np.float32), MULTIPLE, PADDING)
+    padded = pad(np.zeros((height, width, 1), np.float32), UNetConfig.multiple, PADDING)
     assert (max(padded.shape), *padded.shape[:2]) == (side, out_height, out_width)
 
 
 @pytest.mark.parametrize("i", [i for i in matching("geometry", "in") if i.isdigit()])
 def test_padded_pixels(i: str) -> None:
     """Exact, also where an image is reflected more than once."""
-    np.testing.assert_array_equal(pad(ARRAYS[f"in{i}"], MULTIPLE, PADDING), ARRAYS[f"out{i}"], strict=True)
+    np.testing.assert_array_equal(pad(ARRAYS[f"in{i}"], UNetConfig.multiple, PADDING), ARRAYS[f"out{i}"], strict=True)
 
 
 @pytest.mark.parametrize(("before", "after", "packing"), PACKINGS)

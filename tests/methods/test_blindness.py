@@ -11,10 +11,12 @@ from torch.nn import functional as F
 from bench.datasets.noise.model import families
 from bench.methods import dbsn, registry
 from bench.methods.base import Batch, Context, Method, Progress
-from bench.methods.dbsn import DBSN, MaskedConv, Network
+from bench.methods.dbsn import DBSN
 from bench.methods.laine19 import Gaussians
 from bench.methods.networks import blindspot
+from bench.methods.networks import dbsn as dbsn_net
 from bench.methods.networks.blindspot import BlindSpot, HalfPlane, ShiftedConv
+from bench.methods.networks.dbsn import DBSNet, MaskedConv
 from bench.methods.networks.unet import UNetConfig
 from bench.methods.rng import Rng
 
@@ -102,7 +104,7 @@ def test_all_of_the_prior_misses_its_pixel(channels: int, parameter: str) -> Non
 @pytest.mark.parametrize(("height", "width"), [(15, 15), (18, 13), (12, 17)])
 @every_channels
 def test_dbsn_misses_its_pixel(channels: int, height: int, width: int) -> None:
-    net = seeded(lambda: Network(channels, 16, 2))
+    net = seeded(lambda: DBSNet(channels, 16, 2))
     assert own_gradient(lambda y: net(y)[:, : 2 * channels], random_image(channels, height, width)) == 0.0
 
 
@@ -172,7 +174,7 @@ def test_an_output_feels_every_other_pixel(pixel: tuple[int, int], monkeypatch: 
 
 def test_dbsn_sees_its_eight_neighbours_and_fifty_pixels_far() -> None:
     """With the official number of blocks."""
-    net, y = positive(seeded(lambda: Network(1, 16, dbsn.BLOCKS))), random_image(1, 103, 103).requires_grad_()
+    net, y = positive(seeded(lambda: DBSNet(1, 16, dbsn.BLOCKS))), random_image(1, 103, 103).requires_grad_()
     (grad,) = torch.autograd.grad(net(y)[0, 0, 51, 51], y)
     seen = grad[0, 0] != 0.0
     assert seen[50:53, 50:53].tolist() == [[True, True, True], [True, False, True], [True, True, True]]
@@ -181,7 +183,7 @@ def test_dbsn_sees_its_eight_neighbours_and_fifty_pixels_far() -> None:
 
 
 def test_dbsn_neighbours_count_with_its_own_weights() -> None:
-    net, y = seeded(lambda: Network(3, 16, dbsn.BLOCKS)), random_image(3, 21, 21).requires_grad_()
+    net, y = seeded(lambda: DBSNet(3, 16, dbsn.BLOCKS)), random_image(3, 21, 21).requires_grad_()
     (grad,) = torch.autograd.grad(net(y)[0, 0, 10, 10], y)
     seen = grad[0, :, 9:12, 9:12] != 0.0
     assert seen.sum((1, 2)).tolist() == [8, 8, 8]
@@ -220,12 +222,12 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         case "circular padding":
             monkeypatch.setattr(ShiftedConv, "forward", circular)
         case "undilated block":
-            block = dbsn.Block
-            monkeypatch.setattr(dbsn, "Block", lambda width, dilation: block(width, 1))
+            block = dbsn_net.Block
+            monkeypatch.setattr(dbsn_net, "Block", lambda width, dilation: block(width, 1))
         case "ordinary first convolution":
             ordinary = nn.Conv2d
             make = lambda width, kernel: ordinary(width, width, kernel, padding=kernel // 2)  # noqa: E731
-            monkeypatch.setattr(dbsn, "MaskedConv", make)
+            monkeypatch.setattr(dbsn_net, "MaskedConv", make)
     yield request.param
     monkeypatch.undo()
 
@@ -240,7 +242,7 @@ def test_broken_blind_spot_networks_are_found_out(channels: int, broken: str) ->
 @pytest.mark.parametrize("broken", BROKEN_DBSN, indirect=True)
 @every_channels
 def test_broken_dbsn_is_found_out(channels: int, broken: str) -> None:
-    net = seeded(lambda: Network(channels, 16, 2))
+    net = seeded(lambda: DBSNet(channels, 16, 2))
     assert own_gradient(lambda y: net(y)[:, :channels], random_image(channels, 15, 15)) > 0.0, broken
 
 
@@ -324,6 +326,6 @@ def test_parameters_of_the_blind_spot_network(channels: int, plain: int, blind: 
 def test_parameters_of_dbsn() -> None:
     """6,612,675 and the two noise nets' 4,259 and 3,395."""
     net = DBSN().build(3)
-    assert isinstance(net, Network)
+    assert isinstance(net, DBSNet)
     assert count(net) == 6620329
     assert (count(net.sigma_mu), count(net.sigma_n)) == (4259, 3395)

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from bench.compute import image_cache
 from bench.compute.training import Trainer, build
 from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.networks.self2self import PartialConv, Self2SelfNet, dropped
 from bench.methods.rng import Rng
-from bench.methods.self2self import ENSEMBLE, STEPS, Network, PartialConv, Self2Self
+from bench.methods.self2self import ENSEMBLE, STEPS, Self2Self
 from bench.store.tensors import read_tensors, write_tensors
 
 SMALL = "[presets.mini.fields.self2self]\nensemble = 2\nwidth = 6"
@@ -32,7 +33,7 @@ class Stub(nn.Module):
         self.output = None if output is None else nn.Parameter(output)
         self.seen: list[Tensor] = []
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *draws: object) -> Tensor:
         self.seen.append(x)
         return x.chunk(2, 1)[0] if self.output is None else self.output
 
@@ -49,9 +50,9 @@ def image(*shape: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).random(shape)) + 0.1  # never 0, as dropped entries are
 
 
-def network(channels: int = 3, width: int = 6, dropout: float = 0.3) -> Network:
+def network(channels: int = 3, width: int = 6, dropout: float = 0.3) -> Self2SelfNet:
     torch.manual_seed(0)
-    return Network(channels, width, dropout).double()
+    return Self2SelfNet(channels, width, dropout).double()
 
 
 # ---- the mask and the loss
@@ -165,9 +166,7 @@ def test_every_decoder_convolution_is_preceded_by_dropout(dropout: float) -> Non
 
 
 def test_dropout_keeps_the_mean() -> None:
-    net = network()
-    net.rng = draws()
-    x = net._dropped(torch.ones(1, 8, 256, 256, dtype=torch.float64), 0)
+    x = dropped(torch.ones(1, 8, 256, 256, dtype=torch.float64), 0.3, draws(), "a")
     assert x.unique().tolist() == [0.0, pytest.approx(1 / 0.7)]
     assert float(x.mean()) == pytest.approx(1.0, abs=0.01)  # kept: 0.7 +- 0.007
 

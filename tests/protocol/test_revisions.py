@@ -1,8 +1,8 @@
 """A key knows our own code by hand-raised revisions alone, so code that gives other numbers must raise its revision.
 
 revisions.json lists, for the loop, each method and each network, its revision and the digest of the code behind it.
-What is watched follows from the imports: every function, class and constant of datasets/, methods/ and
-bench/compute that executing a unit of work can reach. After a change run
+What is watched follows from the imports: every function, class and constant of datasets/, methods/,
+bench/compute and bench/protocol/metrics that executing a unit of work can reach. After a change run
 
     python tests/protocol/test_revisions.py
 
@@ -11,6 +11,7 @@ which records new revisions; with --same-numbers also changed code that still gi
 
 import argparse
 import ast
+import pkgutil
 import sys
 from functools import cache
 from importlib.util import find_spec
@@ -22,16 +23,21 @@ if __name__ == "__main__":  # a checkout need not be installed
 import msgspec
 import pytest
 
-from bench.datasets.noise import model
-from bench.datasets.noise.model import families
+from bench import datasets
 from bench.methods import registry
+from bench.methods.networks import registry as networks
 from bench.methods.source_digest import digest, imports
 from bench.protocol import units
 
 FILE = Path(__file__).with_name("revisions.json")
 START = "bench.runner.execution"  # where every unit of work is executed; itself it makes no numbers
-ROOMS = ("bench.datasets", "bench.methods", "bench.compute")
-APART = ("bench.datasets.errors", "bench.methods.registry")  # words and names: they make no numbers
+ROOMS = ("bench.datasets", "bench.methods", "bench.compute", "bench.protocol.metrics")
+APART = (  # words and names: they make no numbers
+    "bench.datasets.errors",
+    "bench.datasets.plugins",
+    "bench.methods.registry",
+    "bench.methods.networks.registry",
+)
 COMMAND = "tests/protocol/test_revisions.py"
 Place = tuple[str, str]  # a module and a name that it defines
 
@@ -83,6 +89,22 @@ def module(name: str) -> Module | None:
     return Module(name, Path(spec.origin)) if spec and spec.origin else None
 
 
+@cache
+def derived() -> dict[Place, list[Place]]:
+    """Class -> its subclasses in datasets/: layouts and noise families are found by name, not by an import."""
+    found: dict[Place, list[Place]] = {}
+    for info in pkgutil.walk_packages(datasets.__path__, f"{datasets.__name__}."):
+        home = module(info.name)
+        assert home is not None
+        classes = [one for statements in home.defined.values() for one in statements if isinstance(one, ast.ClassDef)]
+        for one in classes:
+            for base in one.bases:
+                if isinstance(base, ast.Name):
+                    place = home.imported.get(base.id, (info.name, base.id))
+                    found.setdefault(place, []).append((info.name, one.name))
+    return found
+
+
 def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
     """All definitions in ROOMS that these need, by `module:name`."""
     found, todo, seen = dict[str, list[ast.stmt]](), list(start), set[Place]()
@@ -92,6 +114,7 @@ def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
         if place in seen or home is None or place[0] in APART:
             continue
         seen.add(place)
+        todo += derived().get(place, [])
         if place[1] in home.defined:
             if place[0].startswith(ROOMS):
                 found[":".join(place)] = home.defined[place[1]]
@@ -104,11 +127,10 @@ def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
 
 
 def the_loop() -> dict[str, list[ast.stmt]]:
-    """What executing a unit of work reaches; a noise family or condition is found by its name, not by an import."""
+    """What executing a unit of work reaches."""
     start = module(START)
     assert start is not None
-    noise = [*families().values(), *map(type, model._conditions.values())]
-    return reached([*((START, name) for name in start.defined), *((one.__module__, one.__name__) for one in noise)])
+    return reached([(START, name) for name in start.defined])
 
 
 @cache
@@ -120,6 +142,11 @@ def current() -> dict[str, tuple[int, str]]:
         if cls.__module__.startswith("bench."):  # no plug-in
             code = reached([(cls.__module__, cls.__name__)])
             found[name] = (cls.revision, digest({key: code[key] for key in code.keys() - loop.keys()})[:16])
+    for name, net in networks.networks().items():
+        code = reached([(net.__module__, net.__name__)])
+        own = {key: code[key] for key in code.keys() - loop.keys()}
+        if own and net.__module__.startswith("bench."):  # the U-Net belongs to the loop
+            found[f"network {name}"] = (net.revision, digest(own)[:16])
     return found
 
 
@@ -163,13 +190,13 @@ def test_the_loop_reaches_what_numbers_go_through() -> None:
         "images:gray",
         "bayer:pack",
         "machine:Machine",
-        "metrics:ssim",
+        "builtin:ssim",
         "seeds:generator",
         "Sensor",
         "EightBit",
     ):
         assert name in watched, name
-    assert "registry" not in watched
+    assert "methods.registry" not in watched
 
 
 def test_a_method_reaches_the_method_it_extends_and_its_network() -> None:

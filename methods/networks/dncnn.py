@@ -1,0 +1,59 @@
+"""DnCNN (Zhang et al., Beyond a Gaussian Denoiser, TIP 2017): plain 3x3 convolutions that predict the noise."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...datasets.errors import InputError
+from .registry import Network, register_network
+
+
+@register_network("dncnn")
+class DnCNN(Network, frozen=True):
+    """17 layers of 64 features for gray images, 20 for colour, as in the paper; it may have sides of any length.
+
+    It leaves out batch normalisation. There the output for one image depends on the other images of a batch, and the
+    loss of a batch is not the mean of its parts. Blind2Unblind computes its masked images in such parts, and its
+    masked and plain images would share running statistics. Without it, He's initialisation keeps the signals' size.
+    """
+
+    label = "DnCNN"
+    depth: int | None = None  # layers; None: 17 for one channel, else 20
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        """InputError for a network without layers or features."""
+        if self.depth is not None and not 2 <= self.depth <= 1000:
+            raise InputError(f"dncnn: depth = {self.depth}; allowed: 2 to 1000")
+        if not 1 <= self.width <= 4096:
+            raise InputError(f"dncnn: width = {self.width}; allowed: 1 to 4096")
+
+    def build(self, channels: int, outputs: int | None = None) -> nn.Module:
+        """The input minus the network's output; without the residual where `outputs` is another number."""
+        depth = self.depth or (17 if channels == 1 else 20)
+        return DnCNNet(channels, outputs or channels, depth, self.width)
+
+
+class DnCNNet(nn.Module):
+    """x^ = y - R(y)."""
+
+    def __init__(self, channels: int, outputs: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.residual = channels == outputs
+        ends = [channels, *[width] * (depth - 2)]
+        self.hidden = nn.ModuleList(nn.Conv2d(before, width, 3, padding=1) for before in ends)
+        self.last = nn.Conv2d(width, outputs, 3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is self.last else "relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[B, C, H, W]; the last layer runs in float32 also under autocast."""
+        x = y
+        for conv in self.hidden:
+            x = F.relu(conv(x))
+        with torch.autocast(y.device.type, enabled=False):
+            noise: Tensor = self.last(x.to(self.last.weight.dtype))
+        return y - noise if self.residual else noise
