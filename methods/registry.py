@@ -17,6 +17,7 @@ import msgspec
 from ..datasets.errors import InputError, one_line, unknown
 from ..datasets.plugins import registered_by
 from .base import Method
+from .guard import protect
 from .networks import registry as networks
 from .networks.registry import Network
 from .source_digest import file_digest
@@ -55,6 +56,7 @@ def _add(name: str, method: object) -> type[Method]:
         raise InputError(f"method {name!r}: exactly one output must be the primary")
     if not _ours(method):
         _discover()  # a plug-in may not take the name of a method of ours
+        protect(name, method)
     other = _methods.get(name)
     if other and (other.__module__, other.__qualname__) != (method.__module__, method.__qualname__):
         raise InputError(f"two methods are called {name!r}: {other.__module__} and {method.__module__}; rename one")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..datasets.formats import bayer
 from ..datasets.noise.model import Image, Noise
 from ..methods.base import Context, Method, Progress
+from ..methods.guard import guarded
 from ..methods.rng import Rng
 from ..protocol.suites import View
 from .machine import Machine
@@ -49,7 +50,7 @@ def denoise(
         noise=None if method.knowledge == "none" else noise.family,
         level=torch.tensor([level], device=batch.device) if method.knowledge == "level" else None,
     )
-    with torch.no_grad():
+    with torch.no_grad(), guarded(Exception):
         outputs: dict[str, Tensor] = method.denoise(net, batch, context)  # type: ignore[arg-type]
     return {
         name: output[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy() for name, output in outputs.items()

@@ -15,6 +15,7 @@ from ..datasets.images import SetImage
 from ..datasets.sampling import Packed, Patches, Sample, Source
 from ..datasets.seeds import seed
 from ..methods.base import Batch, Context, Method, Progress
+from ..methods.guard import guarded
 from ..methods.rng import Rng
 from ..protocol.metrics.builtin import psnr
 from ..protocol.suites import Recipe
@@ -75,8 +76,10 @@ def build(method: Method, channels: int, gain: float, seed_: int) -> nn.Module:
     """The method's network with named initial weights, scaled by the recipe's gain."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed("initial weights", seed_) % 2**63)
-        net = method.build(channels)
-    assert net is not None, "a method that fits builds a network"
+        with guarded(Exception):
+            net = method.build(channels)
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"build returned a {type(net).__name__}; expected a torch.nn.Module")
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(gain)

@@ -13,6 +13,7 @@ from ..compute.training import build, parts
 from ..datasets.noise.model import Noise
 from ..datasets.sets.find import find
 from ..methods.base import Batch, Context, Method, Progress
+from ..methods.guard import guarded
 from ..methods.rng import Rng
 from ..protocol.scoring import Scoring
 from ..protocol.units import Fit, Score, Unit
@@ -23,11 +24,11 @@ SIDE = 128  # of the image whose inference is timed
 def seconds(unit: Unit, machine: Machine) -> float:
     """What a fit or a score will take, roughly; 0 where the method's code raises (its cell will say so)."""
     try:
-        if isinstance(unit, Fit):
-            return unit.steps * _step(
-                unit.method, unit.noise, unit.planes, unit.crop // side(unit), unit.batch, machine
-            )
-        return _score(unit, machine)
+        with guarded(Exception):
+            if isinstance(unit, Fit):
+                size = unit.crop // side(unit)
+                return unit.steps * _step(unit.method, unit.noise, unit.planes, size, unit.batch, machine)
+            return _score(unit, machine)
     except Exception:  # an estimate must not stop a run
         return 0.0
 

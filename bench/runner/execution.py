@@ -13,9 +13,10 @@ from ..compute import training
 from ..compute.machine import Machine, environment
 from ..compute.sanity import DivergedError
 from ..compute.scoring import evaluate
-from ..datasets.errors import InputError
+from ..datasets.errors import InputError, one_line, printable
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
+from ..methods.guard import guarded
 from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import forget
@@ -58,19 +59,20 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
     rows: list[Row] = []
     seconds = None
     try:
-        if isinstance(unit, Fit):
-            record.result, seconds = _fit(unit, store, machine, sets, watch)
-        else:
-            rows = _score(unit, store, machine, sets, watch)
-            record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
-            if unit.fit.method.per_image():
-                record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
+        with guarded(Exception, training.Stopped):
+            if isinstance(unit, Fit):
+                record.result, seconds = _fit(unit, store, machine, sets, watch)
+            else:
+                rows = _score(unit, store, machine, sets, watch)
+                record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
+                if unit.fit.method.per_image():
+                    record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
         raise
     except Exception as error:  # a method's code may raise anything; the other cells go on
         record.state = "diverged" if isinstance(error, DivergedError) else "failed"
-        ours = type(error).__module__.startswith(f"{__package__}.")
-        record.reason = str(error) if ours else f"{type(error).__name__}: {error}"
+        ours = type(error).__module__.startswith("bench.")
+        record.reason = printable(str(error) if ours else one_line(error))
     store.write(unit, record, rows, seconds)
     return record
 

@@ -52,7 +52,10 @@ def needed(unit: Unit, machine: Machine) -> int:
 @cache
 def _sizes(method: Method, channels: int) -> tuple[int, int]:
     """Bytes of the weights, and per pixel of what back-propagation keeps of one call of the network."""
-    net = build(method, channels, 1.0, 0)
+    try:
+        net = build(method, channels, 1.0, 0)
+    except Exception:  # a plug-in's `build` may raise anything; its cell will say so
+        return 0, 0
     own = {parameter.data_ptr() for parameter in net.parameters()}
     kept: dict[int, int] = {}
 

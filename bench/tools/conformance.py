@@ -7,10 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..datasets.errors import InputError, one_line
+from ..datasets.errors import InputError
 from ..datasets.noise.model import parse
 from ..methods import registry
 from ..methods.base import Method
+from ..methods.guard import MethodError, guarded
 from . import conformance_checks
 from .conformance_checks import Subject, UnfitError
 
@@ -64,9 +65,10 @@ def check(name: str, method: Method) -> Iterator[Finding]:
     noises = NOISES if method.supervision in ("noisy", "none") else NOISES[:-1]
     cells = [(parse(noise), channels) for noise in noises for channels in CHANNELS]
     try:
-        reasons = {(noise, channels): method.applies(noise, channels) for noise, channels in cells}
-    except Exception as error:  # a third party's code may raise anything
-        yield Finding("declaration", "failed", f"applies raised {one_line(error)}")
+        with guarded():
+            reasons = {(noise, channels): method.applies(noise, channels) for noise, channels in cells}
+    except MethodError as error:
+        yield Finding("declaration", "failed", f"applies raised {error}")
         return
     defined = [cell for cell in cells if reasons[cell] is None]
     if not defined:
@@ -92,13 +94,12 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
     if out_of_scope:
         return Finding(title, "does not apply", out_of_scope)
     try:
-        if reason := subject.method.unavailable():
-            return Finding(title, "skipped", reason)
-        return Finding(title, "ok", function(subject))
-    except UnfitError as error:
+        with guarded(UnfitError):
+            if reason := subject.method.unavailable():
+                return Finding(title, "skipped", reason)
+            return Finding(title, "ok", function(subject))
+    except (UnfitError, MethodError) as error:
         return Finding(title, "failed", str(error))
-    except Exception as error:  # a third party's code may raise anything
-        return Finding(title, "failed", one_line(error))
 
 
 def targets(text: str) -> dict[str, Method]:
@@ -110,9 +111,10 @@ def targets(text: str) -> dict[str, Method]:
     elif ":" in text:
         module, _, attribute = text.partition(":")
         try:
-            found: Any = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # a third party's code may raise anything
-            raise InputError(f"check {text}: {one_line(error)}") from None
+            with guarded():
+                found: Any = getattr(importlib.import_module(module), attribute)
+        except MethodError as error:
+            raise InputError(f"check {text}: {error}") from None
         names = [name for name, cls in registry.methods().items() if cls is found]
         classes = dict.fromkeys(names, found) or {attribute.lower(): registry.register(attribute.lower())(found)}
     else:

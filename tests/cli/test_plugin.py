@@ -270,3 +270,70 @@ def test_a_broken_entry_point_is_refused_by_name(
     message = refused("methods")
     assert says in message
     assert point.split(" ")[0] in message
+
+
+# ---- what its code raises
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        LOSSES + "        raise SystemExit(0)\n",
+        DENOISE + "        raise SystemExit(0)\n",
+        "    def build(self, channels):\n        raise SystemExit(0)\n",
+        LOSSES + "        raise type('Odd', (BaseException,), {})('x')\n",
+        LOSSES + "        raise RuntimeError('\\ud800' + 'x' * 10**6)\n",
+    ],
+)
+def test_whatever_its_code_raises_fails_its_cell_alone(body: str, argv: tuple[object, ...], tmp_path: Path) -> None:
+    files = ("--plugin", plugin(tmp_path, OTHER, "other.py"), "--plugin", plugin(tmp_path, MINE + body))
+    result = bench("run", "--methods", "mine,other", *files, *argv)
+    assert result.code == 1, result.err
+    assert "1 failed" in result.err
+    assert "Traceback" not in result.err
+    assert max(map(len, result.err.splitlines())) < 3000
+    records = [json.loads(path.read_bytes()) for path in (tmp_path / "store").glob("*/**/*.json")]
+    assert {one["state"] for one in records if one["label"]["method"] == "other"} == {"done"}
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "KeyError('x')", "type('Odd', (BaseException,), {})('\\ud800')"])
+@pytest.mark.parametrize(
+    "hook", ["applies(self, noise, channels)", "unavailable(self)", "passes(self)", "reduced_settings(self, steps)"]
+)
+def test_a_hook_that_raises_is_one_line(hook: str, raised: str, argv: tuple[object, ...], tmp_path: Path) -> None:
+    path = plugin(tmp_path, MINE + f"    def {hook}:\n        raise {raised}\n")
+    assert hook.partition("(")[0] in refused_at_last("run", "--methods", "mine", "--plugin", path, *argv)
+
+
+def refused_at_last(*argv: object) -> str:
+    """The error line of a command that may have worked before."""
+    result = bench(*argv)
+    assert result.code in (1, 2), result
+    assert "Traceback" not in result.err
+    return result.err.splitlines()[-1]
+
+
+def test_check_fails_what_leaves_the_process(tmp_path: Path) -> None:
+    path = plugin(tmp_path, MINE + LOSSES + "        raise SystemExit(0)\n")
+    result = bench("check", path, "--format", "csv")
+    assert result.code == 1
+    assert "SystemExit" in result.out
+
+
+# ---- its source
+
+
+def test_what_a_file_imports_from_beside_it_belongs_to_its_source(
+    argv: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = plugin(tmp_path, "def loss(x, y):\n    return ((x - y) ** 2).mean()\n", "beside_it.py")
+    text = "from beside_it import loss\n" + MINE + LOSSES + "        yield loss(net(batch.noisy), batch.noisy.mean())\n"
+    command = ("run", "--methods", "mine", "--plugin", plugin(tmp_path, text), *argv)
+    assert bench(*command).code == 0
+    helper.write_text("# The mean square.\ndef loss(x, y):\n    'It.'\n    return ((x - y) ** 2).mean()\n")
+    monkeypatch.delitem(sys.modules, "beside_it")
+    assert "trained" not in bench(*command).err
+    helper.write_text("def loss(x, y):\n    return (x - y).abs().mean()\n")
+    monkeypatch.delitem(sys.modules, "beside_it")
+    assert "trained" in bench(*command).err
