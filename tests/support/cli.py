@@ -101,11 +101,12 @@ def photo(name: str, height: int, width: int) -> NDArray[np.uint8]:
     return crop
 
 
-def photos(folder: Path, *names: str, height: int = 48, width: int = 64) -> Path:
+def photos(folder: Path, *names: str, height: int = 48, width: int = 64, gray: bool = False) -> Path:
     """A folder with a crop of each named photograph."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        Pillow.fromarray(photo(name, height, width)).save(folder / f"{name}.png")
+        image = Pillow.fromarray(photo(name, height, width))
+        (image.convert("L") if gray else image).save(folder / f"{name}.png")
     return folder
 
 
