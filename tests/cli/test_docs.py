@@ -1,4 +1,4 @@
-"""Every command and code block of the README, CONTRIBUTING and docs/ works as it stands, on small images, in few steps."""
+"""Every command and code block of the README, CONTRIBUTING and docs/ works, on small images and in few steps."""
 
 import re
 import shlex
