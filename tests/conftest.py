@@ -10,23 +10,33 @@ import torch
 from PIL import Image as Pillow
 
 from bench.compute.machine import Machine
+from bench.datasets.formats import image_format as formats
 from bench.datasets.images import SetImage
+from bench.datasets.noise import model as noise
 from bench.datasets.noise.model import parse
 from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.methods.base import Method
 from bench.methods.networks import registry as networks
 from bench.methods.networks.unet import UNetConfig
+from bench.protocol.metrics import registry as metrics
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit
+
+REGISTRIES = (  # of what plug-ins may add, and what fills each with ours
+    (registry, "_methods", registry.methods),
+    (networks, "_networks", networks.networks),
+    (metrics, "_metrics", metrics.metrics),
+    (noise, "_families", noise.families),
+    (formats, "_formats", formats.formats),
+)
 
 
 @pytest.fixture(autouse=True)
 def plugins_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is unknown to the next one, in whatever order and process they run."""
-    registry.methods()  # ours are registered once, for all tests
-    monkeypatch.setattr(registry, "_methods", registry.methods())
-    monkeypatch.setattr(networks, "_networks", networks.networks())
+    for module, name, known in REGISTRIES:
+        monkeypatch.setattr(module, name, dict(known()))
 
 
 CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)
