@@ -6,8 +6,6 @@ import pytest
 from support.cli import line, lines, record, refused
 from support.tiny import Tiny
 
-from bench.datasets.noise import model
-
 STRIPES = '''
 import numpy as np
 from bench import NoiseFamily, register_noise
@@ -22,12 +20,6 @@ class Stripes(NoiseFamily, frozen=True):
     def variance(self, x, level):
         return (0.5 + x) * (level / 255.0) ** 2
 '''
-
-
-@pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(model, "_families", model.families())
 
 
 @pytest.fixture

@@ -28,12 +28,6 @@ LOSSES = "    def losses(self, net, batch, ctx):\n"
 DENOISE = "    def denoise(self, net, noisy, ctx):\n"
 
 
-@pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(registry, "_methods", registry.methods())
-
-
 @pytest.fixture
 def argv(tmp_path: Path) -> tuple[object, ...]:
     """A short run on one small photograph."""

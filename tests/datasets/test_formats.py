@@ -12,7 +12,6 @@ from support.cli import bench, lines
 
 from bench.compute.noisy_images import Noisy
 from bench.datasets.errors import InputError
-from bench.datasets.formats import image_format
 from bench.datasets.formats.image_format import ImageFormat, listing, read, register_format, size
 from bench.datasets.images import SetImage
 from bench.datasets.sets.digests import SetDigests
@@ -34,12 +33,6 @@ class Raw(ImageFormat):
         pixels = np.fromfile(path, np.uint8)
         return pixels.reshape(int(len(pixels) ** 0.5), -1, 1)
 '''
-
-
-@pytest.fixture(autouse=True)
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(image_format, "_formats", dict(image_format.formats()))
 
 
 def pixels(*shape: int) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.methods.base import Batch
 from bench.methods.nbr2nbr import NBR2NBR, PAIRS, subsample
 from bench.methods.networks.official_names import NBR_LAYERS
+from bench.methods.registry import configured
 from bench.protocol.suite_files import load
 
 from .conftest import Array, cases, golden
@@ -18,7 +19,7 @@ from .official import Given, compare_gradients, context, fill
 
 ARRAYS = golden("nbr")
 CASES = cases("nbr")
-OFFICIAL = msgspec.convert(load("synthetic").configurations["nbr2nbr-official"].fields, NBR2NBR)
+OFFICIAL = configured(NBR2NBR, load("synthetic").configurations["nbr2nbr-official"].fields)
 
 
 class Outputs(nn.Module):

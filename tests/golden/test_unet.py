@@ -1,18 +1,18 @@
 """U-Net parity: layers, slope, upsampling, skip order."""
 
-import msgspec
 import pytest
 import torch
 
 from bench.methods.nbr2nbr import NBR2NBR
 from bench.methods.networks.official_names import B2U_LAYERS, NBR_LAYERS
 from bench.methods.networks.unet import UNetConfig
+from bench.methods.registry import configured
 from bench.protocol.suite_files import load
 
 from .conftest import golden, matching
 from .official import digest, fill
 
-NBR = msgspec.convert(load("synthetic").configurations["nbr2nbr-official"].fields, NBR2NBR)
+NBR = configured(NBR2NBR, load("synthetic").configurations["nbr2nbr-official"].fields)
 NETS = {"b2u": (UNetConfig(), B2U_LAYERS), "nbr": (NBR.net, NBR_LAYERS)}
 CASES = [(name, case) for name in NETS for case in matching(f"unet_{name}", "x_")]
 

@@ -44,12 +44,12 @@ def stronger(clean: Image, noisy: Image) -> Image:
     return image
 
 
-def training_noise(patch: pytest.MonkeyPatch, plain: Any = Patches._fresh) -> None:
-    def fresh(self: Patches, clean: Image, number: int, frame: int) -> tuple[Image, float]:
-        noisy, level = plain(self, clean, number, frame)
+def training_noise(patch: pytest.MonkeyPatch, plain: Any = Patches._draw) -> None:
+    def draw(self: Patches, clean: Image, purpose: str, *names: object) -> tuple[Image, float]:
+        noisy, level = plain(self, clean, purpose, *names)
         return stronger(clean, noisy), level
 
-    patch.setattr(Patches, "_fresh", fresh)
+    patch.setattr(Patches, "_draw", draw)
 
 
 def scoring_noise(patch: pytest.MonkeyPatch, plain: Any = plain_noise) -> None:
