@@ -28,6 +28,8 @@ def run(
     tests: Sequence[str] = (),
     seeds: Sequence[int] = (),
     steps: int = 0,
+    crop: int = 0,
+    skip_unusable: bool = False,
     net: str = "",
     repeats: int = 0,
     data: str | os.PathLike[str] | None = None,
@@ -52,6 +54,8 @@ def run(
         tests=tuple(tests),
         seeds=tuple(seeds),
         steps=steps,
+        crop=crop,
+        skip_unusable=skip_unusable,
         net=net,
         repeats=repeats,
     )

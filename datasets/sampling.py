@@ -81,7 +81,10 @@ class Patches:
     def _check(self, set_image: SetImage) -> None:
         if set_image.keep and min(set_image.pixels.shape[:2]) < self.crop + self.phase:
             height, width = set_image.pixels.shape[:2]
-            raise InputError(f"{set_image.path}: {width}x{height} is smaller than the crop of {self.crop + self.phase}")
+            raise InputError(
+                f"{set_image.path}: {width}x{height} is smaller than the crop of {self.crop + self.phase}; "
+                f"give a smaller --crop N, or go on without such images of a folder: --skip-unusable"
+            )
         if self.captured and not set_image.frames:
             raise InputError(f"{set_image.path}: no frames of it; noise `captured` needs a set with real ones")
         if self.phase and not set_image.pattern:

@@ -62,6 +62,10 @@ def add_request(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--train", type=absolute, default="", metavar="SET", help="another training set, or folder:PATH")
     sub.add_argument("--seeds", type=integers, default=(), metavar="0,1,2")
     sub.add_argument("--steps", type=positive, default=0, metavar="N")
+    sub.add_argument("--crop", type=positive, default=0, metavar="N", help="side of training crops in pixels")
+    sub.add_argument(
+        "--skip-unusable", action="store_true", help="go on without images of a folder that are unreadable or too small"
+    )
 
 
 def add_tests(sub: argparse.ArgumentParser) -> None:

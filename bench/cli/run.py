@@ -80,7 +80,7 @@ def add(commands: Commands) -> None:
     add_data(sub)
     add_tests(sub)
     add_machine(sub)
-    sub.set_defaults(do=score, train="", seeds=(), steps=0)
+    sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False)
 
 
 def run(options: argparse.Namespace) -> int:

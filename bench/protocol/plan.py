@@ -12,6 +12,7 @@ from ..datasets.noise.conditions import EightBit
 from ..datasets.noise.model import Noise, parse
 from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.find import find
+from ..datasets.sets.own_folder import usable
 from ..methods import registry
 from ..methods.base import Method
 from ..methods.networks import registry as networks
@@ -91,7 +92,7 @@ def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
 
 def _overridden(preset: Preset, request: Request) -> Preset:
     changes: dict[str, Any] = {}
-    for name in ("train", "tests", "seeds", "steps"):
+    for name in ("train", "tests", "seeds", "steps", "crop"):
         if value := getattr(request, name):
             changes[name] = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
     if isinstance(preset.train, dict) and "train" not in changes:
@@ -110,7 +111,19 @@ def _overridden(preset: Preset, request: Request) -> Preset:
         changes["repeats"] = dict.fromkeys(changes.get("tests", preset.tests), request.repeats)
     if request.scoring:
         changes["scoring"] = rescored(preset.scoring, request.scoring)
-    return msgspec.structs.replace(preset, **changes)
+    preset = msgspec.structs.replace(preset, **changes)
+    return _usable(preset) if request.skip_unusable else preset
+
+
+def _usable(preset: Preset) -> Preset:
+    """The preset with those images of each folder that can be used."""
+    train = preset.train
+    return msgspec.structs.replace(
+        preset,
+        train=usable(train) if isinstance(train, str) else {usable(test): usable(name) for test, name in train.items()},
+        tests=tuple(map(usable, preset.tests)),
+        repeats={usable(name): repeats for name, repeats in preset.repeats.items()},
+    )
 
 
 def _check_rows(suite: Suite) -> None:

@@ -30,6 +30,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tests: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     steps: int = 0
+    crop: int = 0  # side of training crops [pixels]
+    skip_unusable: bool = False  # go on without the images of a folder that cannot be used
     repeats: int = 0
     tested: tuple[str, ...] = ()  # noises that a method was not trained for
     net: str = ""  # a registered network, for every method that accepts one
@@ -45,6 +47,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The preset and every override, such as `mini, steps=20`."""
         lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds, "tested": self.tested}
         changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
+        changed |= {"crop": self.crop, "skip-unusable": "yes" if self.skip_unusable else ""}
         changed |= {"net": self.net, "scoring": self.scoring}
         changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
         return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])

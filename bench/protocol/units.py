@@ -60,7 +60,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             return known | {"weights": self.weights}
         known["seed"] = self.seed
         if self.method.has_weights():
-            known["train"] = self.digests(self.train, self.channels)
+            known["train"] = self.digests(self.train, self.channels, self.crop)
             known |= {"train_noise": self.train_noise, "crop": self.crop}
         return known | {
             "batch": self.batch,

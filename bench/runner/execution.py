@@ -13,9 +13,10 @@ from ..compute import training
 from ..compute.machine import Machine, environment
 from ..compute.sanity import DivergedError
 from ..compute.scoring import evaluate
-from ..datasets.errors import InputError, one_line, printable
+from ..datasets.errors import InputError, few, one_line, printable
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
+from ..datasets.sets.own_folder import short_name
 from ..methods.guard import guarded
 from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
@@ -43,11 +44,33 @@ class Sets:
         self.data = data
         self._loaded: dict[tuple[str, int], list[SetImage]] = {}
 
-    def __call__(self, name: str, channels: int) -> list[SetImage]:
-        """The images of a set; InputError if they are not what the catalogue says."""
+    def __call__(self, name: str, channels: int, least: int = 0) -> list[SetImage]:
+        """The images of a set, with sides of `least` pixels where the others are left out.
+
+        InputError if the images are not what the catalogue says, or cannot be used.
+        """
+        return self._chosen(name, channels, least)[0]
+
+    def used_by(self, unit: Unit) -> list[SetImage]:
+        """The images that a unit trains on or is scored on; InputError as above."""
+        return self._chosen(*_asked(unit))[0]
+
+    def left_out(self, unit: Unit) -> str:
+        """Which images of its set a unit does not use, and why; empty if it uses all."""
+        if left_out := self._chosen(*_asked(unit))[1]:
+            return f"{len(left_out)} images of {short_name(_asked(unit)[0])} are left out: {few(left_out, '; ')}"
+        return ""
+
+    def _chosen(self, name: str, channels: int, least: int) -> tuple[list[SetImage], list[str]]:
+        image_set = find(name)
         if (name, channels) not in self._loaded:
-            self._loaded[name, channels] = find(name).load(self.data, channels)
-        return self._loaded[name, channels]
+            self._loaded[name, channels] = image_set.load(self.data, channels)
+        return image_set.chosen(self._loaded[name, channels], least)
+
+
+def _asked(unit: Unit) -> tuple[str, int, int]:
+    """The image set of a unit, its channels, and the fewest pixels that a side of its images must have."""
+    return (unit.train, unit.channels, unit.crop) if isinstance(unit, Fit) else (unit.test, unit.fit.channels, 0)
 
 
 def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, sets: Sets, watch: Watch) -> Record:
@@ -65,6 +88,8 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
             else:
                 rows = _score(unit, store, machine, sets, watch)
                 record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
+                if left_out := sets.left_out(unit):
+                    record.result["warnings"] = [left_out]
                 if unit.fit.method.per_image():
                     record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
@@ -116,7 +141,7 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
 
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
     checkpoint = store.path(unit, ".checkpoint")
-    set_images = sets(unit.train, unit.channels)
+    set_images = sets.used_by(unit)
     trained = training.fit(unit, set_images, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
     write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
@@ -126,7 +151,7 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "history": trained.history,
         "quality": trained.quality,
-        "warnings": trained.warnings,
+        "warnings": [*trained.warnings, *filter(None, [sets.left_out(unit)])],
         "compiled": machine.compiles(unit.steps),
     }
     return result, trained.seconds
@@ -135,7 +160,7 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
 def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch) -> list[Row]:
     net = load(unit.fit, store, machine)
     folder = store.images(unit)
-    rows = evaluate(unit, net, sets(unit.test, unit.fit.channels), machine, watch.score, watch.stop, folder)
+    rows = evaluate(unit, net, sets.used_by(unit), machine, watch.score, watch.stop, folder)
     if any(math.isnan(value) for row in rows for value in row.metrics.values() if value is not None):
         raise DivergedError("an output has values that are not finite")
     return rows

@@ -91,12 +91,16 @@ class Run:
 
     def check(self, pending: list[tuple[Cell, Unit]]) -> None:
         """Reads and checks all images that these units need; InputError before anything is trained."""
+        left_out: dict[str, None] = {}
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
                 frames = unit.repeats if isinstance(unit.noise.family, Captured) else 0
-                check(self.sets(unit.test, unit.fit.channels), unit.fit.view, frames)
+                check(self.sets.used_by(unit), unit.fit.view, frames)
             else:
-                source_of(unit, self.sets(unit.train, unit.channels))
+                source_of(unit, self.sets.used_by(unit))
+            left_out[self.sets.left_out(unit)] = None
+        for text in filter(None, left_out):
+            self.display.note(text)
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
         if unit.key in self.tried or cell.fit.method.unavailable():
@@ -124,7 +128,7 @@ class Run:
 
     def _kept(self, score: Score) -> bool:
         """Whether the store has all denoised images of a method that no stored weights can give back."""
-        images = score.repeats * len(self.sets(score.test, score.fit.channels))
+        images = score.repeats * len(self.sets.used_by(score))
         return len(list(self.store.images(score).glob("*.safetensors"))) == images
 
     def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:

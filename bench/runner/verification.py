@@ -74,7 +74,7 @@ def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Se
     except (UnreadableError, DamagedError) as error:
         return Drift(title=title, verdict="wrong", reason=str(error))
     try:
-        set_images = sets(unit.test, unit.fit.channels)
+        set_images = sets.used_by(unit)
     except InputError as error:
         return Drift(title=title, verdict="left out", reason=str(error))
     try:

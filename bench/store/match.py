@@ -59,9 +59,11 @@ def request_of_label(suite: str, label: str) -> Request:
         given[LISTS.get(name, name)] = values if name in LISTS else value
         if name == "seeds" and all(map(str.isdecimal, values)):
             given[name] = tuple(map(int, values))
-        if name in ("steps", "repeats") and value.isdecimal():
+        if name in ("steps", "repeats", "crop") and value.isdecimal():
             given[name] = int(value)
-        if not equals or name not in (*LISTS, "train", "steps", "repeats", "net", "scoring"):
+        if name == "skip-unusable":
+            given["skip_unusable"] = bool(given.pop(name))
+        if not equals or name not in (*LISTS, "train", "steps", "repeats", "crop", "skip-unusable", "net", "scoring"):
             raise InputError(f"a label {label!r}, which no request has")
     request = Request(suite=suite, preset=preset, **given)
     if request.label != label:

@@ -17,13 +17,16 @@ class SetDigests:
         self.folders: dict[str, str] = {}  # those asked for, by name and channels
         self._sets: dict[str, str] = {}
 
-    def __call__(self, name: str, channels: int) -> str:
-        """What identifies the pixels of a set; InputError for a folder that is gone and not known, or unreadable."""
-        key = f"{name} {channels}"
+    def __call__(self, name: str, channels: int, least: int = 0) -> str:
+        """What identifies the pixels of a set, where images with sides below `least` pixels may have to be left out.
+
+        InputError for a folder that is gone and not known, or that has images that cannot be used.
+        """
+        image_set = find(name)
+        key = f"{name} {channels} {least}" if image_set.selects and least else f"{name} {channels}"
         if key not in self._sets:
-            image_set = find(name)
             gone = key in self.known and image_set.folder is not None and not _is_there(image_set.folder)
-            self._sets[key] = self.known[key] if gone else image_set.digest(channels)
+            self._sets[key] = self.known[key] if gone else image_set.digest(channels, least)
             if image_set.folder is not None:
                 self.folders[key] = self._sets[key]
         return self._sets[key]

@@ -3,12 +3,14 @@
 from . import layouts  # noqa: F401 - its modules register themselves
 from .catalogue import entry
 from .image_set import LAYOUTS, CatalogueSet, ImageSet, whole
-from .own_folder import OwnFolder, is_folder
+from .own_folder import USABLE, OwnFolder, UsableFolder, is_folder
 
 
 def find(name: str) -> ImageSet:
     """The set of a name; InputError with the nearest names if the catalogue has none of that name."""
-    return OwnFolder(name) if is_folder(name) else find_known(name)
+    if is_folder(name):
+        return UsableFolder(name) if name.startswith(USABLE) else OwnFolder(name)
+    return find_known(name)
 
 
 def find_known(name: str) -> CatalogueSet:

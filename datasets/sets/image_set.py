@@ -38,6 +38,7 @@ class ImageSet(ABC):
     frames = 1  # real noisy frames of every image
     patterns_known = True  # the Bayer patterns of its mosaics
     folder: Path | None = None  # of a user's own images: its digest is that of what is there
+    selects = False  # whether images that cannot be used are left out
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -47,12 +48,16 @@ class ImageSet(ABC):
         """The checked images as `channels` channels, from below the folder `data`; InputError naming the file."""
 
     @abstractmethod
-    def digest(self, channels: int) -> str:
-        """What identifies the pixels of the set."""
+    def digest(self, channels: int, least: int = 0) -> str:
+        """What identifies the pixels of the set, or of those of its images that are used."""
 
     @abstractmethod
     def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
         """(height, width) of every image, `usual` where it is not known without reading the images."""
+
+    def chosen(self, set_images: list[SetImage], least: int) -> tuple[list[SetImage], list[str]]:
+        """The images to use where both sides must have `least` pixels, and why others are left out."""
+        return set_images, []
 
     def overlaps(self, other: "ImageSet") -> bool:
         """Whether the two have an image in common, as far as it is known without reading them."""
@@ -77,7 +82,7 @@ class CatalogueSet(ImageSet):
         """What its images must decode to; empty where that is not known."""
         return references(self.name)
 
-    def digest(self, channels: int) -> str:
+    def digest(self, channels: int, least: int = 0) -> str:
         """What identifies the pixels of the set; its files are not needed."""
         rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in self.references]
         if self.entry.converted:

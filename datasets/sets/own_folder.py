@@ -1,4 +1,7 @@
-"""A folder of a user's own images, called `folder:PATH` wherever a set is named."""
+"""Folders of a user's own images, called `folder:PATH` wherever a set is named.
+
+`usable:PATH` are those images of a folder that can be used; the others are left out, and named.
+"""
 
 import re
 from functools import lru_cache
@@ -9,17 +12,23 @@ from ..formats.image_format import listing, size
 from ..images import SetImage
 from .image_set import ImageSet, joined_digest
 
-PREFIX = "folder:"
+ALL, USABLE = "folder:", "usable:"
+LEAST = 11  # pixels of a side; the window of SSIM has 11
 
 
 def is_folder(name: str) -> bool:
     """Whether the name of a set is that of a folder."""
-    return name.startswith(PREFIX)
+    return name.startswith((ALL, USABLE))
+
+
+def usable(name: str) -> str:
+    """The name of a set; of a folder, the name of those images that can be used."""
+    return USABLE + str(_path(name)) if is_folder(name) else name
 
 
 def absolute(name: str) -> str:
     """The name of a set; that of a folder with a path that means the same from everywhere."""
-    return PREFIX + str(_path(name).expanduser().resolve()) if is_folder(name) else name
+    return f"{name[:7]}{_path(name).expanduser().resolve()}" if is_folder(name) else name
 
 
 def short_name(name: str) -> str:
@@ -29,17 +38,18 @@ def short_name(name: str) -> str:
 
 def short_names(text: str) -> str:
     """A text with names of sets, joined by `,` or `+`, each as tables show it."""
-    return re.sub(rf"{PREFIX}[^,+]*", lambda found: short_name(found[0]), text)
+    return re.sub(rf"({ALL}|{USABLE})[^,+]*", lambda found: short_name(found[0]), text)
 
 
 def _path(name: str) -> Path:
-    return Path(name.removeprefix(PREFIX))
+    return Path(name.partition(":")[2])
 
 
 @lru_cache
-def _digest(name: str, channels: int, stamp: tuple[object, ...]) -> str:
+def _digest(folder: "OwnFolder", channels: int, least: int, stamp: tuple[object, ...]) -> str:
     """The digest of a folder; its images are read again when the stamp, their sizes and times, has changed."""
-    return joined_digest(channels, [f"{image.name} {image.digest}" for image in OwnFolder(name).load(None, channels)])
+    set_images, _ = folder.chosen(folder.load(None, channels), least)
+    return joined_digest(channels, [f"{image.name} {image.digest}" for image in set_images])
 
 
 class OwnFolder(ImageSet):
@@ -51,18 +61,31 @@ class OwnFolder(ImageSet):
         super().__init__(name)
         self.folder = _path(name)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnFolder) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
         """All images of the folder; InputError naming the first that cannot be used."""
         set_images = [SetImage(stem, path, channels) for stem, path in self.paths().items()]
         for set_image in set_images:
-            _ = set_image.pixels
+            try:
+                _ = set_image.pixels
+            except InputError as error:
+                raise InputError(f"{error}; with --skip-unusable, a run goes on without it") from None
         return set_images
 
-    def digest(self, channels: int) -> str:
-        """What identifies the pixels of the images and their names."""
+    def overlaps(self, other: ImageSet) -> bool:
+        """Whether the two are of one folder."""
+        return self.folder == other.folder
+
+    def digest(self, channels: int, least: int = 0) -> str:
+        """What identifies the pixels and names of the images that are used."""
         stats = [(path, path.stat()) for path in self.paths().values() if path.exists()]
         stamp = tuple((str(path), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats)
-        return _digest(self.name, channels, stamp)
+        return _digest(self, channels, least, stamp)
 
     def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
         """(height, width) of every image, from the headers alone."""
@@ -76,4 +99,39 @@ class OwnFolder(ImageSet):
             raise InputError(f"{self.name}: not valid UTF-8, which no record can hold; rename the folder") from None
         if not (found := listing(self.folder)):
             raise InputError(f"{self.name}: no images in it")
+        return found
+
+
+class UsableFolder(OwnFolder):
+    """Those images of a folder that can be used."""
+
+    selects = True
+
+    def load(self, data: Path | None, channels: int) -> list[SetImage]:
+        """All images of the folder, read or not."""
+        return [SetImage(stem, path, channels) for stem, path in self.paths().items()]
+
+    def chosen(self, set_images: list[SetImage], least: int) -> tuple[list[SetImage], list[str]]:
+        """The images that can be read and have `least` pixels on both sides; InputError if there are none."""
+        found, left_out = [], []
+        for set_image in set_images:
+            try:
+                height, width = set_image.pixels.shape[:2]
+                if min(height, width) < (needed := max(least, LEAST)):
+                    raise InputError(f"{set_image.path}: {width}x{height}, expected {needed} pixels a side or more")
+                found.append(set_image)
+            except InputError as error:
+                left_out.append(str(error))
+        if not found:
+            raise InputError(f"{self.name}: none of {len(set_images)} images can be used; {left_out[0]}")
+        return found, left_out
+
+    def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
+        """(height, width) of every image, `usual` where it cannot be read."""
+        found = []
+        for path in self.paths().values():
+            try:
+                found.append(size(path)[::-1])
+            except InputError:
+                found.append(usual)
         return found
