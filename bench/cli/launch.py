@@ -13,6 +13,7 @@ from ..datasets.errors import AbsentError, InputError, unknown
 from ..datasets.sets.catalogue import data_root
 from ..protocol import plan, suite_files
 from ..protocol.request import Request
+from ..protocol.settings import canonical
 from ..report.tables import with_tables
 from ..runner import cost, engines
 from ..runner.display import Display, clock
@@ -121,12 +122,23 @@ def asked(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()
         skip_unusable=options.skip_unusable,
         net=options.net,
         repeats=options.repeats,
+        settings=_settings(options, suite),
         tested=options.tested,
     )
 
 
+def _settings(options: argparse.Namespace, suite: str) -> tuple[str, ...]:
+    """The settings asked of a suite; of all suites, each takes those of methods that it knows."""
+    if options.suite != "all" or not suite:
+        return canonical(options.set)
+    known = plan.methods_of(suite_files.load(suite))
+    return tuple(one for one in canonical(options.set) if one.partition(".")[0] in known)
+
+
 def suites_asked(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]]]:
     """The suites asked for, each with those of the methods that it can run."""
+    if not options.methods and not options.set:
+        raise InputError("--methods A,B is missing; python -m bench methods lists them")
     names = with_tables() if options.suite == "all" else [options.suite or "synthetic"]
     known = {name: plan.methods_of(suite_files.load(name)) for name in names}
     unknown_ = [
@@ -139,7 +151,7 @@ def suites_asked(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...]
     for name in names:
         rows = [row.method for row in suite_files.load(name).rows if not row.optional]
         chosen = [m for method in options.methods for m in (rows if method == "all" else [method]) if m in known[name]]
-        if chosen or len(names) == 1:  # of all suites, those that have something to do
+        if chosen or len(names) == 1 or _settings(options, name):  # of all suites, those that have something to do
             found.append((name, tuple(dict.fromkeys(chosen))))
     return found
 

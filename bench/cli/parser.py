@@ -21,6 +21,7 @@ class Parser(argparse.ArgumentParser):
         known = re.search(r"unrecognized arguments: (-\S+)", message)
         if known:
             options = [option for action in self._walk() for option in action.option_strings]
+            options = [option for option in options if option != known[1]]  # of another command
             near = get_close_matches(known[1].split("=")[0], options, 1, 0.5)
             message += f". Did you mean {near[0]}?" if near else ""
         choice = re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message)
@@ -65,6 +66,13 @@ def add_request(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--crop", type=positive, default=0, metavar="N", help="side of training crops in pixels")
     sub.add_argument(
         "--skip-unusable", action="store_true", help="go on without images of a folder that are unreadable or too small"
+    )
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="METHOD.FIELD=V1,V2",
+        help="a row for each value, such as b2u.lambda_f=2,40 or b2u.net.width=8 (may be repeated)",
     )
 
 

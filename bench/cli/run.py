@@ -42,7 +42,7 @@ from .tables import print_tables, requests
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     sub = command(commands, "run", "train and score what is missing, then print the table")
-    sub.add_argument("--methods", type=names, required=True, metavar="A,B", help="python -m bench methods; or all")
+    sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="python -m bench methods; or all")
     add_request(sub)
     add_machine(sub)
     add_data(sub)
@@ -80,7 +80,7 @@ def add(commands: Commands) -> None:
     add_data(sub)
     add_tests(sub)
     add_machine(sub)
-    sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False)
+    sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False, set=())
 
 
 def run(options: argparse.Namespace) -> int:
@@ -124,7 +124,7 @@ def _summary(outcomes: list[Outcome], store: Store) -> str:
 def status(options: argparse.Namespace) -> int:
     """Tells how far the last runs of a store are, or what would be run."""
     store, (here, _) = existing(options.store), machine.choose()
-    if options.methods:
+    if options.methods or options.set:
         requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites_asked(options)]
     else:
         requests = _last_requests(store, options)

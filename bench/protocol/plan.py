@@ -19,8 +19,10 @@ from ..methods.networks import registry as networks
 from . import suite_files, suites
 from .request import ExternalWeights, Request
 from .scoring import rescored
+from .settings import parse as parse_settings
+from .settings import with_settings
 from .states import State
-from .suites import Preset, Suite, View
+from .suites import Preset, Suite, View, merged
 from .units import Fit, Score, Unit
 
 OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
@@ -67,12 +69,17 @@ def make(request: Request, digests: SetDigests | None = None) -> Plan:
     `digests` are those of the image sets; by default they are computed from the images as they are now.
     """
     digests = digests or SetDigests()
-    suite = suite_files.load(request.suite)
+    settings = [setting for text in request.settings for setting in parse_settings(text)]
+    if request.net and any(setting.field.partition(".")[0] == "net" for setting in settings):
+        raise InputError(
+            "--net and --set METHOD.net exclude each other; networks can be set, too: --set METHOD.net=A,B"
+        )
+    suite = with_settings(suite_files.load(request.suite), request.settings)
     _check_rows(suite)
     preset = _overridden(suites.preset(suite, request.preset), request)
     noises = noises_of(request, suite, preset)
     tested = list(dict.fromkeys(parse(name) for name in request.tested))
-    names = list(dict.fromkeys((*BASELINES, *request.methods)))
+    names = list(dict.fromkeys((*BASELINES, *request.methods, *(setting.name for setting in settings))))
     cells = [
         _cell(suite, preset, name, noise, seed, train, tested, digests, request.net)
         for name in names
@@ -182,12 +189,12 @@ def _fit(
 ) -> tuple[Fit, int]:
     """A fit, and the centre_crop of the test images that its budget leaves."""
     method_class, configuration = _resolve(suite, name)
-    fields = suites.fields(suite, preset, noise.name, configuration.method) | configuration.fields
+    fields = merged(suites.fields(suite, preset, noise.name, configuration.method), configuration.fields)
     if net and registry.accepts_network(method_class):
         fields["net"] = net
     try:
         method = registry.configured(method_class, fields)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, InputError) as error:
         near = suite_files.nearest_key(str(error), method_class.__struct_fields__)
         raise InputError(f"suite {suite.name!r}, method {name!r}: {error}{near}") from None
     view = configuration.view or preset.view

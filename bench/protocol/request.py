@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from .limits import check_limits
+from .settings import canonical
 
 
 class ExternalWeights(Struct, frozen=True):
@@ -33,9 +34,10 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     crop: int = 0  # side of training crops [pixels]
     skip_unusable: bool = False  # go on without the images of a folder that cannot be used
     repeats: int = 0
+    settings: tuple[str, ...] = ()  # such as b2u.lambda_f=2: rows of a method with one other field
     tested: tuple[str, ...] = ()  # noises that a method was not trained for
     net: str = ""  # a registered network, for every method that accepts one
-    scoring: str = ""  # a evaluation protocol of scorings.toml
+    scoring: str = ""  # an evaluation protocol of scorings.toml
     weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
 
     def __post_init__(self) -> None:
@@ -45,7 +47,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def label(self) -> str:
         """The preset and every override, such as `mini, steps=20`."""
-        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds, "tested": self.tested}
+        lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds}
+        lists |= {"set": canonical(self.settings), "tested": self.tested}
         changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
         changed |= {"crop": self.crop, "skip-unusable": "yes" if self.skip_unusable else ""}
         changed |= {"net": self.net, "scoring": self.scoring}

@@ -125,6 +125,15 @@ def fields(suite: Suite, preset: Preset, noise: str, method: str) -> dict[str, A
     return given
 
 
+def merged(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The fields with these changes; of a nested field, such as the network, only what is named changes."""
+    found = dict(fields)
+    for name, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(found.get(name), dict)
+        found[name] = merged(found[name], value) if nested else value
+    return found
+
+
 def training_sets(preset: Preset) -> tuple[str, ...]:
     """The sets that a preset trains on, in the order of its test sets."""
     if isinstance(preset.train, str):

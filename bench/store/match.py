@@ -16,7 +16,13 @@ from .names import kind
 from .record import Record
 
 LONGEST = 4000  # letters of a label
-LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "tested": "tested"}  # in labels: in requests
+LISTS = {
+    "noise": "noises",
+    "test-sets": "tests",
+    "seeds": "seeds",
+    "set": "settings",
+    "tested": "tested",
+}  # in labels: in requests
 
 
 def match(records: Sequence[Record], requests: Iterable[Request], digests: SetDigests) -> dict[str, Unit | State]:
@@ -83,6 +89,7 @@ def _matched(
     cells = [cell for cell in planned.cells if not cell.excluded]
     units: list[Unit] = [cell.fit for cell in cells]
     units += [score for cell in cells for score in cell.scores]
+    methods = tuple(name for name in names if name in plan.methods_of(planned.suite))
     methods += tuple(one.name for one in weights)
     return {record.key: _unit(record, units, methods) for record in records}
 

@@ -105,10 +105,13 @@ def read(value: Any) -> Network:
     fields = {"name": value} if isinstance(value, str) else dict(value)
     name = str(fields.pop("name", UNTAGGED))
     cls = find(name)
+    for field in fields:
+        if field not in cls.__struct_fields__:
+            raise unknown(f"field of network {name!r}", field, cls.__struct_fields__)
     try:
         return msgspec.convert(fields, cls)
     except msgspec.ValidationError as error:
-        raise InputError(f"network {name!r}: {error}; its fields: {', '.join(cls.__struct_fields__)}") from None
+        raise InputError(f"network {name!r}: {error}") from None
 
 
 def written(network: Network) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def test_a_wrong_choice_is_refused_with_what_is_allowed(store: Path, option: str
         ('tests = ["embedded_test"]', 'tests = "embedded_test"', "array"),
         ("noises = [", "noises = [1, ", "str"),
         ('schedule = "constant"', 'schedule = "circle"', "circle"),
-        ("[presets.mini.fields.b2u]\ns = 2", "[presets.mini.fields.b2u]\ns = 3", "s = 3"),
+        ("[presets.mini.fields.b2u]\ns = 2", "[presets.mini.fields.b2u]\ns = 1", "s = 1"),
         ("[presets.mini.fields.b2u]\ns = 2", '[presets.mini.fields.b2u]\ns = "2"', "b2u"),
         ('name = "synthetic"\n', "", "name"),
         ("version = 1", "version = ", "TOML"),
