@@ -10,8 +10,9 @@ from .compute import machine as machines
 from .methods import registry
 from .protocol.plan import make
 from .protocol.request import Request
-from .report.render import frame
-from .report.tables import build, suite_of
+from .report.frames import frame
+from .report.published import suite_of
+from .report.tables import build
 from .runner.display import Display
 from .runner.execution import Sets
 from .runner.run import Outcome, Run

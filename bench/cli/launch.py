@@ -14,7 +14,7 @@ from ..datasets.sets.catalogue import data_root
 from ..protocol import plan, suite_files
 from ..protocol.request import Request
 from ..protocol.settings import canonical
-from ..report.tables import with_tables
+from ..report.published import with_tables
 from ..runner import cost, engines
 from ..runner.display import Display, clock
 from ..runner.execution import Sets

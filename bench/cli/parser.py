@@ -57,6 +57,11 @@ def add_table(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--table", type=int, default=None, metavar="N", help="1 to 8; default: all of the suites")
 
 
+def add_all(sub: argparse.ArgumentParser) -> None:
+    """Whether a terminal shows the whole table."""
+    sub.add_argument("--all", action="store_true", help="the whole table, not only the rows that were run")
+
+
 def add_request(sub: argparse.ArgumentParser) -> None:
     """What to train on, with which seeds and steps, and what to test."""
     add_tests(sub)

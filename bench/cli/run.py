@@ -26,6 +26,7 @@ from ..store.store import Store, default, existing
 from . import launch
 from .parser import (
     Commands,
+    add_all,
     add_data,
     add_machine,
     add_request,
@@ -46,6 +47,7 @@ def add(commands: Commands) -> None:
     add_request(sub)
     add_machine(sub)
     add_data(sub)
+    add_all(sub)
     sub.add_argument("--force", action="store_true", help="compute again what is done")
     sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="units at a time (default 1)")
     sub.add_argument("--engine", choices=("loky", "dask", "slurm"), default="loky", help="default: this machine")
@@ -80,6 +82,7 @@ def add(commands: Commands) -> None:
     add_data(sub)
     add_tests(sub)
     add_machine(sub)
+    add_all(sub)
     sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False, set=())
 
 

@@ -11,23 +11,30 @@ import pandas as pd
 from ..compute import machine
 from ..datasets.errors import InputError, printable, unknown
 from ..methods import registry
-from ..protocol import plan, suite_files
+from ..protocol import plan
+from ..protocol.plan import OWN, methods_of
 from ..protocol.request import Request
+from ..protocol.suite_files import load
 from ..report.compare import compare
-from ..report.lines import Table, plain
+from ..report.lines import Table
+from ..report.published import suite_of, with_tables
 from ..report.render import page, render
-from ..report.tables import build, request_of, suite_of, with_tables
+from ..report.tables import build, request_of
 from ..runner.execution import Sets
 from ..store.store import Store, existing
 from . import launch
-from .parser import Commands, add_data, add_request, add_store, add_table, command
+from .parser import Commands, add_all, add_data, add_request, add_store, add_table, command, names
 
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     sub = command(commands, "tables", "print a table of the paper from the records alone")
     add_table(sub)
-    sub.add_argument("--long", action="store_true", help="one line per number: images, seeds, interval, cost, ...")
+    add_all(sub)
+    sub.add_argument(
+        "--long", action="store_true", help="one line per number with all about it; for wide terminals, or --format csv"
+    )
+    sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="only their rows; default: all")
     sub.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
     add_request(sub)
     sub.set_defaults(do=tables)
@@ -55,8 +62,8 @@ def tables(options: argparse.Namespace) -> int:
         other = Store(options.compare)
         if not other.root.is_dir():
             raise InputError(f"--compare {other.root}: no such folder")
-        names = (str(store.root), str(other.root))
-        print(render(compare(found, _shown(other, options), names), options.format))
+        sides = (str(store.root), str(other.root))
+        print(render(compare(found, _shown(other, options), sides), options.format))
         complain(other)
     else:
         print_tables(found, options)
@@ -73,30 +80,31 @@ def complain(store: Store) -> None:
 def _shown(store: Store, options: argparse.Namespace) -> list[Table]:
     """The tables asked for."""
     asked = requests(store, options)
-    return [table for one in asked for table in build(store, one, bool(options.preset), options.table)]
+    known = {name for one in asked for name in methods_of(load(one.suite))}
+    for name in options.methods:
+        if name not in known:
+            raise unknown("method", name, known, OWN)
+    found = [build(store, one, bool(options.preset), options.table, options.methods) for one in asked]
+    return [table for tables in found for table in tables]
 
 
 def requests(store: Store, options: argparse.Namespace) -> list[Request]:
     """The suites asked for; if none is, those that the store has records of."""
     if options.table is not None:
-        names = [suite_of(options.table) if options.suite in ("", "all") else options.suite]
-        if str(options.table) not in (known := suite_files.load(names[0]).tables):
-            raise unknown(f"table of suite {names[0]}", str(options.table), known)
+        suites = [suite_of(options.table) if options.suite in ("", "all") else options.suite]
+        if str(options.table) not in (known := load(suites[0]).tables):
+            raise unknown(f"table of suite {suites[0]}", str(options.table), known)
     elif options.suite and options.suite != "all":
-        names = [options.suite]
+        suites = [options.suite]
     else:
         recorded = {record.label["suite"] for record in store.find("")} | store.asked()
-        names = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
-    return [launch.asked(options, suite) for suite in names]
+        suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
+    return [launch.asked(options, suite) for suite in suites]
 
 
 def print_tables(found: list[Table], options: argparse.Namespace) -> None:
     """Prints tables in the format asked for."""
-    if options.format == "json":
-        rows = [row for table in found for row in plain(table.lines)]
-        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
-    else:
-        print(page(found, options.format, getattr(options, "long", False)))
+    print(page(found, options.format, getattr(options, "long", False), options.all))
 
 
 def show(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""PSNR against training progress and against cost, one colour and marker per method."""
+"""PSNR against training progress, and a metric against cost; one colour and marker per method."""
 
 from typing import Any, NamedTuple
 
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from ..protocol.metrics.metric import Metric
 from .style import LETTERS, LINE, MARGIN, WIDTH, look, page, wrapped
 
 LEGEND = 2.1  # inches at the right
@@ -32,7 +33,7 @@ class Point(NamedTuple):
 
     label: str
     number: int  # of the row in the table: its colour and marker in every figure
-    psnr: float  # dB, mean of the test set
+    value: float  # of the metric, mean of the test set
     passes: int | None  # of a network per image
     seconds: float | None  # of training; None where none is recorded
 
@@ -40,7 +41,7 @@ class Point(NamedTuple):
 def progress(curves: list[Curve], caption: str) -> Figure:
     """PSNR in dB over step / steps."""
     curves = sorted(curves, key=lambda curve: -curve.psnr[-1])
-    figure = _page([(curve.label, curve.psnr[-1], look(curve.number)) for curve in curves], caption)
+    figure = _page([(curve.label, f"{curve.psnr[-1]:.2f}", look(curve.number)) for curve in curves], caption)
     axes = _axes(figure, 0, 1, "training progress (step / steps)")
     axes.set_ylabel("PSNR of one training crop (dB)", fontsize=NAME)
     for curve in curves:
@@ -50,18 +51,19 @@ def progress(curves: list[Curve], caption: str) -> Figure:
     return figure
 
 
-def cost(points: list[Point], caption: str) -> Figure:
-    """Mean PSNR in dB over network passes per image, and over seconds of training."""
-    points = sorted(points, key=lambda point: -point.psnr)
+def cost(points: list[Point], metric: Metric, caption: str) -> Figure:
+    """The mean of a metric over network passes per image, and over seconds of training."""
+    points = sorted(points, key=lambda point: -metric.sign * point.value)
     looks = [look(point.number) | HOLLOW for point in points]
-    figure = _page([(point.label, point.psnr, style) for point, style in zip(points, looks, strict=True)], caption)
+    rows = [(point.label, metric.shown(point.value), style) for point, style in zip(points, looks, strict=True)]
+    figure = _page(rows, caption)
     left = _axes(figure, 0, 2, "network passes per image")
     right = _axes(figure, 1, 2, "training time (s)", left)
-    left.set_ylabel("mean test PSNR (dB)", fontsize=NAME)
+    left.set_ylabel(f"mean test {metric.heading}", fontsize=NAME)
     for point, style in zip(points, looks, strict=True):
         for axes, x in ((left, point.passes), (right, point.seconds)):
             if x is not None:
-                axes.plot(x, point.psnr, **style)
+                axes.plot(x, point.value, **style)
     left.set_xscale("symlog", base=2, linthresh=1)  # some methods need no pass
     left.set_xlim(left=-0.3)
     left.xaxis.set_minor_locator(NullLocator())
@@ -74,9 +76,9 @@ def cost(points: list[Point], caption: str) -> Figure:
     return figure
 
 
-def _page(rows: list[tuple[str, float, dict[str, Any]]], caption: str) -> Figure:
-    """A figure with a legend of label, dB and look at the right."""
-    labels = [wrapped(f"{label}, {psnr:.2f}", LEGEND - SYMBOL) for label, psnr, _ in rows]
+def _page(rows: list[tuple[str, str, dict[str, Any]]], caption: str) -> Figure:
+    """A figure with a legend of label, value and look at the right."""
+    labels = [wrapped(f"{label}, {value}", LEGEND - SYMBOL) for label, value, _ in rows]
     lines = sum(label.count("\n") + 1.25 for label in labels)
     figure = page(max(LEAST, lines * LINE + 4 * MARGIN), caption)
     handles = [Line2D([], [], **style) for _, _, style in rows]

@@ -1,4 +1,4 @@
-"""The figures of a store: comparison crops, the steps of a method, PSNR against training and against cost."""
+"""The figures of a store: comparison crops, the steps of a method, curves of training, the metric against cost."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..compute.machine import Machine
 from ..datasets.errors import InputError
 from ..datasets.sets.own_folder import short_names
+from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.suites import training_sets
 from ..protocol.units import Score
@@ -21,7 +22,7 @@ from ..store.store import Store
 from . import curves, entries, panels
 from .curves import Curve, Point
 from .entries import Box, Entry
-from .images import CLEAN, decibels, images_of, listed, scored
+from .images import CLEAN, images_of, listed, recorded, scored
 from .lines import Line
 from .panels import Panel
 from .style import save
@@ -56,14 +57,16 @@ class Inputs(NamedTuple):
 
 
 def draw(inputs: Inputs, folder: Path, chosen: Sequence[Entry] | None = None) -> list[Made | Skipped]:
-    """Every figure of the plan's suite as PNG and PDF in a folder; InputError if there is nothing at all to draw."""
+    """Every figure of the plan's suite as PNG and PDF in a folder; InputError if there is nothing to draw."""
     made: list[Made] = []
     skipped: list[Skipped] = []
     for name, drawing in _drawings(inputs, entries.load() if chosen is None else chosen):
         try:
-            made += map(Made, save(drawing(), folder, name))
+            figure = drawing()
         except (SkippedError, InputError) as error:
             skipped.append(Skipped(name, str(error)))
+        else:
+            made += map(Made, save(figure, folder, name))
     if not made:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped)
         raise InputError(f"nothing to draw from the store {inputs.store.root}: {reasons} (python -m bench run first)")
@@ -87,6 +90,7 @@ def _drawings(inputs: Inputs, chosen: Sequence[Entry]) -> Iterator[tuple[str, Ca
 def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:
     """One test image noisy, denoised by what the store has, and clean; SkippedError if it has no method's."""
     plan, store, _, sets = inputs
+    metric = find_metric(plan.suite.primary)
     box = entry.boxes[test]
     image = box.image or sets(test, plan.suite.channels)[0].name
     entries.refuse_lenna(test, image)
@@ -103,16 +107,16 @@ def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:
                 label
             )
         else:
-            psnr = decibels(store, score, line.output, image)
-            found.append((line, Panel(_starred(label, line), images[line.label], psnr)))
+            value = metric.shown(recorded(store, score, line.output, image, metric.name))
+            found.append((line, Panel(_starred(label, line), images[line.label], f"{value} {metric.unit}".strip())))
     lines = [line for line, _ in found]
     if all(line.method in BASELINES for line in lines):
         raise SkippedError(f"no method to show.{_left_out(missing) or ' None was run.'}")
     caption = (
         f"{entry.title}. Image {image}, {_of(plan, entry.noise, test)}, seed {plan.preset.seeds[0]}. Below each crop: "
-        f"PSNR of the whole image in dB, or of its centre where a note says so.{_less(lines)}{_left_out(missing)}"
+        f"{metric.heading} of the whole image, or of its centre where a note says so.{_less(lines)}{_left_out(missing)}"
     )
-    shown = [*(panel for _, panel in found), Panel(CLEAN, clean, None)]
+    shown = [*(panel for _, panel in found), Panel(CLEAN, clean)]
     return panels.grid(shown, clean, box, entry.display, caption)
 
 
@@ -145,16 +149,16 @@ def progress(inputs: Inputs, noise: str) -> Figure:
 
 
 def cost(inputs: Inputs, noise: str, test: str) -> Figure:
-    """PSNR over network passes and training seconds of the table's rows; SkippedError if no method has numbers."""
+    """The primary metric over network passes and training seconds; SkippedError if no method has numbers."""
     plan, store = inputs.plan, inputs.store
+    metric = find_metric(plan.suite.primary)
     rows = scored(plan, store, noise, test)
     if all(line.method in BASELINES for line, _ in rows):
         raise SkippedError("no method has numbers")
     numbers = _numbers([line for line in listed(plan, store) if line.noise == noise])
     points = [
-        Point(_starred(line.label, line), numbers[line.label], line.psnr, line.passes, line.seconds)
+        Point(_starred(line.label, line), numbers[line.label], line.metrics[metric.name], line.passes, line.seconds)
         for line, _ in rows
-        if line.psnr is not None
     ]
     trained = [score.fit for line, score in rows if line.seconds is not None]  # not external weights
     fits = [record for fit in trained if (record := store.read(fit)) is not None]
@@ -164,12 +168,12 @@ def cost(inputs: Inputs, noise: str, test: str) -> Figure:
         timed = f"as recorded on {len(machines)} different machines or settings, so not comparable with each other"
     untimed = [line.label for line, _ in rows if line.seconds is None]
     caption = (
-        f"PSNR against cost: {_of(plan, noise, test)}. Mean PSNR of the test images in dB. "
+        f"{metric.heading} against cost: {_of(plan, noise, test)}. Mean of the test images. "
         f"Left: network passes that one image needs. Right: seconds of training, {timed}."
         f"{_less([line for line, _ in rows])}"
         + (f" No training of the whole set in the store, so not at the right: {', '.join(untimed)}." if untimed else "")
     )
-    return curves.cost(points, caption)
+    return curves.cost(points, metric, caption)
 
 
 def _rows(entry: Entry, rows: list[tuple[Line, Score]]) -> list[tuple[str, Line, Score]]:

@@ -7,6 +7,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from ..datasets.errors import InputError
+from .escape import NOTE, plain
 from .sheets import Table, sheet
 
 TYPES = {b"\x89PNG": "image/png", b"<svg": "image/svg+xml", b"<?xml": "image/svg+xml"}
@@ -16,7 +17,9 @@ def page(tables: Sequence[Table], figures: Sequence[tuple[str, bytes]] = ()) -> 
     """A self-contained document of tables and of named PNG or SVG figures; InputError for other images."""
     template = resources.files(__package__).joinpath("table.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    shown = [(caption, sheet(frame), notes) for caption, frame, notes in tables]
+    shown = [
+        (plain(caption, NOTE), sheet(frame), [plain(note, NOTE) for note in notes]) for caption, frame, notes in tables
+    ]
     images = [(name, _data_url(name, content)) for name, content in figures]
     return environment.from_string(template).render(tables=shown, figures=images)
 

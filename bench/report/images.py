@@ -39,7 +39,7 @@ def scored(plan: Plan, store: Store, noise: str, test: str) -> list[tuple[Line, 
         if (cell.noise.name, score.noise.name, score.test) == (noise, noise, test)
     }
     place = (noise, noise, test, "done")
-    done = [line for line in listed(plan, store) if (line.noise, line.tested, line.test, line.state) == place]
+    done = [line for line in listed(plan, store) if (line.noise, line.tested, line.test, line.state.kind) == place]
     return [(line, scores[line.method]) for line in done]
 
 
@@ -70,10 +70,10 @@ def images_of(
     return found | {CLEAN: clean}
 
 
-def decibels(store: Store, score: Score, output: str, image: str, repeat: int = 0) -> float:
-    """The recorded PSNR of one output for one noisy image."""
+def recorded(store: Store, score: Score, output: str, image: str, metric: str, repeat: int = 0) -> float:
+    """The recorded metric of one output for one noisy image."""
     wanted = (image, repeat, output)
-    return next(row.value("psnr") for row in store.rows(score) if (row.image, row.repeat, row.output) == wanted)
+    return next(row.value(metric) for row in store.rows(score) if (row.image, row.repeat, row.output) == wanted)
 
 
 def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: str, repeat: int) -> dict[str, Image]:

@@ -1,17 +1,21 @@
-"""What tables are made of: lines with all that belongs to a number, and what is said of them in words."""
+"""What tables are made of: lines with all that belongs to a number, and what a table says of them in words."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
+from ..datasets.sets.own_folder import short_name, short_names
+from ..protocol.metrics.metric import Metric
+from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import Plan
-from ..protocol.suites import training_sets
+from ..protocol.states import State
+from ..protocol.suites import Suite, training_sets
 
-REASONS = tuple(
-    f"{state}:" for state in ("not defined", "not possible", "skipped", "failed", "diverged", "damaged", "foreign")
-)
 Place = tuple[str, str, str, str]  # noise, tested, label, test set
+NOT_RUN = State("not run")
+HOLES = ("not defined", "not possible", "skipped", "failed", "diverged", "damaged", "foreign", "unreadable", "stale")
 
 
 class Line(Struct, kw_only=True):
@@ -27,46 +31,69 @@ class Line(Struct, kw_only=True):
     method: str
     output: str
     test: str
-    state: str  # done, trained, not run, or failed, diverged, stale, skipped, damaged, foreign, not ...: reason
-    psnr: float | None = None
-    psnr_std: float | None = None
-    ssim: float | None = None
-    ssim_std: float | None = None
-    worst: float | None = None  # PSNR of the worst seed
+    state: State = NOT_RUN
+    metrics: dict[str, float] = {}  # metric -> mean over seeds; empty where there is no number
+    std: dict[str, float] = {}  # the same: standard deviation over seeds; empty for one seed
+    worst: float | None = None  # primary metric of the worst seed
     seeds: int = 0
     images: int | None = None
-    low: float | None = None  # 95 % interval of the mean PSNR over images
+    low: float | None = None  # 95 % interval of the mean of the primary metric over images
     high: float | None = None
     mark: str = ""  # best or second among the self-supervised rows, where a paired test says so
-    published_psnr: float | None = None
-    published_ssim: float | None = None
-    published: bool = False  # the paper has this cell; without numbers, it printed - / -
+    published: dict[str, float] | None = None  # the paper's numbers; empty where it printed - / -; None: no such cell
     supervision: str = ""  # what it learns from: clean, pair, noisy, none
     primary: bool = False  # the output that stands for the method
     centre_crop: int = 0  # centre square of the test images that was scored; 0: all
-    knowledge: str = ""  # what the method is told about the noise: none, family, level
-    reduced_settings: str = ""  # what was run less than the preset's other rows or the published method
+    knowledge: str = ""  # of the noise: none (blind), family, level
+    reduced_settings: str = ""  # what was run with less than the preset's other rows or the published method
     oracle: bool = False  # the output was chosen by these very scores
     parameters: int | None = None
     passes: int | None = None
     seconds: float | None = None
-    device: str = ""
-    precision: str = ""
+    trained: bool = False  # one network for the whole test set was trained here
+    environment: dict[str, str] = {}  # device, precision, processor, commit, version of torch
+    keys: tuple[str, ...] = ()  # of the records, one for each seed
+    command: str = ""  # what computes it
 
     @property
     def place(self) -> Place:
         """Where it stands in its table."""
         return self.noise, self.tested, self.label, self.test
 
+    @property
+    def run(self) -> bool:
+        """Whether something was computed for it, with or without success."""
+        return self.state.kind not in ("not run", "not defined", "not possible")
+
 
 class Table(Struct):
-    """One table of the paper as far as a store has it."""
+    """One table of a suite as far as a store has it."""
 
     number: int | None
     plan: Plan
     lines: list[Line]
     notes: list[str]
-    means: dict[Place, dict[str, float]]  # PSNR of every image
+    means: dict[Place, dict[str, float]]  # the primary metric of every image
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The suite's metrics in its order."""
+        return metrics_of(self.plan.suite)
+
+    @property
+    def title(self) -> str:
+        """The number in the paper, or the suite's name."""
+        return str(self.number or self.plan.suite.name)
+
+
+def metrics_of(suite: Suite) -> tuple[Metric, ...]:
+    """The metrics of a suite in its order."""
+    return tuple(find_metric(name) for name in suite.metrics)
+
+
+def headings(metrics: Sequence[Metric]) -> str:
+    """What stands in a cell, such as `PSNR (dB)/SSIM`."""
+    return "/".join(metric.heading for metric in metrics)
 
 
 def group(line: Line) -> str:
@@ -74,50 +101,70 @@ def group(line: Line) -> str:
     return line.noise if line.tested == line.noise else f"{line.noise}, tested on {line.tested}"
 
 
+def row_name(line: Line) -> str:
+    """The method of a line, and what was reduced."""
+    return f"{line.label} ({line.reduced_settings})" if line.reduced_settings else line.label
+
+
 def notes(found: list[Line]) -> list[str]:
     """Why a row has no numbers, and which output an oracle chose by the test scores: too long for the table's cells."""
     reasons = {
-        f"{group(line)}, {line.label}{where(line, found)}: {line.state}": None
+        f"{group(line)}, {line.label}{_where(line, found)}: {line.state}": None
         for line in found
-        if line.state.startswith(REASONS)
+        if line.state.kind in HOLES
     }
     chosen: dict[str, list[str]] = {}
     for line in found:
-        if line.oracle and line.state == "done":
-            chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({line.test})")
+        if line.oracle and line.state.kind == "done":
+            chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({short_name(line.test)})")
     return [*reasons, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
 
 
-def where(line: Line, found: list[Line]) -> str:
+def _where(line: Line, found: list[Line]) -> str:
     """The test set of a line, where other sets of the same row are in another state."""
-    states = {o.state for o in found if (o.label, o.noise, o.tested) == (line.label, line.noise, line.tested)}
-    return f", {line.test}" if len(states - {"not run"}) > 1 else ""
+    states = {one.state for one in found if (one.label, one.noise, one.tested) == (line.label, line.noise, line.tested)}
+    return f", {short_name(line.test)}" if len(states - {NOT_RUN}) > 1 else ""
 
 
 def caption(table: Table) -> str:
     """What the numbers are: suite, version, preset, what was trained on, how many images."""
     plan, found, preset = table.plan, table.lines, table.plan.preset
     images = {line.test: line.images for line in found if line.images}
-    sets = ", ".join(f"{test} ({count} noisy images)" for test, count in images.items()) or ", ".join(preset.tests)
-    how = " and ".join(sorted({f"in {line.precision} on {line.device}" for line in found if line.precision}))
-    printed = any(line.published_psnr is not None for line in found)
-    note = " Columns (paper) are the printed numbers, of the paper's own training." if printed else ""
-    paper = f"Table {table.number}" if table.number else plan.suite.name
+    sets = ", ".join(f"{short_name(test)} ({counted(count, 'noisy image')})" for test, count in images.items())
+    ran = [line.environment for line in found if line.trained and line.environment.get("precision")]
+    where = sorted({f"in {one['precision']} on {one.get('device')}" for one in ran})
+    how = f" ({' and '.join(where)})" if where else ""
+    printed = any(line.published for line in found)
+    note = " Columns (paper) hold the numbers that the paper printed, from its own training." if printed else ""
     title = plan.suite.tables.get(str(table.number), plan.suite.title)
-    trained = ", ".join(training_sets(preset))
+    trained = ", ".join(map(short_name, training_sets(preset)))
     return (
-        f"{paper}: {title}. PSNR (dB)/SSIM. Suite {plan.suite.name} v{plan.suite.version}, "
-        f"preset [{plan.request.label}]: {preset.steps} steps of {preset.batch} crops of {preset.crop} "
-        f"from {trained}{f' ({how})' if how else ''}, tested on {sets}.{note}"
+        f"{name_of(table)}: {title}. {headings(table.metrics)}. Suite {plan.suite.name} v{plan.suite.version}, "
+        f"preset [{short_names(plan.request.label)}]: {counted(preset.steps, 'step')} of {preset.batch} crops "
+        f"of {preset.crop} from {trained}{how}, tested on {sets or ', '.join(map(short_name, preset.tests))}.{note}"
     )
 
 
+def counted(number: int, what: str) -> str:
+    """Such as `1 step` or `250 steps`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def name_of(table: Table) -> str:
+    """What a caption begins with."""
+    return f"Table {table.number}" if table.number else table.plan.suite.name
+
+
 def plain(found: list[Line]) -> list[dict[str, Any]]:
-    """Lines as plain objects for JSON; infinite PSNR as text."""
+    """Lines as plain objects for JSON: the state as its kind and reason, infinite numbers as text."""
     return [
-        {
-            name: (str(value) if isinstance(value, float) and not math.isfinite(value) else value)
-            for name, value in ((name, getattr(line, name)) for name in line.__struct_fields__)
-        }
+        {name: _finite(value) for name, value in to_builtins(line).items()}
+        | {"state": line.state.kind, "reason": line.state.reason}
         for line in found
     ]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -29,7 +29,7 @@ class Panel(NamedTuple):
 
     label: str
     image: Image  # the whole one, [H, W, C] in 0..1
-    psnr: float | None  # dB
+    note: str = ""  # such as 31.00 dB
 
 
 def crop(image: Image, box: Box) -> Image:
@@ -83,8 +83,7 @@ def grid(panels: list[Panel], clean: Image, box: Box, display: Display, caption:
 
 
 def _label(panel: Panel, inches: float) -> str:
-    decibels = "" if panel.psnr is None else f"\n{panel.psnr:.2f} dB"
-    return wrapped(panel.label, inches) + decibels
+    return wrapped(panel.label, inches) + (f"\n{panel.note}" if panel.note else "")
 
 
 def _whole(figure: Figure, image: Image, height: int, box: Box, wide: float, high: float) -> None:

@@ -1,140 +1,147 @@
-"""Tables as text: what stands in which column, in which format."""
+"""Tables as text in every format."""
 
 import io
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 
+import msgspec
 import pandas as pd
 from tabulate import tabulate
 
 from ..datasets.sets.own_folder import short_name
-from . import html, latex
-from .lines import Line, Table, caption, group
+from . import escape, html, latex
+from .frames import by_noise, frame, long
+from .lines import Line, Table, caption, counted, plain
 
 FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
-STYLES = {"terminal": "rounded_outline", "md": "github", "latex": "latex_booktabs"}
-KNOWS = {"none": "nothing", "family": "noise family", "level": "noise level", "": ""}
-MARKS = {"best": "**", "second": "_", "": ""}
-LEGEND = "Best (**), second (_): primary outputs of self-supervised rows, Wilcoxon over per-image means, Holm, 5 %."
+NARROWEST = 80  # columns that every terminal is taken to have
+SHORTEST = 16  # characters of a line of a method's name
+LEGEND = (
+    "Best (**) and second (_) of the primary outputs of self-supervised methods: "
+    "paired Wilcoxon tests over the means of the images, Holm's correction, 5 %."
+)
 
 
-def frame(table: Table) -> pd.DataFrame:
-    """One line per noise and row of the table; measured, published and difference per column of the paper."""
-    found = table.lines
-    across = table.plan.suite.across
-    shown = [line for line in found if line.state != "not run" or not line.published]
-    measured = list(dict.fromkeys(_column(line, across) for line in shown))
-    printed = list(dict.fromkeys(_column(line, across) for line in found if line.published))
-    rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    for line in found:
-        row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
-        row["told"] = KNOWS[line.knowledge] or row.get("told", "")
-        if line.reduced_settings:
-            row["method"] = f"{line.label} ({line.reduced_settings})"
-        column = _column(line, across)
-        for name in measured:
-            row.setdefault(name, "")
-        if column in measured and (line.state != "not run" or line.test in table.plan.preset.tests):
-            row[column] = _measured(line)
-        if line.published:
-            row[f"{column} (paper)"] = _printed(line)
-            if line.state == "done" and line.psnr is not None and line.published_psnr is not None:
-                row[f"{column} (diff.)"] = f"{line.psnr - line.published_psnr:+.2f}"
-    columns = ["noise" if across == "tests" else "set", "method", "told"]
-    for name in dict.fromkeys([*measured, *printed]):
-        columns += [name] * (name in measured) + [f"{name} (paper)"] * (name in printed) + [f"{name} (diff.)"]
-    result = pd.DataFrame(list(rows.values()))
-    return result[[column for column in columns if column in result]].fillna("")
+def page(tables: Sequence[Table], form: str, in_full: bool = False, all_rows: bool = False) -> str:
+    """Tables with captions and notes as terminal, md, latex, csv, html or json text.
 
-
-def long(table: Table) -> pd.DataFrame:
-    """One line per number, with all that belongs to it."""
-    rows = []
-    for line in table.lines:
-        done = line.state == "done" and line.psnr is not None
-        difference = done and line.published_psnr is not None
-        rows.append(
-            {
-                "noise": group(line),
-                "method": f"{line.label} ({line.reduced_settings})" if line.reduced_settings else line.label,
-                "set": line.test,
-                "PSNR/SSIM": _measured(line),
-                "95 % interval": f"{line.low:.2f}..{line.high:.2f}" if line.low is not None else "",
-                "paper": _printed(line) if line.published else "",
-                "diff.": f"{(line.psnr or 0.0) - (line.published_psnr or 0.0):+.2f}" if difference else "",
-                "n": str(line.images or ""),
-                "seeds": str(line.seeds) if done else "",
-                "told": KNOWS[line.knowledge],
-                "passes": "" if line.passes is None else str(line.passes),
-                "parameters": f"{line.parameters or 0:,}" if done else "",
-                "train s": f"{line.seconds:.0f}" if line.seconds else "",
-                "preset": line.preset,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def page(tables: Sequence[Table], form: str, long_: bool = False) -> str:
-    """Tables with captions and notes as terminal, md, latex, csv or html text."""
-    parts = []
-    for table in tables:
-        legend = [LEGEND] * any(line.mark for line in table.lines)
-        parts.append((caption(table), long(table) if long_ else frame(table), [*legend, *table.notes]))
+    `in_full`: one row per number. On a terminal only the rows that were run are shown, unless `all_rows`.
+    """
+    if form == "json":
+        rows = [row for table in tables for row in plain(table.lines)]
+        return escape.json(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    if form == "csv":
+        frames = [long(table, commands=True) if in_full else frame(table, keys=True) for table in tables]
+        labelled = [
+            _unmarked(one).assign(table=table.title, preset=table.plan.request.label)
+            for table, one in zip(tables, frames, strict=True)
+        ]
+        return render(pd.concat(labelled).fillna(""), form)
+    if form == "terminal" and not in_full and not all_rows:
+        return "\n\n".join(map(_brief, tables))
+    parts = [(caption(table), long(table) if in_full else frame(table), _notes(table)) for table in tables]
     if form == "html":
         return html.page(parts)
     if form == "latex":
         return latex.document(parts)
-    if form == "csv":
-        frames = [
-            _plain(part[1]).assign(table=_title(table), preset=table.plan.request.label)
-            for table, part in zip(tables, parts, strict=True)
-        ]
-        return render(pd.concat(frames).fillna(""), form)
-    return "\n\n".join("\n\n".join([c, render(f, form), *(["\n".join(n)] if n else [])]) for c, f, n in parts)
+    return "\n\n".join(_section(title, render(shown, form), below, form) for title, shown, below in parts)
 
 
 def render(table: pd.DataFrame, form: str) -> str:
     """A frame of strings as terminal, md, latex, csv, html or json text."""
-    if form == "csv":
-        text = io.StringIO()
-        table.to_csv(text, index=False)
-        return text.getvalue().rstrip("\n")
     if form == "json":
-        return str(table.to_json(orient="records", indent=1))
+        return escape.json(str(table.to_json(orient="records", indent=1, force_ascii=False)))
     if form == "html":
         return html.page([("", table, [])])
-    shown = table.rename(columns=short_name)
-    if form == "terminal" and "noise" in table:
-        shown = shown.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
-    return tabulate(shown, headers="keys", tablefmt=STYLES[form], showindex=False, disable_numparse=True)  # type: ignore[arg-type]
+    safe = table.rename(columns=str).map(lambda value: escape.CELLS[form](str(value)))
+    if form == "csv":
+        text = io.StringIO()
+        safe.rename(columns=escape.csv).to_csv(text, index=False)
+        return text.getvalue().rstrip("\n")
+    safe = safe.rename(columns=lambda name: escape.CELLS[form](short_name(name)))
+    if form == "terminal" and "noise" in safe:
+        safe = safe.assign(noise=safe["noise"].where(safe["noise"] != safe["noise"].shift(), ""))
+    return _grid(safe, {"md": "github", "latex": "latex_booktabs"}.get(form) or _style())
 
 
-def _title(table: Table) -> str:
-    return str(table.number or table.plan.suite.name)
+def _brief(table: Table) -> str:
+    """The rows that were run, no wider than the terminal; all rows where none was run."""
+    lines = _rows_that_ran(table.lines)
+    left = len(set(map(_row, table.lines)) - set(map(_row, lines)))
+    shown = msgspec.structs.replace(table, lines=lines)
+    notes = _notes(shown) + (
+        [f"Left out: {counted(left, 'row')} that nothing was run for; --all shows them."] if left else []
+    )
+    width = max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns)
+    body = render(frame(shown), "terminal")
+    if _width(body) > width:
+        numbers = [line for line in lines if line.run or line.test in table.plan.preset.tests] or lines
+        groups = by_noise(table, numbers).items()
+        body = "\n\n".join(f"{escape.plain(name)}\n{_fitted(one, width)}" for name, one in groups)
+    title, *below = (textwrap.fill(escape.plain(text, escape.NOTE), width) for text in (caption(shown), *notes))
+    return "\n\n".join(filter(None, [title, body, "\n".join(below)]))
 
 
-def _row(line: Line, across: str) -> tuple[str, str, str]:
-    return (group(line) if across == "tests" else line.test, line.label, line.method)
+def _rows_that_ran(lines: list[Line]) -> list[Line]:
+    """The lines of rows with something computed, and of methods that are not defined where others ran."""
+    rows = {_row(line) for line in lines if line.run}
+    groups = {(line.noise, line.tested) for line in lines if line.run}
+    methods = {line.method for line in lines if line.run}
+
+    def undefined(line: Line) -> bool:
+        return line.method in methods and (line.noise, line.tested) in groups and line.state.kind != "not run"
+
+    return [line for line in lines if _row(line) in rows or undefined(line)] or lines
 
 
-def _column(line: Line, across: str) -> str:
-    return line.test if across == "tests" else group(line)
+def _row(line: Line) -> tuple[str, str, str]:
+    return line.noise, line.tested, line.label
 
 
-def _measured(line: Line) -> str:
-    if line.psnr is None or line.ssim is None or line.state != "done":
-        return line.state.partition(":")[0]
-    mark = MARKS[line.mark]
-    if line.psnr_std is None:
-        return f"{mark}{line.psnr:.2f}/{line.ssim:.3f}{mark}"
-    return f"{mark}{line.psnr:.2f}±{line.psnr_std:.2f}/{line.ssim:.3f}±{line.ssim_std:.3f}{mark}"
+def _fitted(table: pd.DataFrame, width: int) -> str:
+    """A narrow frame in at most `width` characters: long names of methods go over several lines."""
+    safe = table.map(lambda value: escape.plain(str(value)))
+    safe["method"] = safe["method"].where(safe["method"] != safe["method"].shift(), "")
+    longest = int(safe["method"].str.len().max())
+    text = _grid(safe, "simple")
+    if width - _width(text) + longest < SHORTEST:  # the numbers leave no room for names: one metric on each line
+        for name in safe.columns[2:]:
+            safe[name] = safe[name].str.replace("/", "/\n")
+        text = _grid(safe, "simple")
+    room = max(SHORTEST, min(longest, width - _width(text) + longest))
+    return _grid(safe, "simple", [room] + [None] * (len(safe.columns) - 1))
 
 
-def _printed(line: Line) -> str:
-    if line.published_psnr is None:
-        return "- / -"
-    return f"{line.published_psnr:.2f}/{line.published_ssim:.3f}"
+def _grid(table: pd.DataFrame, style: str, widths: Sequence[int | None] | None = None) -> str:
+    columns = {str(name): column.tolist() for name, column in table.items()}
+    return tabulate(columns, headers="keys", tablefmt=style, disable_numparse=True, maxcolwidths=widths)
 
 
-def _plain(table: pd.DataFrame) -> pd.DataFrame:
+def _style() -> str:
+    """Lines of boxes where the output can show them, else of ASCII."""
+    try:
+        "╭─│±".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return "outline"
+    return "rounded_outline"
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()), default=0)
+
+
+def _section(title: str, body: str, notes: Sequence[str], form: str) -> str:
+    """A table between its caption and its notes."""
+    title, *below = (escape.CELLS[form](text, escape.NOTE) for text in (title, *notes))
+    return "\n\n".join(filter(None, [title, body, "\n".join(below)]))
+
+
+def _notes(table: Table) -> list[str]:
+    return [LEGEND] * any(line.mark for line in table.lines) + table.notes
+
+
+def _unmarked(table: pd.DataFrame) -> pd.DataFrame:
     """Without marks: numbers for a program."""
     return table.replace(r"^(\*\*|_)(.*)\1$", r"\2", regex=True)

@@ -7,11 +7,9 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from ..datasets.sets.own_folder import short_name
+from . import escape
 
 Table = tuple[str, pd.DataFrame, Sequence[str]]  # caption, frame of strings, notes below it
-
-_ONE = r"[+-]?(?:[\d,]*\d(?:\.\d+)?|inf)"
-_NUMBER = re.compile(rf"<?{_ONE}(?:[±/]{_ONE})*")
 
 
 class Cell(NamedTuple):
@@ -43,10 +41,10 @@ def sheet(frame: pd.DataFrame) -> Sheet:
 
 def cell(value: Any) -> Cell:
     """One value of a frame as a cell."""
-    text = "" if pd.isna(value) else str(value)
+    text = escape.plain("" if pd.isna(value) else str(value)).replace("\n", " ")
     bare = re.fullmatch(r"\*\*(.+)\*\*|_(.+)_", text)
     inner = (bare[1] or bare[2]) if bare else text
-    if not _NUMBER.fullmatch(inner):
+    if not escape.NUMBER.fullmatch(inner):
         return Cell(text)  # a name may have underscores of its own
     if not bare:
         return Cell(text, number=True)
@@ -55,4 +53,4 @@ def cell(value: Any) -> Cell:
 
 def heading(column: str) -> str:
     """A column's name; a folder of images is called by its last part."""
-    return short_name(column)
+    return escape.plain(short_name(column))

@@ -183,7 +183,7 @@ def test_seeds_give_mean_and_standard_deviation(done: Done, copy: Path) -> None:
     psnrs = [record(copy, "score", f"n2c gauss25 seed {s}")["result"]["outputs"]["denoised"]["psnr"] for s in (0, 1)]
     assert psnrs[0] != psnrs[1]
     found = line(lines("--store", copy), noise="gauss25", method="n2c", test=f"folder:{done.tests}")
-    assert (found["seeds"], found["psnr"], found["psnr_std"]) == (2, mean(psnrs), stdev(psnrs))
+    assert (found["seeds"], found["metrics"]["psnr"], found["std"]["psnr"]) == (2, mean(psnrs), stdev(psnrs))
     row = next(row for row in result.out.splitlines() if "N2C" in row)
     assert f"{mean(psnrs):.2f}±{stdev(psnrs):.2f}/" in row
 
@@ -191,14 +191,14 @@ def test_seeds_give_mean_and_standard_deviation(done: Done, copy: Path) -> None:
 def test_no_mean_over_a_missing_seed(done: Done) -> None:
     asked = ("--steps", "2", "--seeds", "0,5", "--test-sets", f"folder:{done.tests}", "--store", done.store)
     found = line(lines(*asked), noise="gauss25", method="n2c", test=f"folder:{done.tests}")
-    assert (found["state"], found["psnr"]) == ("not run", None)
+    assert (found["state"], found["metrics"]) == ("not run", {})
 
 
 def test_a_name_given_twice_counts_once(done: Done, copy: Path) -> None:
     command = ("run", "--methods", "n2c,n2c", "--noise", "gauss25,gauss25", "--steps", "2", "--seeds", "0,0")
     assert bench(*command, "--test-sets", f"folder:{done.tests},folder:{done.tests}", "--store", copy).code == 0
     found = line(lines("--store", copy), noise="gauss25", method="n2c", test=f"folder:{done.tests}")
-    assert (found["seeds"], found["psnr_std"]) == (1, None)
+    assert (found["seeds"], found["std"]) == (1, {})
 
 
 def test_noisy_images_alone_train_b2u_and_say_why_not_the_others(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_progress_names_cells_loss_and_quality(done: Done) -> None:
 
 def test_tables_print_the_last_run(done: Done) -> None:
     found = lines("--store", done.store)
-    psnr = line(found, noise="gauss25", method="b2u", output="visible", test=f"folder:{done.tests}")["psnr"]
+    psnr = line(found, noise="gauss25", method="b2u", output="visible", test=f"folder:{done.tests}")["metrics"]["psnr"]
     stored = record(done.store, "score", "b2u")["result"]["outputs"]["visible"]["psnr"]
     assert psnr == stored
 
@@ -273,8 +273,8 @@ def test_tables_and_a_done_run_need_no_data_folder(tmp_path: Path) -> None:
 
 def test_tables_of_an_empty_store_show_the_published_numbers(tmp_path: Path) -> None:
     found = lines("--table", "1", "--store", tmp_path)
-    assert {one["state"].partition(":")[0] for one in found} == {"not run", "not defined"}
-    assert line(found, noise="gauss25", method="n2c", test="kodak")["published_psnr"] == 32.43
+    assert {one["state"] for one in found} == {"not run", "not defined"}
+    assert line(found, noise="gauss25", method="n2c", test="kodak")["published"]["psnr"] == 32.43
     assert {one["noise"] for one in found} == {"gauss25", "gauss5_50", "poisson30", "poisson5_50"}
     assert not list(tmp_path.iterdir())
 

@@ -10,6 +10,7 @@ import pytest
 from bench.datasets.errors import InputError
 from bench.protocol.plan import make
 from bench.protocol.request import Request
+from bench.protocol.states import State
 from bench.report.compare import compare, evaluation_protocols
 from bench.report.lines import Line, Table
 from bench.report.significance import p_value
@@ -21,8 +22,9 @@ def line(psnr: float | None = 30.0, **changes: Any) -> Line:
     known: dict[str, Any] = {
         "table": 1, "suite": "synthetic", "version": 1, "preset": "mini", "noise": "gauss25", "tested": "gauss25",
         "label": "NBR2NBR", "method": "nbr2nbr", "output": "denoised", "test": "kodak",
-        "state": "not run" if psnr is None else "done", "psnr": psnr, "ssim": None if psnr is None else 0.85,
-        "precision": "float32", "device": "cpu",
+        "state": State("not run" if psnr is None else "done"),
+        "metrics": {} if psnr is None else {"psnr": psnr, "ssim": 0.85},
+        "environment": {"precision": "float32", "device": "cpu"},
     }  # fmt: skip
     if "noise" in changes:
         known["tested"] = changes["noise"]
@@ -32,7 +34,7 @@ def line(psnr: float | None = 30.0, **changes: Any) -> Line:
 def table(*lines: Line, images: Sequence[float] = ()) -> list[Table]:
     """A table of these lines; every measured one has these images."""
     scores = {f"image{i}": value for i, value in enumerate(images)}
-    return [Table(1, PLAN, list(lines), [], {one.place: scores for one in lines if one.psnr is not None})]
+    return [Table(1, PLAN, list(lines), [], {one.place: scores for one in lines if one.metrics})]
 
 
 def only(frame: pd.DataFrame) -> dict[str, str]:
@@ -42,7 +44,7 @@ def only(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def test_both_and_their_difference() -> None:
-    found = compare(table(line(30.0)), table(line(29.5, ssim=0.852)), ("cpu", "gpu"))
+    found = compare(table(line(30.0)), table(line(metrics={"psnr": 29.5, "ssim": 0.852})), ("cpu", "gpu"))
     assert only(found) == {
         "table": "1", "noise": "gauss25", "method": "NBR2NBR", "test": "kodak", "cpu": "30.00/0.850",
         "gpu": "29.50/0.852", "difference": "-0.50/+0.002", "p": "", "environment": "",
@@ -54,7 +56,7 @@ def test_equal_stores_differ_by_nothing() -> None:
 
 
 def test_holes_show_their_state() -> None:
-    found = only(compare(table(line()), table(line(None, state="failed: out of memory"))))
+    found = only(compare(table(line()), table(line(None, state=State("failed", "out of memory")))))
     assert (found["A"], found["B"], found["difference"]) == ("30.00/0.850", "failed: out of memory", "")
 
 
@@ -88,8 +90,8 @@ def test_a_row_of_one_store_only_is_not_run_in_the_other() -> None:
 
 
 def test_what_only_the_paper_has_is_left_out() -> None:
-    printed = line(None, test="bsd300", published=True, published_psnr=30.79, published_ssim=0.873)
-    unprinted = line(None, label="RM+V", published=True)  # - / -
+    printed = line(None, test="bsd300", published={"psnr": 30.79, "ssim": 0.873})
+    unprinted = line(None, label="RM+V", published={})  # - / -
     planned = line(None, test="set14")
     both = table(line(), printed, unprinted, planned)
     found = compare(both, both)
@@ -98,10 +100,18 @@ def test_what_only_the_paper_has_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"preset": "reduced"}, {"preset": "mini, steps=2"}, {"version": 2}, {"suite": "raw"}]
+    ("change", "word"), [({"preset": "reduced"}, "train"), ({"steps": 2}, "steps"), ({"seeds": (1,)}, "seeds")]
 )
-def test_protocols_are_never_mixed(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"synthetic v1 \[mini\] and .* cannot be compared"):
+def test_protocols_are_never_mixed(change: dict[str, Any], word: str) -> None:
+    request = Request(**change)
+    other = Table(1, make(request), [line(preset=request.label)], [], {})
+    with pytest.raises(InputError, match=rf"cannot be compared: .*{word}"):
+        compare(table(line()), [other])
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"suite": "raw"}])
+def test_suites_are_never_mixed(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="cannot be compared"):
         compare(table(line()), table(line(**change)))
 
 
@@ -111,13 +121,21 @@ def test_equal_names_are_refused() -> None:
 
 
 def test_other_environments_are_named() -> None:
-    found = compare(table(line()), table(line(precision="bfloat16", device="cuda")), ("here", "there"))
-    assert only(found)["environment"] == "here: float32 on cpu; there: bfloat16 on cuda"
+    other = {"precision": "float32", "device": "cuda", "processor": "Two", "commit": "b"}
+    found = compare(table(line()), table(line(environment=other)), ("here", "there"))
+    said = only(found)["environment"]
+    assert all(word in said for word in ("device: cpu (here), cuda (there)", "processor", "Two (there)", "commit"))
+    assert "precision" not in said
 
 
-@pytest.mark.parametrize("untrained", [line(precision="", device=""), line(None, precision="", device="")])
-def test_what_was_not_trained_has_no_environment(untrained: Line) -> None:
-    assert only(compare(table(line()), table(untrained)))["environment"] == ""
+@pytest.mark.parametrize("other", [line(environment={}), line(None)])
+def test_a_hole_and_what_has_no_environment_differ_by_none(other: Line) -> None:
+    assert only(compare(table(line()), table(other)))["environment"] == ""
+
+
+def test_a_default_that_was_typed_is_the_default() -> None:
+    typed = Table(1, make(Request(seeds=(0,), noises=("gauss25",))), [line(preset="mini, seeds=0")], [], {})
+    assert only(compare(table(line()), [typed]))["difference"] == "+0.00/+0.000"
 
 
 # ---- p
@@ -149,7 +167,7 @@ def test_p_of_other_images_is_refused() -> None:
 
 
 def test_conventions_stand_beside_the_first_with_their_differences() -> None:
-    other = line(30.25, ssim=0.86, tested="gauss25:8bit")
+    other = line(metrics={"psnr": 30.25, "ssim": 0.86}, tested="gauss25:8bit")
     found = only(evaluation_protocols({"official": table(line()), "clipped-input": table(other)}))
     assert found == {
         "noise": "gauss25", "method": "NBR2NBR", "test": "kodak", "official": "30.00/0.850",

@@ -14,11 +14,9 @@ from support.cli import bench, line, lines, photos, refused, snapshot
 from support.planted import plant
 
 from bench.methods import registry
-from bench.protocol.plan import make
 from bench.protocol.suite_files import load, suites
-from bench.report.tables import published, suite_of
+from bench.report.published import published, suite_of
 from bench.runner.run import Outcome, Run
-from bench.store.store import Store
 
 # Cells of the paper's tables, and some of their numbers, read from the paper.
 CELLS = {1: 135, 2: 27, 3: 24, 4: 30, 5: 8, 6: 16, 7: 16, 8: 16}
@@ -66,6 +64,8 @@ PRINTED: Mapping[int, str] = {
 BLUR = dict.fromkeys(("0.5", "0.75", "1", "1.25", "1.5", "2", "2.5"), 20.5)
 B2U = {"visible": 31.0, "blind": 32.0, "weighted": 33.0}
 SIGMA25 = {"noises": ("gauss25",)}
+KODAK = SIGMA25 | {"tests": ("kodak",)}  # 24 images, enough for a test to tell rows apart
+ON_KODAK = ("--noise", "gauss25", "--test-sets", "kodak")
 
 
 # ---- suites and the paper
@@ -98,25 +98,25 @@ def test_numbers_are_the_paper_s(number: int) -> None:
     for text in re.split(r"[,\n]\s*", PRINTED[number]):
         noise, method, test, quality = text.split()
         name, _, output = method.partition(":")
-        expected = None if quality == "-" else tuple(map(float, quality.split("/")))
+        expected = {} if quality == "-" else dict(zip(("psnr", "ssim"), map(float, quality.split("/")), strict=True))
         assert found[noise, name, output, test] == expected, text
 
 
 @pytest.mark.parametrize("number", CELLS)
 def test_an_empty_store_shows_all_that_the_paper_printed(number: int, tmp_path: Path) -> None:
     found = lines("--table", number, "--store", tmp_path)
-    shown = {(one["noise"], one["method"], one["test"]): one for one in found if one["published"]}
-    assert {state for one in found if not (state := one["state"]).startswith("not ")} == set()
+    shown = {(one["noise"], one["method"], one["test"]): one for one in found if one["published"] is not None}
+    assert {one["state"] for one in found} <= {"not run", "not defined", "not possible"}
     printed = published(number)
-    assert len([one for one in found if one["published"]]) == CELLS[number]
+    assert len([one for one in found if one["published"] is not None]) == CELLS[number]
     for (noise, method, output, test), quality in printed.items():
         if output in ("", shown[noise, method, test]["output"]):
             one = shown[noise, method, test]
-            assert (one["published_psnr"], one["published_ssim"]) == (quality or (None, None))
+            assert one["published"] == quality
     text = bench("tables", "--table", number, "--format", "md", "--store", tmp_path).out
     assert "not run" in text
     for quality in printed.values():
-        assert ("- / -" if quality is None else f"{quality[0]:.2f}/{quality[1]:.3f}") in text
+        assert (f"{quality['psnr']:.2f}/{quality['ssim']:.3f}" if quality else "- / -") in text
     assert not (tmp_path / "new").exists()
 
 
@@ -149,7 +149,7 @@ def test_noise_narrows_what_the_paper_printed_too(tmp_path: Path) -> None:
 
 def test_a_printed_set_is_not_impossible_where_another_is_tested(tmp_path: Path) -> None:
     found = lines("--table", 4, "--store", tmp_path)
-    assert line(found, method="n2c", test="fmdd_fish4")["state"].startswith("not possible: the clean images")
+    assert line(found, method="n2c", test="fmdd_fish4")["state"] == "not possible"
     assert line(found, method="n2c", test="fmdd_fish")["state"] == "not run"
 
 
@@ -160,11 +160,12 @@ def test_worse_than_the_noisy_input_is_diverged_in_the_ablations(tmp_path: Path)
     worse = dict.fromkeys(B2U, 10.0)
     store = plant(tmp_path, {"noisy": {"noisy": 20.0}, "b2u-rmv": worse, "b2u": B2U}, suite="ablations", **SIGMA25)
     found = lines("--table", 6, "--store", store.root)
-    state = line(found, label="RM+V", test="embedded_test", noise="gauss25")["state"]
-    assert state == "diverged: 10.00 dB, below the noisy input's 20.00 dB"
+    one = line(found, label="RM+V", test="embedded_test", noise="gauss25")
+    assert one["state"] == "diverged"
+    assert {"10.00", "20.00", "dB,"} <= set(one["reason"].split())
     assert line(found, label="GM+V", test="embedded_test", noise="gauss25")["state"] == "done"
-    text = bench("tables", "--table", 6, "--store", store.root).out
-    assert f"gauss25, RM+V, embedded_test: {state}" in text or f"gauss25, RM+V: {state}" in text
+    text = bench("tables", "--table", 6, "--format", "md", "--store", store.root).out
+    assert f"diverged: {one['reason']}" in text
 
 
 def test_a_diverged_cell_has_no_difference(tmp_path: Path) -> None:
@@ -191,30 +192,30 @@ RIVALS = {
 
 
 def test_marks_are_for_self_supervised_headline_rows_of_whole_images(tmp_path: Path) -> None:
-    plant(tmp_path, RIVALS, images=20, **SIGMA25)
-    found = [one for one in lines("--table", 1, "--store", tmp_path) if one["mark"]]
+    plant(tmp_path, RIVALS, **KODAK)
+    found = [one for one in lines("--table", 1, *ON_KODAK, "--store", tmp_path) if one["mark"]]
     assert [(one["label"], one["mark"]) for one in found] == [
         ("NBR2NBR", "second"),
         ("Blind2Unblind (visible)", "best"),
     ]
-    text = bench("tables", "--table", 1, "--format", "md", "--store", tmp_path).out
+    text = bench("tables", "--table", 1, *ON_KODAK, "--format", "md", "--store", tmp_path).out
     assert "**31.00/0.850**" in text
     assert "_30.00/0.850_" in text
-    assert "Best (**), second (_)" in text
+    assert "Best (**)" in text
 
 
 def test_three_images_mark_nothing_and_the_table_says_why(tmp_path: Path) -> None:
-    plant(tmp_path, RIVALS, images=3, **SIGMA25)
+    plant(tmp_path, RIVALS, **SIGMA25)
     assert {one["mark"] for one in lines("--table", 1, "--store", tmp_path)} == {""}
-    text = bench("tables", "--table", 1, "--store", tmp_path).out
-    assert "gauss25, embedded_test: no mark: 3 images; to tell one of 3 rows from the others, the test needs 7" in text
+    text = bench("tables", "--table", 1, "--format", "md", "--store", tmp_path).out
+    assert re.search("gauss25, embedded_test: no mark: 3 images.* 7", text)
     assert "Best (**)" not in text
 
 
 def test_the_best_blur_is_named_as_a_choice_in_oracle(tmp_path: Path) -> None:
     plant(tmp_path, {"noisy": {"noisy": 20.0}, "blur": {**BLUR, "1.25": 27.0}}, **SIGMA25)
     one = line(lines("--table", 1, "--store", tmp_path), method="blur", noise="gauss25", test="embedded_test")
-    assert (one["output"], one["oracle"], one["psnr"]) == ("1.25", True, 27.0)
+    assert (one["output"], one["oracle"], one["metrics"]["psnr"]) == ("1.25", True, 27.0)
     text = bench("tables", "--table", 1, "--store", tmp_path).out
     assert "gauss25, Gaussian blur, oracle width: 1.25 (embedded_test)" in text
 
@@ -250,19 +251,20 @@ class Rows(HTMLParser):
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with marks, states and a choice by an oracle."""
-    return plant(tmp_path_factory.mktemp("full"), RIVALS, images=20, **SIGMA25).root
+    return plant(tmp_path_factory.mktemp("full"), RIVALS, **KODAK).root
 
 
 @pytest.mark.parametrize("long", [(), ("--long",)])
 def test_every_format_says_the_same(long: tuple[str, ...], full: Path) -> None:
-    argv = ("--table", 1, "--noise", "gauss25", *long, "--store", full)
+    argv = ("--table", 1, *ON_KODAK, *long, "--all", "--store", full)
     text = {form: bench("tables", *argv, "--format", form).out for form in ("terminal", "md", "latex", "csv", "html")}
     table = pd.read_csv(io.StringIO(text["csv"]), dtype=str, keep_default_na=False)
     assert not table.apply(lambda column: column.str.contains(r"\*\*|^_", regex=True)).any(axis=None)
     md = [row.strip("|").split("|") for row in text["md"].splitlines() if row.startswith("|")]
     assert set(table.pop("table")) == {"1"}  # of csv alone, which has no captions
+    table = table.drop(columns=[name for name in table if name == "command" or "(record)" in name])
     if not long:
-        assert set(table.pop("preset")) == {"mini, noise=gauss25"}
+        assert set(table.pop("preset")) == {"mini, noise=gauss25, test-sets=kodak"}
     plain = [[re.sub(r"^(\*\*|_)(.*)\1$", r"\2", cell.strip()) for cell in row] for row in (md[0], *md[2:])]
     assert plain == [list(table.columns), *table.to_numpy().tolist()]
     page = Rows(text["html"]).rows
@@ -271,31 +273,32 @@ def test_every_format_says_the_same(long: tuple[str, ...], full: Path) -> None:
     assert text["latex"].count(r"\begin{longtable}") == text["latex"].count(r"\bottomrule") == 1
     assert text["terminal"].count("│\n") == len(table) + 1
     for form in ("terminal", "md", "latex", "html"):
-        assert "31.00/0.850" in text[form], form
+        assert ("31.00" if long else "31.00/0.850") in text[form], form
         assert "Table 1" in text[form], form
 
 
 def test_json_has_every_property_of_a_number(full: Path) -> None:
-    found = json.loads(bench("tables", "--table", 1, "--format", "json", "--store", full).out)
-    one = line(found, label="Blind2Unblind (visible)", noise="gauss25", test="embedded_test")
-    assert (one["psnr"], one["ssim"], one["images"], one["seeds"], one["mark"]) == (
-        pytest.approx(31.0), pytest.approx(0.85), 20, 1, "best",
-    )  # fmt: skip
+    found = lines("--table", 1, *ON_KODAK, "--store", full)
+    one = line(found, label="Blind2Unblind (visible)", noise="gauss25", test="kodak")
+    assert one["metrics"] == {"psnr": pytest.approx(31.0), "ssim": pytest.approx(0.85)}
+    assert (one["images"], one["seeds"], one["mark"]) == (24, 1, "best")
     assert one["low"] < 31.0 < one["high"]
     assert (one["knowledge"], one["supervision"], one["passes"]) == ("none", "noisy", 1)
 
 
 def test_long_has_one_line_per_number(full: Path) -> None:
-    argv = ("--table", 1, "--noise", "gauss25", "--long", "--format", "csv", "--store", full)
+    argv = ("--table", 1, *ON_KODAK, "--long", "--format", "csv", "--store", full)
     table = pd.read_csv(io.StringIO(bench("tables", *argv).out), dtype=str, keep_default_na=False)
     assert list(table.columns) == [
-        "noise", "method", "set", "PSNR/SSIM", "95 % interval", "paper", "diff.", "n", "seeds", "told", "passes",
-        "parameters", "train s", "preset", "table",
+        "noise", "method", "set", "state", "PSNR (dB)", "SSIM", "95 % interval", "paper", "diff.", "n", "seeds",
+        "noise knowledge", "passes", "parameters", "train s", "preset", "record", "command", "table",
     ]  # fmt: skip
     b2u = table[(table["method"] == "Blind2Unblind (visible)")].set_index("set")
-    assert list(b2u.loc["embedded_test", ["PSNR/SSIM", "n", "seeds", "told"]]) == ["31.00/0.850", "20", "1", "nothing"]
-    assert list(b2u.loc["kodak", ["PSNR/SSIM", "paper"]]) == ["not run", "32.27/0.880"]
-    low, high = map(float, b2u.loc["embedded_test", "95 % interval"].split(".."))
+    shown = b2u.loc["kodak", ["state", "PSNR (dB)", "SSIM", "n", "seeds", "noise knowledge"]]
+    assert list(shown) == ["done", "31.00", "0.850", "24", "1", "blind"]
+    assert list(b2u.loc["kodak", ["paper", "diff."]]) == ["32.27/0.880", "-1.27"]
+    assert list(b2u.loc["bsd300", ["state", "PSNR (dB)", "paper"]]) == ["not run", "", "30.87/0.872"]
+    low, high = map(float, b2u.loc["kodak", "95 % interval"].split(".."))
     assert (low + high) / 2 == pytest.approx(31.0, abs=0.01)
 
 
@@ -312,21 +315,21 @@ def test_one_diverged_seed_leaves_no_mean(tmp_path: Path) -> None:
     path.write_text(json.dumps(found))
     argv = ("--suite", "ablations", "--table", 5, "--seeds", "0,1,2", "--store", tmp_path)
     one = line(lines(*argv), label="L_A, Eq. 6", noise="gauss25", test="embedded_test")
-    assert one["state"] == "diverged: 6.00 dB, below the noisy input's 20.00 dB"
-    assert (one["psnr"], one["low"]) == (None, None)
+    assert (one["state"], one["metrics"], one["low"]) == ("diverged", {}, None)
 
 
-def test_what_a_method_is_told_stands_beside_it_whatever_the_paper_tests(full: Path) -> None:
+def test_a_method_s_noise_knowledge_stands_beside_it_whatever_the_paper_tests(full: Path) -> None:
     text = bench("tables", "--table", 1, "--noise", "gauss25", "--format", "csv", "--store", full).out
-    told = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("method")["told"]
-    assert (told["NBR2NBR"], told["Blind2Unblind (visible)"]) == ("nothing", "nothing")
-    assert "" not in set(told)
+    table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("method")
+    knowledge = table["noise knowledge"]
+    assert (knowledge["NBR2NBR"], knowledge["Laine19-mu"]) == ("blind", "noise family")
+    assert "" not in set(knowledge)
 
 
 def test_a_table_without_numbers_says_where_there_are_some(full: Path) -> None:
     text = bench("tables", "--table", 1, "--preset", "reduced", "--steps", 7, "--store", full, "--format", "md").out
-    assert "other records of this suite: [mini, noise=gauss25]" in text
-    assert "other records" not in bench("tables", "--table", 1, "--noise", "gauss25", "--store", full).out
+    assert "other records of this suite: [mini, noise=gauss25, test-sets=kodak]" in text
+    assert "other records" not in bench("tables", "--table", 1, *ON_KODAK, "--store", full).out
 
 
 def test_a_table_of_another_suite_is_refused(tmp_path: Path) -> None:
@@ -339,8 +342,8 @@ def test_the_only_row_of_a_method_competes_whatever_its_output(tmp_path: Path) -
     """Table 6 shows RM by its blind output; Table 3 the weighted output, which the paper prints."""
     levels = {"b2u-rm": 31.0, "b2u-gm": 30.0, "b2u-rmv": 29.0, "b2u": 28.0}
     scores = {"noisy": {"noisy": 20.0}} | {name: dict.fromkeys(B2U, level) for name, level in levels.items()}
-    plant(tmp_path, scores, suite="ablations", images=20, **SIGMA25)
-    found = lines("--suite", "ablations", "--table", 6, "--store", tmp_path)
+    plant(tmp_path, scores, suite="ablations", **KODAK)
+    found = lines("--suite", "ablations", "--table", 6, *ON_KODAK, "--store", tmp_path)
     assert {one["label"]: one["mark"] for one in found if one["mark"]} == {"RM": "best", "GM": "second"}
     raw = lines("--suite", "raw", "--table", 3, "--preset", "mini", "--store", tmp_path)
     stands = {one["output"] for one in raw if one["method"] == "b2u" and one["primary"]}
@@ -367,28 +370,16 @@ def test_csv_of_several_tables_is_one_document(tmp_path: Path) -> None:
 
 
 def test_two_stores_side_by_side(tmp_path: Path) -> None:
-    plant(tmp_path / "a", {"noisy": {"noisy": 20.0}, "b2u": B2U}, images=8, **SIGMA25)
-    plant(tmp_path / "b", {"noisy": {"noisy": 20.0}, "b2u": B2U | {"visible": 31.5}}, images=8, **SIGMA25)
-    argv = ("tables", "--table", 1, "--store", tmp_path / "a", "--compare", tmp_path / "b", "--format", "json")
+    plant(tmp_path / "a", {"noisy": {"noisy": 20.0}, "b2u": B2U}, **KODAK)
+    plant(tmp_path / "b", {"noisy": {"noisy": 20.0}, "b2u": B2U | {"visible": 31.5}}, **KODAK)
+    both = ("--store", tmp_path / "a", "--compare", tmp_path / "b")
+    argv = ("tables", "--table", 1, *ON_KODAK, *both, "--format", "json")
     found = json.loads(bench(*argv).out)
     b2u = next(row for row in found if row["method"] == "Blind2Unblind (visible)" and row["difference"])
     assert (b2u[str(tmp_path / "a")], b2u[str(tmp_path / "b")]) == ("31.00/0.850", "31.50/0.850")
-    assert (b2u["table"], b2u["difference"], b2u["p"]) == ("1", "+0.50/+0.000", "0.008")
+    assert (b2u["table"], b2u["difference"], b2u["p"]) == ("1", "+0.50/+0.000", "<0.001")
     assert next(row for row in found if row["method"] == "Noisy input" and row["difference"])["p"] == "1.000"
     assert "no such folder" in refused(*argv[:-3], tmp_path / "c")
-
-
-def test_the_last_request_of_an_older_store_is_read(tmp_path: Path) -> None:
-    old = {"request": {"methods": ["b2u"], "noises": ["gauss25"], "steps": 7}, "folders": {}}
-    (tmp_path / "last.json").write_text(json.dumps(old), encoding="utf-8")
-    assert "preset [mini, steps=7]" in bench("tables", "--store", tmp_path).out
-    store = Store(tmp_path)
-    asked = store.last_request("synthetic")
-    assert asked is not None
-    store.remember(make(asked))
-    assert json.loads((tmp_path / "last.json").read_text(encoding="utf-8"))["requests"]["synthetic"]["steps"] == 7
-    assert store.last_request("synthetic") == asked
-    assert store.last_request("gray") is None
 
 
 def test_a_fit_serves_every_suite_that_asks_for_the_same(tmp_path: Path) -> None:
@@ -402,7 +393,7 @@ def test_a_fit_serves_every_suite_that_asks_for_the_same(tmp_path: Path) -> None
     assert second.code == 0
     assert snapshot(tmp_path / "s") == before
     rows = [row for row in second.out.splitlines() if re.search(r"L_A|GM\+V|lambda_f = 20|eta = 1", row)]
-    assert len([row for row in rows if re.search(r"\d\d\.\d\d/0\.\d{3}", row)]) >= 4
+    assert len([row for row in rows if "diverged" in row or re.search(r"\d\d\.\d\d/0\.\d{3}", row)]) >= 4
     assert re.findall(r"^Table (\d)", bench("tables", "--store", tmp_path / "s").out, re.MULTILINE) == list("15678")
 
 
@@ -416,13 +407,6 @@ def test_all_suites_are_planned_at_once(tmp_path: Path) -> None:
     for unit in ("noisy gauss25 seed 0 on embedded_test", "noisy captured seed 0 on fmdd_fish4"):
         assert unit in units
     assert not [unit for unit in units if unit.split()[0] not in ("noisy", "blur")]
-
-
-def test_suites_that_know_none_of_the_methods_are_left_out(tmp_path: Path) -> None:
-    argv = ("run", "--suite", "all", "--store", tmp_path, "--format", "json", "--methods")
-    units = json.loads(bench(*argv, "b2u-eta0", "--dry-run").out)
-    assert {unit["unit"] for unit in units if unit["kind"] == "fit"} == {"b2u-eta0 gauss25 seed 0"}
-    assert len(units) == 4  # the noisy input, the blur, a fit and its score, of one suite
 
 
 def test_all_suites_look_for_their_images_before_the_first_is_trained(
@@ -454,8 +438,7 @@ def test_all_methods_are_the_rows_that_are_not_optional(tmp_path: Path, monkeypa
     assert trained == {row.method for row in load("ablations").rows} - {"noisy", "blur"}
 
 
-def test_a_method_of_another_suite_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
     argv = ("--dry-run", "--store", tmp_path)
     assert "Did you mean 'b2u-eta0'?" in refused("run", "--suite", "all", "--methods", "b2u-eta00", *argv)
-    assert "unknown method 'b2u-eta0'" in refused("run", "--suite", "gray", "--methods", "b2u-eta0", *argv)
     assert "unknown suite 'grey'" in refused("run", "--suite", "grey", "--methods", "b2u", *argv)

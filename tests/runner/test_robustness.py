@@ -88,7 +88,8 @@ def test_more_noise_is_a_lower_score(run: Result, tmp_path: Path) -> None:
     found = lines("--store", tmp_path / "store")
     test = f"folder:{tmp_path / 'test'}"
     noisy = {
-        one: line(found, method="noisy", noise="gauss25", tested=one, test=test)["psnr"] for one in ("gauss25", *TESTED)
+        one: line(found, method="noisy", noise="gauss25", tested=one, test=test)["metrics"]["psnr"]
+        for one in ("gauss25", *TESTED)
     }
     assert noisy["gauss15"] > noisy["gauss25"] + 3.0
     assert noisy["gauss50"] < noisy["gauss25"] - 3.0

@@ -145,10 +145,9 @@ def test_readers_name_it_and_average_nothing_and_a_run_does_it_again(name: str, 
     before, place_of = contents(place.store), path.relative_to(place.store).as_posix().split("-")[0]
     result = place.tables()
     assert result.code == 0, result.err
-    row = next(row for row in result.out.splitlines() if " N2C " in row)
-    assert f" {state} " in row
-    assert "dB" not in row
-    assert [line for line in result.out.splitlines() if f"N2C: {state}: {place_of}" in line]
+    (shown,) = [one for one in lines("--suite", place.suite, "--store", place.store) if one["label"] == "N2C"]
+    assert (shown["state"], shown["metrics"]) == (state, {})
+    assert shown["reason"].startswith(place_of)
     if name in READ_EARLY:
         assert f"not read: {path}: {state} record: " in result.err
         assert f"{path}: {state} record: " in refused("show", path.stem[-8:], "--store", place.store)

@@ -1,0 +1,133 @@
+"""Tables as frames of strings: what stands in which column."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ..datasets.sets.own_folder import short_name
+from ..protocol.metrics.metric import Metric
+from .lines import Line, Table, group, headings, row_name
+
+KNOWLEDGE = {"none": "blind", "family": "noise family", "level": "noise level", "": ""}
+MARKS = {"best": "**", "second": "_", "": ""}
+
+
+def frame(table: Table, keys: bool = False) -> pd.DataFrame:
+    """One row per noise and method; measured, published and difference per column, and the records' keys if asked."""
+    found, across = table.lines, table.plan.suite.across
+    shown = [line for line in found if line.state.kind != "not run" or line.published is None]
+    measured = list(dict.fromkeys(_column(line, across) for line in shown))
+    printed = list(dict.fromkeys(_column(line, across) for line in found if line.published is not None))
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for line in found:
+        row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
+        row["noise knowledge"] = KNOWLEDGE[line.knowledge] or row.get("noise knowledge", "")
+        if line.reduced_settings:
+            row["method"] = row_name(line)
+        column = _column(line, across)
+        for name in measured:
+            row.setdefault(name, "")
+        if column in measured and (line.state.kind != "not run" or line.test in table.plan.preset.tests):
+            row[column] = value(line, table.metrics)
+            row[f"{column} (record)"] = " ".join(line.keys)
+        if line.published is not None:
+            row[f"{column} (paper)"] = printed_value(line, table.metrics)
+            row[f"{column} (diff.)"] = difference(line, table)
+    columns = ["noise" if across == "tests" else "set", "method", "noise knowledge"]
+    for name in dict.fromkeys([*measured, *printed]):
+        columns += [name] * (name in measured) + [f"{name} (paper)"] * (name in printed)
+        columns += [f"{name} (diff.)"] * any(row.get(f"{name} (diff.)") for row in rows.values())
+        columns += [f"{name} (record)"] * (keys and any(row.get(f"{name} (record)") for row in rows.values()))
+    result = pd.DataFrame(list(rows.values()), columns=None if rows else columns)
+    return result[[column for column in columns if column in result]].fillna("")
+
+
+def long(table: Table, commands: bool = False) -> pd.DataFrame:
+    """One row per number with all that belongs to it: a column for each metric, and the commands if asked."""
+    rows = []
+    for line in table.lines:
+        done = bool(line.metrics)
+        row = {"noise": group(line), "method": row_name(line), "set": line.test, "state": str(line.state.kind)}
+        row |= {metric.heading: _one(line, metric) for metric in table.metrics}
+        row |= {
+            "95 % interval": f"{line.low:.2f}..{line.high:.2f}" if line.low is not None else "",
+            "paper": printed_value(line, table.metrics) if line.published is not None else "",
+            "diff.": difference(line, table),
+            "n": str(line.images or ""),
+            "seeds": str(line.seeds) if done else "",
+            "noise knowledge": KNOWLEDGE[line.knowledge],
+            "passes": "" if line.passes is None else str(line.passes),
+            "parameters": f"{line.parameters or 0:,}" if done else "",
+            "train s": f"{line.seconds:.0f}" if line.seconds else "",
+            "preset": line.preset,
+            "record": " ".join(line.keys),
+        }
+        rows.append(row | ({"command": line.command} if commands else {}))
+    return pd.DataFrame(rows)
+
+
+def by_noise(table: Table, lines: Sequence[Line]) -> dict[str, pd.DataFrame]:
+    """A narrow frame for each noise: one row per number, with columns only for what differs or is there."""
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(group(line), []).append(line)
+    found = {}
+    for noise, mine in groups.items():
+        tests = list(dict.fromkeys(line.test for line in mine))
+        rows = [
+            {
+                "method": row_name(line),
+                "noise\nknowledge": KNOWLEDGE[line.knowledge],
+                "set": short_name(line.test),
+                headings(table.metrics).replace("/", "/\n"): value(line, table.metrics),
+                "paper": printed_value(line, table.metrics) if line.published is not None else "",
+                "diff.": difference(line, table),
+            }
+            for line in mine
+        ]
+        frame = pd.DataFrame(rows)
+        empty = [name for name in ("paper", "diff.") if not frame[name].any()] + ["set"] * (len(tests) == 1)
+        found[f"{noise}, {short_name(tests[0])}" if len(tests) == 1 else noise] = frame.drop(columns=empty)
+    return found
+
+
+def value(line: Line, metrics: Sequence[Metric]) -> str:
+    """What is measured, such as `31.00/0.850`, marked if it is best; else the state."""
+    if line.state.kind != "done" or not line.metrics:
+        return str(line.state.kind)
+    mark = MARKS[line.mark]
+    return f"{mark}{'/'.join(_one(line, metric) for metric in metrics)}{mark}"
+
+
+def printed_value(line: Line, metrics: Sequence[Metric]) -> str:
+    """What the paper printed."""
+    return values(line.published or {}, metrics) or "- / -"
+
+
+def values(numbers: Mapping[str, float], metrics: Sequence[Metric], sign: str = "") -> str:
+    """Those of the metrics that are there, such as `31.00/0.850`."""
+    return "/".join(metric.shown(numbers[metric.name], sign) for metric in metrics if metric.name in numbers)
+
+
+def difference(line: Line, table: Table) -> str:
+    """The primary metric less the published one, where both are there."""
+    primary = next(metric for metric in table.metrics if metric.name == table.plan.suite.primary)
+    printed = (line.published or {}).get(primary.name)
+    if printed is None or not line.metrics:
+        return ""
+    return primary.shown(line.metrics[primary.name] - printed, "+")
+
+
+def _one(line: Line, metric: Metric) -> str:
+    if metric.name not in line.metrics:
+        return ""
+    spread = f"±{metric.shown(line.std[metric.name])}" if line.std else ""
+    return metric.shown(line.metrics[metric.name]) + spread
+
+
+def _row(line: Line, across: str) -> tuple[str, str, str]:
+    return (group(line) if across == "tests" else line.test, line.label, line.method)
+
+
+def _column(line: Line, across: str) -> str:
+    return line.test if across == "tests" else group(line)
