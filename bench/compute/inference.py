@@ -52,6 +52,11 @@ def denoise(
     )
     with torch.no_grad(), guarded(Exception):
         outputs: dict[str, Tensor] = method.denoise(net, batch, context)  # type: ignore[arg-type]
+    shapes = {name: tuple(output.shape) for name, output in outputs.items()}
+    if shapes != {output.name: tuple(batch.shape) for output in method.outputs}:
+        expected = f"{', '.join(output.name for output in method.outputs)} of shape {tuple(batch.shape)}"
+        found = ", ".join(f"{name} of shape {shape}" for name, shape in shapes.items()) or "nothing"
+        raise ValueError(f"denoise returned {found}; expected {expected}")
     return {
         name: output[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy() for name, output in outputs.items()
     }

@@ -112,6 +112,8 @@ def parts(net: nn.Module, method: Method, batch: Batch, context: Context) -> Ite
         if isinstance(losses, Tensor):
             raise TypeError("losses returned a tensor; it must yield the parts of the loss")
         for part in losses:
+            if part.dim():
+                raise ValueError(f"losses yielded a tensor of shape {list(part.shape)}; expected single numbers")
             yield part * share
 
 

@@ -53,7 +53,6 @@ CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
     "bf16": (conformance_checks.half_precision, trains),
     "loss goes down": (conformance_checks.loss_goes_down, trains),
     "interrupted = uninterrupted": (conformance_checks.resumption, trains),
-    "cost of a step": (conformance_checks.cost, trains),
 }
 # On every family of noise and number of channels; the others on the first.
 EVERYWHERE = ("odd sizes", "firewall")

@@ -1,10 +1,10 @@
 """What the conformance kit looks at: one function per check, on a method with small images."""
 
 import tempfile
-import time
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..compute.inference import denoise
 from ..compute.machine import Machine
-from ..compute.training import FRAMES, Report, Stopped, Trainer, build, collate, parts, train
+from ..compute.training import FRAMES, Report, Stopped, build, collate, parts, train
 from ..datasets.errors import one_line
 from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Noise
@@ -26,7 +26,8 @@ from ..protocol.suites import Recipe
 from ..protocol.units import Fit, changed_fields
 
 BATCH, STEPS = 2, 4
-ODD = (29, 61)  # sides
+ODD = ((29, 61), (11, 9))  # sides
+PADDINGS: tuple[Literal["square", "next"], ...] = ("next", "square")
 RECIPE = Recipe(schedule="constant", lr=1e-3, beta2=0.99, weight_decay=0.0)
 MACHINE = Machine("cpu", "float32", 1)
 
@@ -69,12 +70,19 @@ class Subject:
 
     def image(self, height: int, width: int) -> NDArray[np.float32]:
         """A noisy photograph [height, width, C]."""
-        clean = unit(self.set_images[0].pixels[:height, :width])
-        return self.noise.apply(clean, self.noise.high, np.random.RandomState(0))
+        return self.drawn(unit(self.set_images[0].pixels[:height, :width]), 0)
 
-    def outputs(self, net: nn.Module | None, noisy: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def drawn(self, clean: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """The image with noise, or as it is where no noise is added."""
+        if not self.noise.family.simulated:
+            return clean
+        return self.noise.apply(clean, self.noise.high, np.random.RandomState(seed))
+
+    def outputs(
+        self, net: nn.Module | None, noisy: NDArray[np.float32], padding: Literal["square", "next"]
+    ) -> dict[str, NDArray[np.float32]]:
         """What the harness would score."""
-        return denoise(self.method, net, noisy, self.noise, self.noise.high, MACHINE, "next", ("check", 0))
+        return denoise(self.method, net, noisy, self.noise, self.noise.high, MACHINE, padding, ("check", 0))
 
     def context(self, samples: tuple[int, ...], chunk: int) -> Context:
         """Of a training step."""
@@ -90,8 +98,6 @@ class Subject:
         """The loss of a batch, its gradient left in the network."""
         batch, total = collate(samples, self.method, "cpu"), 0.0
         for part in parts(net, self.method, batch, self.context(tuple(range(len(samples))), chunk)):
-            if part.dim():
-                raise UnfitError(f"losses yielded a tensor of shape {list(part.shape)}; expected single numbers")
             part.backward()  # type: ignore[no-untyped-call]
             total += float(part.detach())
         return total
@@ -126,18 +132,13 @@ def declaration(subject: Subject) -> str:
 
 
 def shapes(subject: Subject) -> str:
-    """Every output is there, has the image's odd shape, and finite values."""
-    shape = (*ODD, subject.channels)
-    found = subject.outputs(subject.trained(), subject.image(*ODD))
-    declared = [output.name for output in subject.method.outputs]
-    if sorted(found) != sorted(declared):
-        raise UnfitError(f"denoise returned {sorted(found)}, outputs declares {sorted(declared)}")
-    for name, image in found.items():
-        if image.shape != shape:
-            raise UnfitError(f"{name} of {_size(shape)} has the size {_size(image.shape)}")
-        if not np.isfinite(image).all():
-            raise UnfitError(f"{name} of {_size(shape)} has values that are not finite")
-    return _size(shape)
+    """Every declared output has the image's size, also a small one's, under both paddings, and finite values."""
+    for (height, width), padding in zip(ODD, PADDINGS, strict=True):
+        found = subject.outputs(subject.trained(), subject.image(height, width), padding)
+        for name, image in found.items():
+            if not np.isfinite(image).all():
+                raise UnfitError(f"{name} of {_size(image.shape)} has values that are not finite")
+    return ", ".join(map(_size, ODD))
 
 
 def dtype(subject: Subject) -> str:
@@ -177,7 +178,9 @@ def blindness(subject: Subject) -> str:
     net, side = subject.trained(), subject.side
     y = _batch(subject)[:1].double().requires_grad_()
     images = _denoised(subject, net and net.double(), y)
-    places = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1), (5, 8), (8, 5), (9, 9), (6, 6)]
+    end = side - 1
+    places = [(0, 0), (0, end), (end, 0), (end, end), (0, 9), (end, 14), (10, 0), (17, end)]
+    places += [(12 + i, 16 + j) for i in range(4) for j in range(4)]  # every place of a cell of Blind2Unblind
     names = [output.name for output in subject.method.outputs if output.blind]
     for name in names:
         if not images[name].requires_grad:
@@ -189,7 +192,7 @@ def blindness(subject: Subject) -> str:
                 raise UnfitError(f"{name} sees its own pixel ({i}, {j}): gradient {own:.2g}, claimed 0")
             if not gradient.any():
                 raise UnfitError(f"{name} at ({i}, {j}) depends on no pixel at all")
-    return f"{', '.join(names)} at {len(places)} pixels, corners included"
+    return f"{', '.join(names)} at {len(places)} pixels, corners and edges included"
 
 
 def firewall(subject: Subject) -> str:
@@ -268,26 +271,6 @@ def resumption(subject: Subject) -> str:
     return f"{STEPS} steps, interrupted after 2"
 
 
-def cost(subject: Subject) -> str:
-    """Time of a training step, and what it keeps for the gradient."""
-    trainer = Trainer(subject.work(STEPS), subject.source(), MACHINE)
-    saved: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
-        return tensor
-
-    trainer.update(*trainer.batch(0))
-    began = time.perf_counter()
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        trainer.update(*trainer.batch(1))
-    took = time.perf_counter() - began
-    parameters = sum(parameter.numel() for parameter in trainer.net.parameters())
-    kept = sum(saved.values()) / 2**20
-    work = trainer.work
-    return f"{took:.2f} s, {kept:.0f} MiB for {work.batch} crops of {work.crop}; {parameters:,} parameters"
-
-
 def _denoised(subject: Subject, net: nn.Module | None, noisy: Tensor) -> dict[str, Tensor]:
     context = subject.context(tuple(range(len(noisy))), len(noisy))
     if subject.method.knowledge == "level":
@@ -298,7 +281,7 @@ def _denoised(subject: Subject, net: nn.Module | None, noisy: Tensor) -> dict[st
 
 def _batch(subject: Subject) -> Tensor:
     images = [unit(set_image.pixels[: subject.side, : subject.side]) for set_image in subject.set_images[:BATCH]]
-    noisy = [subject.noise.apply(image, subject.noise.high, np.random.RandomState(i)) for i, image in enumerate(images)]
+    noisy = [subject.drawn(image, i) for i, image in enumerate(images)]
     return torch.from_numpy(np.stack(noisy)).permute(0, 3, 1, 2).contiguous()
 
 

@@ -156,13 +156,13 @@ def test_what_is_no_python_file_is_refused(name: str, tmp_path: Path) -> None:
         (LOSSES + "        yield net(batch.noisy).mean().exp() * float('inf')\n", "diverged", "the loss is inf"),
         (LOSSES + "        return iter(())\n", "failed", "los"),
         (LOSSES + "        return net(batch.noisy).mean()\n", "failed", "los"),
-        (LOSSES + "        yield net(batch.noisy)\n", "failed", ""),
+        (LOSSES + "        yield net(batch.noisy)\n", "failed", "single numbers"),
         (LOSSES + "        return iter([batch.target.mean()])\n", "failed", "None"),
         (DENOISE + "        raise KeyError('oops')\n", "failed", "oops"),
         (DENOISE + "        return {'other': net(noisy)}\n", "failed", "denoised"),
         (DENOISE + "        return {'denoised': net(noisy) * float('nan')}\n", "diverged", "not finite"),
-        (DENOISE + "        return {'denoised': net(noisy)[:, :1]}\n", "failed", ""),
-        ("    def build(self, channels):\n        return None\n", "failed", ""),
+        (DENOISE + "        return {'denoised': net(noisy)[:, :1]}\n", "failed", "shape"),
+        ("    def build(self, channels):\n        return None\n", "failed", "build"),
     ],
 )
 def test_a_failing_cell_says_why_and_the_others_go_on(
