@@ -41,7 +41,7 @@ def sets(options: argparse.Namespace) -> int:
     if options.action == "fetch":
         frame = overview.fetched(_known(options.sets), root, options.mirror, progress)
         print(render(frame, options.format))
-        return 2 if (frame["result"] == "damaged").any() else int((frame["result"] == "failed").any())
+        return int((frame["result"] == "failed").any())
     if options.source is None:
         raise InputError("data prepare: --source DIR is missing: where the files as they were downloaded lie")
     pack = overview.prepared(_only(options.sets), options.source, root, progress)

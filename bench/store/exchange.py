@@ -126,7 +126,7 @@ def merge(source: Path, store: Store) -> Merged:
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a file of `export` after checks of every name, size and digest; InputError."""
-    paths = {path.relative_to(folder).as_posix(): path for path in extract(archive, folder, "*", LIMITS)}
+    paths = {path.relative_to(folder).as_posix(): path for path in extract(archive, folder, LIMITS)}
     path = paths.pop(MANIFEST, None)
     if path is None:
         raise DamagedError(f"{archive}: no {MANIFEST} in it; expected a file of python -m bench export")

@@ -12,14 +12,6 @@ import msgspec
 from ..errors import unknown
 
 
-class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A zip or tar file that holds the images of a set."""
-
-    url: str
-    members: str  # which of its files, such as "BSDS300/images/test/*.jpg"
-    sha256: str = ""  # of the archive itself; the images have digests of their own
-
-
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of catalogue.toml."""
 
@@ -40,7 +32,6 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: int = 1  # real noisy frames of every image
     sides: tuple[int, int] = (0, 0)  # the range of both sides of the images [pixels], where they are selected by size
     urls: tuple[str, ...] = ()  # where image {stem} may be found, in this order
-    archive: Archive | None = None  # or where all are found in one file
     fetch: str = ""  # how to get it by hand, where no command can
 
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pooch
 import requests
 from msgspec import Struct
 
@@ -14,9 +13,8 @@ from ..errors import InputError, one_line
 Check = Callable[[Path], None]  # raises InputError for a file that is not the right one
 Report = Callable[[int, int, str], None]  # bytes so far, bytes in all (0: not known), name of the file
 PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+PART = ".part-"  # begins the name of an unfinished file: it keeps its suffix, and is in no listing of images
 BLOCK = 2**12  # bytes between two reports, and at most lost when a connection breaks
-
-pooch.get_logger().setLevel("WARNING")  # below that it asks for digests to be copied into code
 
 
 class Patience(Struct, frozen=True):
@@ -35,16 +33,12 @@ class Unreachable(InputError):
 def download(url: str, target: Path, check: Check, report: Report, patience: Patience) -> None:
     """Puts the file of an address at `target`, where none is yet, once `check` has passed it.
 
-    What a broken connection leaves is `target`.part, where the next call goes on. InputError if the server has no such
-    file or `check` refuses it, Unreachable after the last try.
+    What a broken connection leaves is .part-<name> beside it, where the next call goes on. InputError if the server
+    has no such file or `check` refuses it, Unreachable after the last try.
     """
-    part = target.with_name(f"{target.name}.part")
-
-    def downloader(url: str, output: str, pooch: object) -> None:
-        _obtain(url, part, check, report, patience)
-        os.replace(part, output)
-
-    pooch.retrieve(url, known_hash=None, fname=target.name, path=target.parent, downloader=downloader)
+    part = target.with_name(PART + target.name)
+    _obtain(url, part, check, report, patience)
+    os.replace(part, target)
 
 
 def _obtain(url: str, part: Path, check: Check, report: Report, patience: Patience) -> None:
@@ -91,5 +85,5 @@ def _transfer(url: str, part: Path, report: Report, patience: Patience) -> bool:
             for block in answer.iter_content(BLOCK):
                 file.write(block)
                 done += len(block)
-                report(done, total, part.stem)
+                report(done, total, part.name.removeprefix(PART))
     return resumed

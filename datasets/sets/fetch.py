@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from urllib.parse import quote, urlsplit
 
 from filelock import FileLock, Timeout
 
 from .. import files
-from ..errors import DamagedError, InputError, few, one_line
-from .archives import extract, inspect
-from .catalogue import Archive, Reference
+from ..errors import InputError, few, one_line
+from .catalogue import Reference
 from .download import Check, Patience, Report, Unreachable, download
 from .find import find_known
 from .image_set import CatalogueSet, Finding, compare
@@ -45,13 +43,9 @@ def fetch(
         else:
             failures.append(outcome)
     if failures:
-        told = few([str(error) for error in failures], "; ")
-        raise _worst(failures)(f"{name}: {len(fetched)} images fetched, {len(failures)} failed: {told}")
+        reasons = few([str(error) for error in failures], "; ")
+        raise InputError(f"{name}: {len(fetched)} images fetched, {len(failures)} failed: {reasons}")
     return fetched
-
-
-def _worst(errors: Sequence[InputError]) -> type[InputError]:
-    return DamagedError if any(isinstance(error, DamagedError) for error in errors) else InputError
 
 
 def _obtain(
@@ -67,7 +61,7 @@ def _obtain(
     if not missing:
         return
     name, whole, folder = image_set.name, image_set.whole, image_set.place(data)
-    if not (whole.urls or whole.archive):
+    if not whole.urls:
         yield InputError(f"no address to download from; get: {image_set.how_to_get} (they belong into {folder})")
         return
     rows = [row for row in image_set.references if row.stem in missing]
@@ -76,60 +70,24 @@ def _obtain(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".fetch.lock", timeout=0):
-            if whole.archive:
-                yield from _from_archive(name, whole.archive, rows, folder, get)
-            else:
-                yield from _one_by_one(name, whole.urls, rows, folder, get)
-    except InputError as error:
-        yield error
+            for row in rows:
+                origins = [(_filled(url, row), folder / f"{row.stem}{_suffix(url)}") for url in whole.urls]
+                try:
+                    yield get(origins, partial(_check_image, name, row))
+                except InputError as error:
+                    yield error
     except Timeout:
         yield InputError(f"{folder}: another process downloads into it; wait until it is done")
     except OSError as error:
         yield InputError(f"{folder}: cannot be written ({one_line(error)})")
 
 
-def _one_by_one(
-    name: str, urls: Sequence[str], rows: list[Reference], folder: Path, get: Get
-) -> Iterator[Path | InputError]:
-    for row in rows:
-        origins = [(url.replace("{stem}", quote(row.stem)), folder / f"{row.stem}{_path(url).suffix}") for url in urls]
-        try:
-            yield get(origins, partial(_check_image, name, row))
-        except InputError as error:
-            yield error
+def _filled(url: str, row: Reference) -> str:
+    return url.replace("{stem}", quote(row.stem))
 
 
-def _from_archive(
-    name: str, archive: Archive, rows: list[Reference], folder: Path, get: Get
-) -> Iterator[Path | InputError]:
-    packed = folder / _path(archive.url).name  # stays: it may be needed again, and may have been put there by hand
-    with TemporaryDirectory(dir=folder, prefix=".unpacked-") as scratch:
-        if packed.exists():
-            _check_archive(archive, packed)
-        else:
-            get([(archive.url, packed)], partial(_check_archive, archive))
-        unpacked = {path.stem: path for path in extract(packed, Path(scratch), archive.members)}
-        for row in rows:
-            try:
-                yield _placed(name, row, unpacked, folder)
-            except InputError as error:
-                yield error
-
-
-def _placed(name: str, row: Reference, unpacked: dict[str, Path], folder: Path) -> Path:
-    if row.stem not in unpacked:
-        raise InputError(f"{folder / row.stem}: expected in the archive, which has no such file")
-    file = unpacked[row.stem]
-    target = folder / file.name
-    try:
-        _check_image(name, row, file)
-    except InputError as error:
-        raise InputError(f"{target}: {error}") from None
-    return file.replace(target)
-
-
-def _path(url: str) -> PurePosixPath:
-    return PurePosixPath(urlsplit(url).path)
+def _suffix(url: str) -> str:
+    return PurePosixPath(urlsplit(url).path).suffix
 
 
 def _first(
@@ -156,7 +114,7 @@ def _first(
         else:
             strikes[server] = 0
             return target
-    raise _worst(errors)(f"{next(iter(targets))}: {'; '.join(map(str, errors))}")
+    raise InputError(f"{next(iter(targets))}: {'; '.join(map(str, errors))}")
 
 
 def _check_image(name: str, row: Reference, path: Path) -> None:
@@ -170,9 +128,3 @@ def _check_image(name: str, row: Reference, path: Path) -> None:
     if detail:  # else other bytes, the same pixels
         expected = f"SHA-256 {row.file}, or the same pixels"
         raise InputError(f"expected {expected}; found {path.stat().st_size} bytes of SHA-256 {found}: {detail}")
-
-
-def _check_archive(archive: Archive, path: Path) -> None:
-    inspect(path)
-    if archive.sha256 and (found := files.sha256(path)) != archive.sha256:
-        raise InputError(f"{path}: expected SHA-256 {archive.sha256}, found {found}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DamagedError, InputError, unknown
+from ..errors import InputError, unknown
 from ..formats.pack import Pack
 from ..images import SetImage
 from .catalogue import catalogue
@@ -63,8 +63,7 @@ def fetched(names: Sequence[str], data: Path, mirrors: Sequence[str], report: Re
             count = len(fetch(name, data, mirrors, report))
             rows.append({"set": name, "result": f"{count} images fetched" if count else "all there", "why": ""})
         except InputError as error:
-            result = "damaged" if isinstance(error, DamagedError) else "failed"
-            rows.append({"set": name, "result": result, "why": str(error)})
+            rows.append({"set": name, "result": "failed", "why": str(error)})
     return pd.DataFrame(rows)
 
 
@@ -104,4 +103,4 @@ def prepared(name: str, source: Path, data: Path, report: Report) -> Pack:
     if name not in PREPARED:
         raise unknown("set to prepare", name, PREPARED)
     place = find_known(name).place(data)
-    return PREPARED[name](source, place, lambda done, total: report(done, total, name), lambda: None)
+    return PREPARED[name](source, place, lambda done, total: report(done, total, name))

@@ -20,7 +20,6 @@ from .sidd import CAPTURES, Instance, crop_corners, instances
 SIDES = (256, 512)  # the range of both sides of the photographs
 CROP = 512  # side of the crops of a raw frame
 Report = Callable[[int, int], None]  # images done, of how many
-Stop = Callable[[], None]  # raises to stop between two images
 
 
 class Planned(NamedTuple):
@@ -31,28 +30,26 @@ class Planned(NamedTuple):
     pattern: str = ""
 
 
-def prepare_ilsvrc(source: Path, target: Path, report: Report, stop: Stop, expected: int = 44_328) -> Pack:
+def prepare_ilsvrc(source: Path, target: Path, report: Report, expected: int = 44_328) -> Pack:
     """ILSVRC2012 validation images with both sides in SIDES, RGB uint8 by `read_rgb`; InputError for another count."""
     what = f"{expected} ILSVRC2012 validation images with sides in {SIDES[0]}..{SIDES[1]}, RGB"
-    return _prepared(target, "|u1", what, partial(_photographs, source, stop, expected), report, stop)
+    return _prepared(target, "|u1", what, partial(_photographs, source, expected), report)
 
 
-def prepare_sidd(source: Path, target: Path, report: Report, stop: Stop, expected: int = 160) -> Pack:
+def prepare_sidd(source: Path, target: Path, report: Report, expected: int = 160) -> Pack:
     """Crops of SIDD Medium Raw, float32 [CROP, CROP, 1]; InputError for another count of scene instances.
 
     Four images per crop: <scene>_s<nnn>/noisy010, noisy011, clean010, clean011; nnn counts `crop_corners` from 1.
     """
     what = f"{expected} scene instances of SIDD Medium Raw in crops of {CROP}, float32"
-    return _prepared(target, "<f4", what, partial(_mosaics, source, stop, expected), report, stop)
+    return _prepared(target, "<f4", what, partial(_mosaics, source, expected), report)
 
 
-def _prepared(
-    target: Path, dtype: DType, source: str, plan: Callable[[], list[Planned]], report: Report, stop: Stop
-) -> Pack:
+def _prepared(target: Path, dtype: DType, source: str, plan: Callable[[], list[Planned]], report: Report) -> Pack:
     if not (target / HEADER).exists():
         planned = plan()
         try:
-            _write(target, dtype, source, planned, report, stop)
+            _write(target, dtype, source, planned, report)
         except OSError as error:
             raise InputError(f"{target}: cannot be written ({error}); then run this again, it goes on") from None
     pack = Pack(target)
@@ -61,24 +58,22 @@ def _prepared(
     return pack
 
 
-def _write(target: Path, dtype: DType, source: str, planned: list[Planned], report: Report, stop: Stop) -> None:
+def _write(target: Path, dtype: DType, source: str, planned: list[Planned], report: Report) -> None:
     with Writer(target, dtype) as writer:
         done = len(writer.names)
         if writer.names != [image.name for image in planned[:done]]:
             raise InputError(f"{target}: was begun with other images; delete it or choose another folder")
         for number, image in enumerate(planned[done:], done + 1):
-            stop()
             writer.append(image.name, image.read(), image.pattern)
             report(number, len(planned))
         writer.finish(source)
 
 
-def _photographs(source: Path, stop: Stop, expected: int) -> list[Planned]:
+def _photographs(source: Path, expected: int) -> list[Planned]:
     if not source.is_dir():
         raise InputError(f"{source}: no such folder")
     planned = []
     for stem, path in listing(source).items():
-        stop()
         if in_range(path, *SIDES):
             planned.append(Planned(stem, partial(read_rgb, path)))
     if len(planned) != expected:
@@ -86,14 +81,13 @@ def _photographs(source: Path, stop: Stop, expected: int) -> list[Planned]:
     return planned
 
 
-def _mosaics(source: Path, stop: Stop, expected: int) -> list[Planned]:
+def _mosaics(source: Path, expected: int) -> list[Planned]:
     found = instances(source)
     if len(found) != expected:
         raise InputError(f"{source}: {len(found)} scene instances, expected {expected}")
     read = lru_cache(maxsize=2 * len(CAPTURES))(_frame)  # the frames of one instance, and no more
     planned: list[Planned] = []
     for instance in found:
-        stop()
         planned += _crops(instance, read)
     return planned
 

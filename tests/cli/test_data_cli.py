@@ -14,7 +14,6 @@ from support.sets import SMALL, small_set
 
 from bench.cli import data as data_commands
 from bench.datasets import files
-from bench.datasets.errors import DamagedError, InputError
 from bench.datasets.formats.image_format import digest, read
 from bench.datasets.sets import catalogue
 from bench.datasets.sets import overview as data_module
@@ -199,18 +198,6 @@ def test_fetch_of_a_set_without_addresses_says_how_to_place_it(name: str, how: s
     assert how in row["why"]
     assert f"they belong into {tmp_path / where}" in row["why"]
     assert "move it away" not in row["why"]
-
-
-@pytest.mark.parametrize(("error", "code", "result"), [(DamagedError, 2, "damaged"), (InputError, 1, "failed")])
-def test_what_is_no_archive_is_wrong_input_and_what_cannot_be_had_is_not(
-    error: type[InputError], code: int, result: str, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fetch(*args: object) -> None:
-        raise error("small.tgz: found a page")
-
-    monkeypatch.setattr(data_module, "fetch", fetch)
-    found, frame = data("fetch", SMALL, "--data", root)
-    assert (found.code, frame["result"].iloc[0], frame["why"].iloc[0]) == (code, result, "small.tgz: found a page")
 
 
 def test_fetch_of_what_is_there_does_nothing(root: Path) -> None:

@@ -2,11 +2,9 @@
 
 import io
 import socket
-import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -14,10 +12,9 @@ from PIL import Image as Pillow
 from support.server import Request, Server, serving
 from support.sets import SMALL, small_set
 
-from bench.datasets.errors import DamagedError, InputError
+from bench.datasets.errors import InputError
 from bench.datasets.formats.image_format import read
 from bench.datasets.sets import catalogue
-from bench.datasets.sets.catalogue import Archive
 from bench.datasets.sets.download import BLOCK, Patience
 from bench.datasets.sets.fetch import fetch
 from bench.datasets.sets.find import find_known
@@ -63,11 +60,10 @@ def get(data: Path, *mirrors: str, name: str = SMALL, patience: Patience = QUICK
     return [path.name for path in paths], reports
 
 
-def refused(data: Path, *mirrors: str, name: str = SMALL, kind: type[InputError] = InputError) -> str:
+def refused(data: Path, *mirrors: str, name: str = SMALL) -> str:
     """The message, in one line, of a fetch that must fail, and must leave nothing under the name it failed for."""
     with pytest.raises(InputError) as caught:
         get(data, *mirrors, name=name)
-    assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -138,7 +134,7 @@ def test_a_lasting_fault_is_named_and_leaves_no_half_file(data: Path, server: Se
 def test_a_later_command_goes_on_with_the_part(data: Path, published: dict[str, bytes], server: Server) -> None:
     server.faults[COFFEE] = ["stop", "500", "500"]
     refused(data)
-    part, content = (data / "photos" / "coffee.png.part").read_bytes(), published["coffee.png"]
+    part, content = (data / "photos" / ".part-coffee.png").read_bytes(), published["coffee.png"]
     assert part == content[:BLOCK]
     _, reports = get(data)
     assert server.requests[-1] == Request(COFFEE, f"bytes={len(part)}-", len(content) - len(part))
@@ -159,7 +155,7 @@ def test_a_part_with_nothing_to_come_is_checked(
     data: Path, published: dict[str, bytes], server: Server, right: bool
 ) -> None:
     content = published["coffee.png"]
-    (data / "photos" / "coffee.png.part").write_bytes(content if right else bytes(len(content) + 1))
+    (data / "photos" / ".part-coffee.png").write_bytes(content if right else bytes(len(content) + 1))
     assert get(data)[0] == ["coffee.png"]
     assert [request.sent for request in server.requests] == ([0] if right else [0, len(content)])
     assert files(data) == published
@@ -170,7 +166,7 @@ def test_parts_of_different_files_are_not_kept(
     data: Path, published: dict[str, bytes], server: Server, fault: str
 ) -> None:
     wrong = published["coffee.png"] if fault else b"of another file"
-    (data / "photos" / "coffee.png.part").write_bytes(wrong[:100])
+    (data / "photos" / ".part-coffee.png").write_bytes(wrong[:100])
     server.faults[COFFEE] = [fault]
     assert get(data)[0] == ["coffee.png"]
     assert [request.range for request in server.requests] == [f"bytes={len(wrong[:100])}-", ""]
@@ -199,7 +195,7 @@ def test_wrong_content_is_refused_by_file_and_address(
     known = next(row for row in catalogue.references(SMALL) if row.stem == "coffee")
     assert f"{data / 'photos' / 'coffee.png'}: {server.address}{COFFEE}: expected SHA-256 {known.file}" in message
     assert f"found {len(wrong)} bytes" in message
-    assert not [name for name in files(data) if name.startswith("coffee")]  # nor a part: it would not get better
+    assert not [name for name in files(data) if "coffee" in name]  # nor a part: it would not get better
     assert len(server.asked(COFFEE)) == 1
 
 
@@ -319,82 +315,6 @@ def test_a_folder_that_cannot_be_made_is_named(published: dict[str, bytes], tmp_
     assert f"{tmp_path / 'data' / 'photos'}: cannot be written" in refused(tmp_path / "data")
 
 
-# ---- archives
-
-
-@pytest.fixture
-def archived(published: dict[str, bytes], server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
-    """Serves an archive of these files in place of single ones."""
-
-    def make(files: dict[str, bytes], **fields: Any) -> bytes:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-            for name, content in files.items():
-                info = tarfile.TarInfo(f"small/{name}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
-        server.files = {"/small.tgz": buffer.getvalue()}
-        archive = Archive(f"{server.address}/small.tgz", "small/*.*g", **fields)
-        known = catalogue.catalogue()
-        changed = {SMALL: catalogue.msgspec.structs.replace(known[SMALL], urls=(), archive=archive)}
-        monkeypatch.setattr(catalogue, "catalogue", lambda: known | changed)
-        return buffer.getvalue()
-
-    return make
-
-
-def test_a_set_is_unpacked_from_its_archive(
-    archived: Callable[..., bytes], published: dict[str, bytes], tmp_path: Path
-) -> None:
-    content = archived(published | {"notes.txt": b"unwanted"})
-    assert get(tmp_path / "new")[0] == ["astronaut.png", "chelsea.png", "coffee.png", "noise.jpg"]
-    assert files(tmp_path / "new") == published | {"small.tgz": content}
-
-
-def test_an_archive_that_is_there_already_is_unpacked(
-    archived: Callable[..., bytes], published: dict[str, bytes], data: Path, server: Server
-) -> None:
-    (data / "photos" / "small.tgz").write_bytes(archived(published))
-    assert get(data)[0] == ["coffee.png"]
-    assert server.requests == []
-
-
-def test_an_archive_comes_from_a_mirror_too(
-    archived: Callable[..., bytes], published: dict[str, bytes], data: Path, server: Server
-) -> None:
-    archived(published)
-    server.files = {"/mirror/photos/small.tgz": server.files["/small.tgz"]}
-    assert get(data, f"{server.address}/mirror")[0] == ["coffee.png"]
-
-
-def test_an_archive_with_a_wrong_and_without_an_image_gives_the_others(
-    archived: Callable[..., bytes], published: dict[str, bytes], tmp_path: Path
-) -> None:
-    wrong = published["chelsea.png"]
-    archived(
-        {"astronaut.png": published["astronaut.png"], "chelsea.png": published["chelsea.png"], "coffee.png": wrong}
-    )
-    message = refused(tmp_path / "new")
-    assert "2 images fetched, 2 failed" in message
-    assert "coffee.png: expected SHA-256" in message
-    assert f"{tmp_path / 'new' / 'photos' / 'noise'}: expected in the archive" in message
-    assert set(files(tmp_path / "new")) == {"astronaut.png", "chelsea.png", "small.tgz"}
-
-
-@pytest.mark.parametrize("kind", ["page", "other digest", "cut"])
-def test_a_wrong_archive_is_not_kept(
-    archived: Callable[..., bytes], published: dict[str, bytes], data: Path, server: Server, kind: str
-) -> None:
-    content = archived(published, sha256="0" * 64 if kind == "other digest" else "")
-    server.files["/small.tgz"] = {"page": b"<html></html>", "cut": content[: len(content) // 2]}.get(kind, content)
-    expected = f"expected SHA-256 {'0' * 64}" if kind == "other digest" else "expected a whole zip or tar file"
-    message = refused(data, kind=InputError if kind == "other digest" else DamagedError)
-    assert f"{server.address}/small.tgz" in message
-    assert expected in message
-    assert not [name for name in files(data) if "small" in name or "unpacked" in name]
-
-
 def test_every_address_of_the_catalogue_has_a_place_for_the_name() -> None:
     for image_set in catalogue.catalogue().values():
         assert all(url.startswith("https://") and url.count("{stem}") == 1 for url in image_set.urls)
-        assert not (image_set.urls and image_set.archive)

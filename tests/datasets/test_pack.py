@@ -21,11 +21,11 @@ from bench.datasets.sets import prepare
 from bench.datasets.sets.prepare import prepare_ilsvrc, prepare_sidd
 from bench.datasets.sets.sidd import crop_corners
 
-Prepare = Callable[[Path, Callable[[], None]], Pack]  # into a target, with a stop
+Prepare = Callable[[Path, Callable[[int, int], None]], Pack]  # into a target, with a report
 
 
 def go_on(*_: object) -> None:
-    """Nothing to report, no reason to stop."""
+    """Nothing to report."""
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -205,8 +205,8 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
-def photograph_pack(source: Path, target: Path, stop: Callable[[], None] = go_on) -> Pack:
-    return prepare_ilsvrc(source, target, go_on, stop, expected=5)
+def photograph_pack(source: Path, target: Path, report: Callable[[int, int], None] = go_on) -> Pack:
+    return prepare_ilsvrc(source, target, report, expected=5)
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +218,8 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def crop_pack(source: Path, target: Path, stop: Callable[[], None] = go_on) -> Pack:
-    return prepare_sidd(source, target, go_on, stop, expected=2)
+def crop_pack(source: Path, target: Path, report: Callable[[int, int], None] = go_on) -> Pack:
+    return prepare_sidd(source, target, report, expected=2)
 
 
 @pytest.fixture(params=["ilsvrc", "sidd"])
@@ -290,24 +290,18 @@ def test_frames_of_a_wrong_shape_are_refused_before_anything_is_written(
 
 def test_another_count_of_scene_instances_is_refused(tmp_path: Path, frames: Path) -> None:
     with pytest.raises(InputError, match="sidd: 2 scene instances, expected 160"):
-        prepare_sidd(frames, tmp_path / "pack", go_on, go_on)
-
-
-class Asked(Exception):
-    """Somebody wants to stop."""
-
-
-def stop_after(images: int, folder: Path) -> None:
-    index = folder / "index.jsonl"
-    if index.exists() and len(index.read_bytes().splitlines()) >= images:
-        raise Asked
+        prepare_sidd(frames, tmp_path / "pack", go_on)
 
 
 def test_stopped_between_two_images_the_same_call_goes_on(tmp_path: Path, preparing: Prepare) -> None:
+    def stop_after(images: int, done: int, total: int) -> None:
+        if done == images:
+            raise KeyboardInterrupt
+
     preparing(tmp_path / "whole", go_on)
-    for images in (0, 1, 3):
-        with pytest.raises(Asked):
-            preparing(tmp_path / "parts", partial(stop_after, images, tmp_path / "parts"))
+    for images in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            preparing(tmp_path / "parts", partial(stop_after, images))
         with pytest.raises(InputError, match="unfinished"):
             Pack(tmp_path / "parts")
     preparing(tmp_path / "parts", go_on)
@@ -323,8 +317,8 @@ def test_progress_counts_every_image_once_also_across_a_stop(tmp_path: Path, pho
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_ilsvrc(photographs, tmp_path / "pack", report, go_on, expected=5)
-    prepare_ilsvrc(photographs, tmp_path / "pack", report, go_on, expected=5)
+        prepare_ilsvrc(photographs, tmp_path / "pack", report, expected=5)
+    prepare_ilsvrc(photographs, tmp_path / "pack", report, expected=5)
     assert seen == [(done, 5) for done in range(1, 6)]
 
 
@@ -354,7 +348,7 @@ def test_memory_does_not_grow_with_the_number_of_scenes(tmp_path: Path) -> None:
         for i in range(1, count + 1):
             scene(tmp_path / str(count), f"000{i}_001_S6", 512, 512)
         tracemalloc.start()
-        prepare_sidd(tmp_path / str(count), tmp_path / f"pack{count}", go_on, go_on, expected=count)
+        prepare_sidd(tmp_path / str(count), tmp_path / f"pack{count}", go_on, expected=count)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1.5 * 512 * 512 * 4  # one frame more: it is read before the oldest one is dropped

@@ -388,7 +388,7 @@ def test_bombs_and_what_is_no_archive_are_refused(
         bomb.writestr("last.json", bytes(10**7))
     assert "bytes unpacked, found more" in refused("merge", tmp_path / "bomb.zip", "--store", tmp_path / "new")
     (tmp_path / "half.zip").write_bytes(archive.read_bytes()[:-100])
-    assert "expected a whole zip or tar file" in refused("merge", tmp_path / "half.zip", "--store", tmp_path / "new")
+    assert "expected a whole zip file" in refused("merge", tmp_path / "half.zip", "--store", tmp_path / "new")
     assert "no such file" in refused("merge", tmp_path / "none.zip", "--store", tmp_path / "new")
     assert "no store" in refused("merge", tmp_path, "--store", tmp_path / "new")
     monkeypatch.setattr(exchange, "LIMITS", Limits(count=3))

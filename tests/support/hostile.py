@@ -1,12 +1,10 @@
 """The readers of foreign files, each with whole files to damage; runs in a child process, which a decoder may crash."""
 
 import hashlib
-import io
 import json
 import math
 import resource
 import shutil
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -75,18 +73,10 @@ def zipped(path: Path) -> None:
         file.writestr("set/b.txt", b"words")
 
 
-def tarred(path: Path) -> None:
-    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w", format=tarfile.PAX_FORMAT) as file:
-        for name in ("set/a.png", f"set/{'long' * 40}.png"):
-            entry = tarfile.TarInfo(name)
-            entry.size = 60
-            file.addfile(entry, io.BytesIO(b"pixels" * 10))
-
-
 def unpack(path: Path) -> None:
     """Unpacks next to the archive; nothing may appear elsewhere."""
     try:
-        for file in extract(path, path.parent / "out", "*.png"):
+        for file in extract(path, path.parent / "out"):
             assert file.resolve().is_relative_to(path.parent / "out")
     finally:
         shutil.rmtree(path.parent / "out", ignore_errors=True)
@@ -213,8 +203,6 @@ READERS = {
     "tiff, deflated": Reader("a.tif", set_image(compression="tiff_adobe_deflate"), see),
     "bmp": Reader("a.bmp", set_image(), see),
     "zip": Reader("a.zip", zipped, unpack, ruined.zips),
-    "tar": Reader("a.tar", tarred, unpack, ruined.tars),
-    "tar.gz": Reader("a.tar.gz", tarred, unpack, ruined.gzips),
     "mat v5": Reader("a.mat", save5, see_mat, lambda whole: [ruined.crasher()]),
     "mat v7": Reader("a.mat", save7, see_mat, ruined.recompressed),
     "mat v7.3": Reader("a.mat", lambda path: save73(path, x=mosaic(6, 8)), see_mat),

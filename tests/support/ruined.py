@@ -1,6 +1,5 @@
 """Files made by hand to do damage: bombs, sizes out of reach, other types, depth, code that raises."""
 
-import gzip
 import io
 import json
 import struct
@@ -51,13 +50,6 @@ def _zip(name: str) -> bytes:
         packed.writestr("a.png", b"pixels")
         packed.writestr(zipfile.ZipInfo(name), b"pixels")
     return file.getvalue()
-
-
-def gzips(whole: bytes) -> list[bytes]:
-    """Bombs, and the same damage below the compression."""
-    inner = gzip.decompress(whole)
-    cut = [inner[:length] for length in (100, 700, 1500)]
-    return [gzip.compress(text) for text in (bytes(2**26), inner.replace(b"00000000074", b"77777777777"), *cut)]
 
 
 def crasher(variable: str = "x", *shape: int) -> bytes:
@@ -131,9 +123,3 @@ def plugins(whole: bytes) -> list[bytes]:
     texts += [f"{PLUGIN}    supervision = {value}" for value in ("'all'", "None", "[]", "1")]
     texts += [f"{PLUGIN}    outputs = {value}" for value in ("()", "None", "[1]")]
     return [text.encode() for text in texts] + [b"\xff\xfe", b"\0", b"x = '\xff'", b"# coding: nothing\n"]
-
-
-def tars(whole: bytes) -> list[bytes]:
-    """Tar files whose first header does not hold: its name, mode, size, checksum or magic, or half of it."""
-    spoilt = [whole[:at] + b"\xff" * 8 + whole[at + 8 :] for at in (0, 100, 124, 148, 257)]
-    return [*spoilt, whole[:256]]
