@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
@@ -24,6 +24,7 @@ from .source_digest import file_digest
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
 _methods: dict[str, type[Method]] = {}
+PLUGIN = "bench_plugin_"  # begins the names of the modules of plug-in files
 
 
 @overload
@@ -101,7 +102,7 @@ def load_plugin(path: Path) -> None:
     """Runs a file that registers methods or what they need; InputError if it cannot be run or registers nothing."""
     if not path.is_file():
         raise InputError(f"--plugin {path}: no such file")
-    name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = f"{PLUGIN}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if path.suffix != ".py":
         raise InputError(f"--plugin {path}: not a Python file (expected a name ending in .py)")
     spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
@@ -127,6 +128,12 @@ def source_file(code: type | Callable[..., object]) -> Path | None:
     """The file that defines a class or a function."""
     file = getattr(sys.modules.get(code.__module__), "__file__", None)
     return Path(file).resolve() if file else None
+
+
+def plugin_files(defined: Iterable[type | Callable[..., object]]) -> list[Path]:
+    """The files that --plugin gave and that define these."""
+    files = (source_file(one) for one in defined if one.__module__.startswith(PLUGIN))
+    return list(dict.fromkeys(file for file in files if file))
 
 
 @cache

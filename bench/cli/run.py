@@ -189,8 +189,11 @@ def rescore(options: argparse.Namespace) -> int:
                 found += build(store, request, True, options.table)
             tables_of[name] = found
     print(render(evaluation_protocols(tables_of), options.format))
-    for line in unscored(tables_of):
-        print(line, file=sys.stderr)
+    if outcomes and outcomes[-1].interrupted:
+        print("interrupted before all was scored; run the same command again to continue", file=sys.stderr)
+    else:
+        for line in unscored(tables_of):
+            print(line, file=sys.stderr)
     return max((outcome.code for outcome in outcomes), default=0)
 
 

@@ -19,6 +19,7 @@ from ..report.compare import compare
 from ..report.lines import Table
 from ..report.published import suite_of, with_tables
 from ..report.render import page, render
+from ..report.show import details, text
 from ..report.tables import build, request_of
 from ..runner.execution import Sets
 from ..store.store import Store, existing
@@ -39,7 +40,9 @@ def add(commands: Commands) -> None:
     add_request(sub)
     sub.set_defaults(do=tables)
 
-    sub = command(commands, "show", "print one record")
+    sub = command(
+        commands, "show", "print one record: what was run, its command, its metrics and the score of each image"
+    )
     sub.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25'")
     add_store(sub)
     sub.set_defaults(do=show)
@@ -120,8 +123,11 @@ def show(options: argparse.Namespace) -> int:
     shortest = min(records, key=lambda record: len(record.title))
     if all(record.title.startswith(shortest.title) for record in records):
         records = [shortest]  # a fit and its scores: the fit
-    if options.format == "json" or (options.format == "terminal" and len(records) == 1):
-        print(msgspec.json.format(msgspec.json.encode(records if options.format == "json" else records[0])).decode())
+    if options.format == "json" or len(records) == 1:
+        found = [details(store, record) for record in records]
+        whole = found if len(found) > 1 else found[0]
+        json = options.format == "json"
+        print(msgspec.json.format(msgspec.json.encode(whole)).decode() if json else text(found[0], options.format))
         return 0
     rows = [
         {"key": r.key, "kind": r.kind, "state": r.state, "cell": printable(r.title), "preset": r.label["preset"]}

@@ -1,6 +1,10 @@
 """What a user asked for: a suite, a preset, and what overrides it."""
 
-from msgspec import Struct
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct, structs
 
 from .limits import check_limits
 from .settings import canonical
@@ -54,3 +58,25 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
         changed |= {"net": self.net, "scoring": self.scoring}
         changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
         return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for this in a shell; with an evaluation protocol, the one that scores so."""
+        external = self.weights[:1]
+        words = ["python", "-m", "bench", "rescore" if self.scoring else "score" if external else "run"]
+        values: dict[str, object] = {"suite": self.suite, "preset": self.preset}
+        if external and not self.scoring:
+            values |= {"weights": external[0].file, "method": external[0].method}
+        elif not self.scoring:
+            values["methods"] = ",".join(self.methods)
+        values |= {"scoring": self.scoring, "noise": ",".join(self.noises), "train": self.train}
+        values |= {"test-sets": ",".join(self.tests), "seeds": ",".join(map(str, self.seeds)), "steps": self.steps}
+        values |= {"repeats": self.repeats, "tested": ",".join(self.tested)}
+        words += [word for name, value in values.items() if value for word in (f"--{name}", str(value))]
+        return shlex.join(words)
+
+    def command_of(self, name: str, noise: str, plugins: Sequence[Path] = ()) -> str:
+        """The command line that makes the numbers of a method, or of external weights, on one noise again."""
+        weights = tuple(one for one in self.weights if one.name == name)
+        one = structs.replace(self, methods=() if weights else (name,), weights=weights, noises=(noise,))
+        return shlex.join([*shlex.split(one.command), *(word for path in plugins for word in ("--plugin", str(path)))])

@@ -14,6 +14,8 @@ from ..compute.machine import Machine
 from ..compute.noisy_images import check
 from ..compute.training import Report, Stopped, source_of
 from ..datasets.noise.captured import Captured
+from ..methods import registry
+from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import Cell, Plan
 from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Notes
@@ -192,6 +194,11 @@ class Run:
         label: dict[str, Any] = {"suite": suite.name, "version": suite.version, "preset": self.plan.request.label}
         label |= {"method": cell.name, "noise": cell.noise.name, "seed": cell.seed, "knowledge": method.knowledge}
         label |= {"train": cell.fit.train} if isinstance(unit, Fit) else {"test": unit.test, "passes": method.passes()}
+        metrics = () if isinstance(unit, Fit) else unit.metrics
+        plugins = registry.plugin_files(
+            [type(method), type(cell.noise.family), *(find_metric(name).function for name in metrics)]
+        )
+        label["command"] = self.plan.request.command_of(cell.name, cell.noise.name, plugins)
         return label
 
     def _states(self) -> Counter[str]:

@@ -99,13 +99,15 @@ class Store(Folder):
                 path.rename(_free(path))
 
     def discard(self, unit: Unit) -> None:
-        """Deletes what a unit must not begin with that is done again from its start; the record stays until then."""
+        """Deletes what a unit must not begin with that is done again from its start.
+
+        Its record and weights stay until the new ones are complete.
+        """
         with self.writing():
             if isinstance(unit, Score):
                 shutil.rmtree(self.images(unit), ignore_errors=True)
             else:
                 forget(self.path(unit, ".checkpoint"))
-                self.path(unit, ".safetensors").unlink(missing_ok=True)
 
     def examine(self, unit: Unit | Record) -> Record | None:
         """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be read."""

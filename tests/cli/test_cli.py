@@ -352,12 +352,12 @@ def test_methods_as_json(name: str, outputs: list[str], supervision: str, paper:
 
 def test_show_by_the_start_of_a_key(done: Done) -> None:
     key = record(done.store, "fit", "n2c")["key"]
-    shown = json.loads(bench("show", key[:10], "--store", done.store).out)
+    shown = json.loads(bench("show", key[:10], "--format", "json", "--store", done.store).out)
     assert (shown["key"], shown["title"]) == (key, "n2c gauss25 seed 0")
 
 
 def test_show_by_words_of_the_title(done: Done) -> None:
-    shown = json.loads(bench("show", "b2u gauss25 seed 0 on", "--store", done.store).out)
+    shown = json.loads(bench("show", "b2u gauss25 seed 0 on", "--format", "json", "--store", done.store).out)
     assert (shown["kind"], shown["state"]) == ("score", "done")
     assert shown["environment"]["versions"]["torch"]
 

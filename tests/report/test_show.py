@@ -1,0 +1,82 @@
+"""bench show: what was run, by which code and command, and the score of each image."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from support.cli import bench, file_of, record
+from support.tiny import KEEPER, Tiny
+
+from bench.methods import registry
+from bench.protocol.request import ExternalWeights, Request
+
+MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured"
+
+
+@pytest.fixture
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """A store of a plug-in that trains nothing."""
+    monkeypatch.setattr(registry, "_methods", registry.methods())
+    place = Tiny(tmp_path)
+    (tmp_path / "my keeper.py").write_text(KEEPER, encoding="utf-8")
+    place.run("--plugin", tmp_path / "my keeper.py", "--repeats", 2, methods="keeper")
+    return place
+
+
+def test_a_record_leads_to_its_command_its_code_and_its_numbers(filled: Tiny) -> None:
+    key = record(filled.store, "score", "keeper")["key"]
+    result = bench("show", key[:8], "--store", filled.store)
+    assert result.code == 0, result.err
+    for word in ("tiny", "my keeper.py", "denoised", "psnr", "chelsea", "astronaut", key):
+        assert word in result.out
+    shown = json.loads(bench("show", key[:8], "--format", "json", "--store", filled.store).out)
+    assert shown["key"] == key
+    assert shown["file"] == str(file_of(filled.store, "score", "keeper"))
+    assert shown["method_file"] == str(filled.folder / "my keeper.py")
+    assert len(shown["rows"]) == 4
+    assert shown["command"] in " ".join(result.out.split("\n"))
+
+
+def test_the_command_of_a_record_finds_it_done(filled: Tiny) -> None:
+    command = shlex.split(record(filled.store, "score", "keeper")["label"]["command"])
+    assert command[:3] == ["python", "-m", "bench"]
+    before = file_of(filled.store, "score", "keeper").stat().st_mtime_ns
+    result = bench(*command[3:], "--store", filled.store)
+    assert result.code == 0, result.err
+    assert file_of(filled.store, "score", "keeper").stat().st_mtime_ns == before
+
+
+def test_a_record_of_several_rows_is_listed_as_csv(filled: Tiny) -> None:
+    result = bench("show", "keeper", "--format", "csv", "--store", filled.store)
+    assert result.out.startswith("image,repeat,level,output,psnr,ssim")
+    assert len(result.out.splitlines()) == 5
+
+
+def test_a_committed_record_without_a_command_shows_the_one_of_its_label() -> None:
+    result = bench("show", "59af266d", "--store", MEASURED / "mini")
+    expected = "python -m bench run --suite synthetic --preset mini --methods anscombe --noise poisson30"
+    assert expected in result.out
+    assert "anscombe.py" in result.out
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (
+            Request(methods=("n2c", "b2u"), seeds=(0, 1), steps=2, tests=("set14",)),
+            "run --suite synthetic --preset mini --methods b2u --noise gauss25 --test-sets set14 --seeds 0,1 --steps 2",
+        ),
+        (
+            Request(preset="reduced", scoring="luma"),
+            "rescore --suite synthetic --preset reduced --scoring luma --noise gauss25",
+        ),
+        (
+            Request(weights=(ExternalWeights("n2c", "a b.pth", "gauss25", "0"),)),
+            "score --suite synthetic --preset mini --weights 'a b.pth' --method n2c --noise gauss25",
+        ),
+    ],
+)
+def test_the_command_of_a_request(asked: Request, expected: str) -> None:
+    name = asked.weights[0].name if asked.weights else "b2u"
+    assert asked.command_of(name, "gauss25") == f"python -m bench {expected}"
