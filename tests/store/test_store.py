@@ -58,9 +58,9 @@ class Counted(Method, frozen=True):
 # The command line with a checkpoint after every step.
 OFTEN = """
 import functools, sys
-from bench import training
+from bench.compute import training
 training.fit = functools.partial(training.fit, every_seconds=0.0)
-from bench.cli import main
+from bench.cli.main import main
 sys.exit(main())
 """
 
