@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from .limits import check_limits
-from .settings import canonical
+from .settings import canonical, parse
 
 
 class ExternalWeights(Struct, frozen=True):
@@ -59,24 +59,24 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
         changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
         return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])
 
-    @property
-    def command(self) -> str:
-        """The command line that asks for this in a shell; with an evaluation protocol, the one that scores so."""
-        external = self.weights[:1]
-        words = ["python", "-m", "bench", "rescore" if self.scoring else "score" if external else "run"]
+    def command(self, name: str, noise: str, plugins: Sequence[Path] = ()) -> str:
+        """What to type in a shell for the numbers of one method, setting or external weights on one noise."""
+        external = next((one for one in self.weights if one.name == name), None)
+        setting = next((one for text in canonical(self.settings) for one in parse(text) if one.name == name), None)
+        tests = {"noise": noise, "test-sets": ",".join(self.tests), "net": self.net, "repeats": self.repeats}
+        tests |= {"tested": ",".join(self.tested)}
         values: dict[str, object] = {"suite": self.suite, "preset": self.preset}
-        if external and not self.scoring:
-            values |= {"weights": external[0].file, "method": external[0].method}
-        elif not self.scoring:
-            values["methods"] = ",".join(self.methods)
-        values |= {"scoring": self.scoring, "noise": ",".join(self.noises), "train": self.train}
-        values |= {"test-sets": ",".join(self.tests), "seeds": ",".join(map(str, self.seeds)), "steps": self.steps}
-        values |= {"repeats": self.repeats, "tested": ",".join(self.tested)}
-        words += [word for name, value in values.items() if value for word in (f"--{name}", str(value))]
-        return shlex.join(words)
-
-    def command_of(self, name: str, noise: str, plugins: Sequence[Path] = ()) -> str:
-        """The command line that makes the numbers of a method, or of external weights, on one noise again."""
-        weights = tuple(one for one in self.weights if one.name == name)
-        one = structs.replace(self, methods=() if weights else (name,), weights=weights, noises=(noise,))
-        return shlex.join([*shlex.split(one.command), *(word for path in plugins for word in ("--plugin", str(path)))])
+        if external:
+            values |= {"method": external.method, "weights": external.file} | tests
+        else:
+            values |= {"set": setting} if setting else {"methods": name}
+            values |= tests | {"train": self.train, "seeds": ",".join(map(str, self.seeds)), "steps": self.steps}
+            values |= {"crop": self.crop}
+        words = ["python", "-m", "bench", "score" if external else "run"]
+        words += [word for option, value in values.items() if value for word in (f"--{option}", str(value))]
+        words += ["--skip-unusable"] * self.skip_unusable
+        words += [word for path in plugins for word in ("--plugin", str(path))]
+        if not self.scoring:
+            return shlex.join(words)
+        again = ["python", "-m", "bench", "rescore", "--suite", self.suite, "--scoring", self.scoring]
+        return f"{shlex.join(words)} && {shlex.join(again)}"

@@ -58,7 +58,7 @@ def command(record: Record) -> str:
         return str(recorded)
     try:
         asked = request_of_label(record.label["suite"], record.label["preset"])
-        return asked.command_of(record.label["method"], record.label["noise"])
+        return asked.command(record.label["method"], record.label["noise"])
     except InputError:
         return ""
 

@@ -18,7 +18,6 @@ from ..protocol.suites import Row
 from ..protocol.units import Score
 from ..store.record import Record
 from ..store.store import Store
-from .commands import command
 from .lines import Line, Place, Table, notes
 from .measured import measure, trained
 from .published import published_for
@@ -170,7 +169,7 @@ def _line(
     line.knowledge, line.passes = method.knowledge, method.passes().get(line.output)
     line.supervision = "" if cell.fit.weights else method.supervision  # not known of external weights
     line.primary = line.output in _primary_outputs(plan, number, row, method)
-    line.command = command(plan.request, cell)
+    line.command = plan.request.command(cell.name, cell.noise.name)
     if cell.excluded:
         line.state = cell.excluded
         return line, {}

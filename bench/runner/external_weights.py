@@ -179,7 +179,7 @@ def _put(store: Store, planned: Plan, cell: Cell, one: ExternalWeights, tensors:
     write_tensors(path, tensors, {"key": fit.key, "identity": fit.identity})
     label = {"suite": suite.name, "version": suite.version, "preset": planned.request.label, "method": fit.name}
     label |= {"noise": one.noise, "seed": fit.seed, "knowledge": fit.method.knowledge}
-    label["command"] = planned.request.command_of(fit.name, one.noise)
+    label["command"] = planned.request.command(fit.name, one.noise)
     result = {
         "parameters": execution.parameters(training.build(fit.method, fit.planes, 1.0, 0)),
         "weights": hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -198,7 +198,7 @@ class Run:
         plugins = registry.plugin_files(
             [type(method), type(cell.noise.family), *(find_metric(name).function for name in metrics)]
         )
-        label["command"] = self.plan.request.command_of(cell.name, cell.noise.name, plugins)
+        label["command"] = self.plan.request.command(cell.name, cell.noise.name, plugins)
         return label
 
     def _states(self) -> Counter[str]:

@@ -61,22 +61,30 @@ def test_a_committed_record_without_a_command_shows_the_one_of_its_label() -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("asked", "name", "expected"),
     [
         (
-            Request(methods=("n2c", "b2u"), seeds=(0, 1), steps=2, tests=("set14",)),
-            "run --suite synthetic --preset mini --methods b2u --noise gauss25 --test-sets set14 --seeds 0,1 --steps 2",
+            Request(methods=("n2c", "b2u"), seeds=(0, 1), steps=20),
+            "b2u",
+            "run --suite synthetic --preset mini --methods b2u --noise gauss25 --seeds 0,1 --steps 20",
         ),
         (
-            Request(preset="reduced", scoring="luma"),
-            "rescore --suite synthetic --preset reduced --scoring luma --noise gauss25",
+            Request(settings=("b2u.lambda_f=2,40",), crop=64, skip_unusable=True),
+            "b2u, lambda_f=40",
+            "run --suite synthetic --preset mini --set b2u.lambda_f=40 --noise gauss25 --crop 64 --skip-unusable",
         ),
         (
             Request(weights=(ExternalWeights("n2c", "a b.pth", "gauss25", "0"),)),
-            "score --suite synthetic --preset mini --weights 'a b.pth' --method n2c --noise gauss25",
+            "n2c (a b.pth)",
+            "score --suite synthetic --preset mini --method n2c --weights 'a b.pth' --noise gauss25",
+        ),
+        (
+            Request(scoring="luma"),
+            "b2u",
+            "run --suite synthetic --preset mini --methods b2u --noise gauss25"
+            " && python -m bench rescore --suite synthetic --scoring luma",
         ),
     ],
 )
-def test_the_command_of_a_request(asked: Request, expected: str) -> None:
-    name = asked.weights[0].name if asked.weights else "b2u"
-    assert asked.command_of(name, "gauss25") == f"python -m bench {expected}"
+def test_the_command_of_a_request(asked: Request, name: str, expected: str) -> None:
+    assert asked.command(name, "gauss25") == f"python -m bench {expected}"
