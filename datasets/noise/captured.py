@@ -2,13 +2,17 @@
 
 from typing import Self
 
-from .model import Noise, NoiseFamily, register_noise
+from .model import Noise, NoiseFamily, Values, register_noise
 
 
 class _Given(NoiseFamily, frozen=True):
     """Has no level, and is not drawn."""
 
     simulated = False
+
+    def variance(self, x: Values, level: Values) -> Values:
+        """Nothing is added."""
+        return 0.0 * x
 
     @classmethod
     def read(cls, text: str) -> tuple[Self, float, float] | None:
