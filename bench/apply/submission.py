@@ -49,7 +49,7 @@ def submit(
     shape, dtype = layout(path, BLOCKS)
     if not target.parent.is_dir():
         raise InputError(f"{target}: no folder {target.parent}")
-    net, denoised = load(score.fit, store, machine), np.empty(shape, np.float32)
+    (net, _), denoised = load(score.fit, store, machine), np.empty(shape, np.float32)
     blocks = denoised.reshape(-1, *shape[2:])
     began = time.perf_counter()
     for number, (name, image, _) in enumerate(sidd.blocks(path, None)):

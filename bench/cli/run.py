@@ -2,28 +2,20 @@
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-from msgspec import structs
 
-from ..compute import machine
-from ..datasets.errors import InputError
-from ..protocol import plan
-from ..protocol.request import Request
-from ..protocol.scoring import Scoring, rescored, scorings
+from .. import api
 from ..report.compare import evaluation_protocols, unscored
-from ..report.lines import Table
 from ..report.render import render
-from ..report.tables import build, request_of
-from ..runner import external_weights
-from ..runner.display import Display, clock
-from ..runner.execution import Sets
-from ..runner.run import Outcome, Run
-from ..runner.status import counted, standing
-from ..store.store import Store, default, existing
-from . import launch
+from ..report.tables import build
+from ..runner.display import clock
+from ..runner.engines import ENGINES
+from ..runner.run import Outcome
+from ..runner.status import counted
+from ..store.store import Store, existing
+from .asked import asked, computed, request
 from .parser import (
     Commands,
     add_all,
@@ -50,7 +42,7 @@ def add(commands: Commands) -> None:
     add_all(sub)
     sub.add_argument("--force", action="store_true", help="compute again what is done")
     sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="units at a time (default 1)")
-    sub.add_argument("--engine", choices=("loky", "dask", "slurm"), default="loky", help="default: this machine")
+    sub.add_argument("--engine", choices=ENGINES, default="local", help="what starts the jobs (default: this machine)")
     sub.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, such as tcp://host:8786")
     sub.add_argument(
         "--slurm", type=setting, action="append", default=[], metavar="KEY=VALUE", help="such as slurm_partition=gpu"
@@ -88,57 +80,42 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
-    chosen, notes = launch.chosen(options, options.jobs)
-    store = Store(options.store or default())
-    requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites_asked(options)]
-    planned = [plan.make(request) for request in requests]  # all that is wrong is said before anything is trained
-    outcomes, found = [], list[Table]()
-    with Display() as display:
-        for note in notes:
-            display.note(note)
-        sets = Sets(options.data)
-        works = launch.works(options, planned, store, chosen, sets, display)
-        if options.dry_run:
-            frame, said = launch.dry_run(works)
-            print(render(frame, options.format))
-            print(said, file=sys.stderr)
-            return 0
-        for work in launch.able(works, display) if len(works) > 1 else works:
-            outcome = work.carry_out()
-            for cell in work.plan.cells:
-                if cell.excluded:
-                    display.note(f"{cell.name} {cell.noise.name}: {cell.excluded}")
-            outcomes.append(outcome)
-            found += build(store, work.plan.request, True)
-            if outcome.interrupted:
-                break
-    print_tables(found, options)
-    print(_summary(outcomes, store), file=sys.stderr)
-    return max(outcome.code for outcome in outcomes)
+    how = asked(options) | computed(options)
+    how |= {name: getattr(options, name) for name in ("force", "jobs", "engine", "scheduler")}
+    how |= {"slurm": dict(options.slurm), "plugins": options.plugin}
+    what = (options.methods, options.suite or "synthetic", options.preset or "mini")
+    if options.dry_run:
+        return _dry_run(api.dry_run(*what, **how), options)
+    return _ended(api.run(*what, **how), options)
 
 
-def _summary(outcomes: list[Outcome], store: Store) -> str:
-    states = sum((outcome.states for outcome in outcomes), Counter[str]())
-    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    how = "; run the same command again to continue" if outcomes[-1].interrupted else ""
-    return f"cells: {counted}{how}. Records: {store.root}"
+def _dry_run(found: api.DryRun, options: argparse.Namespace) -> int:
+    for line in (f"Store: {found['store']}", *found["notes"]):
+        print(line, file=sys.stderr)
+    rows = [(title, kind, key, clock(seconds)) for title, kind, key, seconds in found["units"]]
+    print(render(pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), options.format))
+    done, total = found["total"] - len(rows), found["total"]
+    print(f"{done} of {total} units done; the others take about {clock(found['seconds'])}", file=sys.stderr)
+    return 0
+
+
+def _ended(outcome: Outcome, options: argparse.Namespace) -> int:
+    """Prints the tables of a run, and how many cells ended how."""
+    store = Store(outcome.store)
+    print_tables([table for one in outcome.requests for table in build(store, one, True)], options)
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
+    how = "; run the same command again to continue" if outcome.interrupted else ""
+    print(f"cells: {counted}{how}. Records: {store.root}", file=sys.stderr)
+    return outcome.code
 
 
 def status(options: argparse.Namespace) -> int:
-    """Tells how far the last runs of a store are, or what would be run."""
-    store, (here, _) = existing(options.store), machine.choose()
-    if options.methods or options.set:
-        requests = [launch.asked(options, suite, methods) for suite, methods in launch.suites_asked(options)]
-    else:
-        requests = _last_requests(store, options)
-    found = []
-    for request in requests:
-        try:
-            planned = plan.make(request, store.digests())
-        except InputError as error:  # of a suite's file or a plug-in that is gone; the others can be told
-            print(f"not told: {error}", file=sys.stderr)
-        else:
-            found += standing(planned, store, here)
+    """Says how far the last runs of a store are, or what would be run."""
+    known = {"store": options.store} | asked(options)
+    found, wrong = api.status(options.methods, options.suite, options.preset, **known)
+    print(f"Store: {existing(options.store).root}", file=sys.stderr)
+    for line in wrong:
+        print(f"left out: {line}", file=sys.stderr)
     rows = [
         {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": clock(one.seconds)}
         for one in found
@@ -151,65 +128,20 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _last_requests(store: Store, options: argparse.Namespace) -> list[Request]:
-    """What was run last of the suites asked for, with what is asked for otherwise now."""
-    suites = [options.suite] if options.suite not in ("", "all") else sorted(store.asked())
-    last = [request for suite in suites if (request := store.last_request(suite)) is not None]
-    if not last:
-        of = f" of {options.suite}" if options.suite else ""
-        raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")
-    asked, plain = launch.asked(options, ""), Request()
-    given = {name: getattr(asked, name) for name in asked.__struct_fields__ if name not in ("suite", "preset")}
-    given = {name: value for name, value in given.items() if value != getattr(plain, name)}
-    return [structs.replace(one, **given | ({"preset": options.preset} if options.preset else {})) for one in last]
-
-
 def rescore(options: argparse.Namespace) -> int:
     """Scores again under other evaluation protocols, then prints what each is worth in dB."""
-    names = tuple(scorings()) if options.scoring == ("all",) else options.scoring
-    for name in names:
-        rescored(Scoring(), name)
-    chosen, notes = launch.chosen(options)
-    store, sets, tables_of = existing(options.store), Sets(options.data), {}
-    outcomes: list[Outcome] = []
-    with Display() as display:
-        for note in notes:
-            display.note(note)
-        for name in names:
-            found = []
-            for asked in requests(store, options):
-                request = request_of(store, asked, bool(options.preset))
-                request = structs.replace(request, scoring="" if name == "official" else name, tested=())
-                if not (outcomes and outcomes[-1].interrupted):
-                    outcomes.append(
-                        Run(
-                            plan.make(request, store.digests()), store, chosen, sets, display, training=False
-                        ).carry_out()
-                    )
-                found += build(store, request, True, options.table)
-            tables_of[name] = found
-    print(render(evaluation_protocols(tables_of), options.format))
-    if outcomes and outcomes[-1].interrupted:
+    wanted = requests(existing(options.store), options)
+    found, outcome = api.rescore(options.scoring, wanted, bool(options.preset), options.table, **computed(options))
+    print(render(evaluation_protocols(found), options.format))
+    if outcome.interrupted:
         print("interrupted before all was scored; run the same command again to continue", file=sys.stderr)
     else:
-        for line in unscored(tables_of):
+        for line in unscored(found):
             print(line, file=sys.stderr)
-    return max((outcome.code for outcome in outcomes), default=0)
+    return outcome.code
 
 
 def score(options: argparse.Namespace) -> int:
     """Scores external weights, then prints the tables."""
-    chosen, notes = launch.chosen(options)
-    store = Store(options.store or default())
-    asked = launch.asked(options, options.suite or "synthetic")
-    with Display() as display:
-        for note in notes:
-            display.note(note)
-        planned = external_weights.add(store, asked, options.method, options.weights, display.note)
-        for one in planned.request.weights:
-            if one.file != options.weights.name:
-                display.note(f"{options.weights.name} holds the weights of {one.file}, whose row shows them")
-        outcome = Run(planned, store, chosen, Sets(options.data), display).carry_out()
-    print_tables(build(store, planned.request, True), options)
-    print(_summary([outcome], store), file=sys.stderr)
-    return outcome.code
+    wanted = request(options, options.suite or "synthetic")
+    return _ended(api.score(options.method, options.weights, wanted, **computed(options)), options)

@@ -14,7 +14,7 @@ from ..runner.display import Display
 from ..runner.execution import Sets
 from ..store import clean, exchange
 from ..store.store import Store, default, existing
-from . import launch
+from .asked import chosen_machine
 from .parser import Commands, add_data, add_machine, add_store, command
 
 
@@ -79,7 +79,7 @@ def merge(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Scores again what is stored; 1 if a record is not what its weights give."""
-    chosen, notes = launch.chosen(options)
+    chosen, notes = chosen_machine(options)
     store, found = existing(options.store), []
     with Display() as display:
         for note in notes:

@@ -23,7 +23,7 @@ from ..report.show import details, text
 from ..report.tables import build, request_of
 from ..runner.execution import Sets
 from ..store.store import Store, existing
-from . import launch
+from .asked import request
 from .parser import Commands, add_all, add_data, add_request, add_store, add_table, command, names
 
 
@@ -102,7 +102,7 @@ def requests(store: Store, options: argparse.Namespace) -> list[Request]:
     else:
         recorded = {record.label["suite"] for record in store.find("")} | store.asked()
         suites = [name for name in with_tables() if name in recorded or options.suite == "all"] or ["synthetic"]
-    return [launch.asked(options, suite) for suite in suites]
+    return [request(options, suite) for suite in suites]
 
 
 def print_tables(found: list[Table], options: argparse.Namespace) -> None:

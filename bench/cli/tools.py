@@ -17,7 +17,7 @@ from ..protocol import plan, suite_files
 from ..report.render import render
 from ..runner.display import Lines
 from ..store.store import Store, default
-from . import launch
+from .asked import chosen_machine, request
 from .parser import Commands, add_data, add_machine, add_request, command, names, positive
 
 
@@ -97,7 +97,7 @@ def speed(options: argparse.Namespace) -> int:
     from ..tools import scaling  # imported here: nothing else needs them
     from ..tools.speed import measure
 
-    chosen, notes = launch.chosen(options, options.jobs)
+    chosen, notes = chosen_machine(options)
     for note in notes:
         print(note, file=sys.stderr)
     if options.jobs > 1 and options.methods:
@@ -114,10 +114,10 @@ def speed(options: argparse.Namespace) -> int:
 
 def submission(options: argparse.Namespace) -> int:
     """Writes a submission to the SIDD server."""
-    chosen, notes = launch.chosen(options)
+    chosen, notes = chosen_machine(options)
     for note in notes:
         print(note, file=sys.stderr)
-    planned = plan.make(launch.asked(options, options.suite or "raw", options.methods))
+    planned = plan.make(request(options, options.suite or "raw", options.methods))
     about = About(",".join(options.methods), options.authors, options.title, options.venue)
     store = Store(options.store or default())
     submit(planned, store, chosen, options.blocks, options.out, options.output, about, Lines())

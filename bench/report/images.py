@@ -88,7 +88,7 @@ def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: s
             return {}
     if method.has_weights() and store.weights(score.fit) is None:
         return {}
-    net = load(score.fit, store, machine)
+    net, _ = load(score.fit, store, machine)
     return restore(score, net, noisy, machine, lambda report: None, lambda: False, None)
 
 

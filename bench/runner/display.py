@@ -38,6 +38,7 @@ class Display:
         self.spent = self.planned = 0.0
         self.done = self.units = 0
         self.jobs = 1
+        self._said: set[str] = set()
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -91,6 +92,12 @@ class Display:
         """Something a user should know now."""
         if not self.quiet:
             self.console.print(text, style="yellow" if self.live else None, markup=False, highlight=False)
+
+    def once(self, text: str) -> None:
+        """A note that is given only the first time."""
+        if text not in self._said:
+            self._said.add(text)
+            self.note(text)
 
     def _eta(self) -> str:
         """Estimated time to go, corrected by how the estimates fared so far."""

@@ -1,155 +1,241 @@
-"""What carries orders to processes: joblib's loky on this machine, Dask's workers, Slurm's jobs."""
+"""What starts workers and notices when they end: processes of this machine, Dask, Slurm through submitit."""
 
 import os
-import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
-from joblib.externals.loky.process_executor import BrokenProcessPool
+import msgspec
+import torch
+from msgspec import structs
 
-from ..datasets.errors import InputError, one_line
+from ..datasets.errors import InputError, one_line, unknown
 from ..store.folder import unwritable
-from .orders import DeadError, Engine, work
+from .workers import GRACE, Ended, Engine, Job, work
 
-GRACE = 60.0  # seconds that processes without a parent, or on other machines, have to reach their next safe point
-
-
-def loky(jobs: int, threads: int) -> Engine:
-    """Processes on this machine, each with so many threads."""
-
-    def carry_out(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
-        with parallel_config("loky", inner_max_num_threads=threads, initializer=_child, initargs=(os.getpid(),)):
-            pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            try:
-                yield from pool(delayed(work)(order) for order in orders)
-            except BrokenProcessPool:
-                raise DeadError("a worker process was killed") from None
-
-    return carry_out
+Note = Callable[[str], None]
+ENGINES = ("local", "dask", "slurm")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+CODE = "from bench.runner.workers import serve; raise SystemExit(serve())"
 
 
-def _child(parent: int) -> None:
-    """Ctrl-C reaches all processes of a terminal: the first one tells the others. None outlives it for long."""
-    if os.getpid() == parent:  # joblib does one job at a time in the process itself
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+class Local:
+    """Processes on this machine."""
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        time.sleep(GRACE)
-        os._exit(1)
+    local = True
 
-    threading.Thread(target=watch, daemon=True).start()
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._workers: dict[int, subprocess.Popen[bytes]] = {}  # by number
 
-
-def dask(address: str) -> Engine:
-    """The workers of a running Dask scheduler; one unit at a time in each, if they have one thread each."""
-    distributed = _extra("distributed", "dask")
-
-    def carry_out(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
+    def start(self, job: Job, note: Note) -> None:
+        """Starts one worker; worker i takes GPU i modulo their count. InputError if the system starts no more."""
+        number = next(n for n in range(self.jobs) if n not in self._workers)
+        device, gpus = job.device, torch.cuda.device_count() if job.device == "cuda" else 0
+        job = structs.replace(job, device=f"cuda:{number % gpus}" if gpus > 1 else device, parent=os.getpid())
+        threads = dict.fromkeys(THREADS, str(max(1, job.threads)))
+        pipe = subprocess.PIPE
         try:
-            client = distributed.Client(address, timeout=10)
+            process = subprocess.Popen(
+                [sys.executable, "-c", CODE], stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True,
+                env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )  # fmt: skip
+        except OSError as error:
+            raise InputError(f"cannot start a worker: {error.strerror or error}") from None
+        assert process.stdin is not None
+        with process.stdin as stream:
+            stream.write(msgspec.json.encode(job))
+        threading.Thread(target=_pass_on, args=(process, note), daemon=True).start()
+        self._workers[number] = process
+
+    def ended(self) -> list[Ended]:
+        """The workers that ended since the last call."""
+        found = []
+        for number, process in list(self._workers.items()):
+            if process.poll() is not None:
+                del self._workers[number]
+                assert process.stdout is not None
+                with process.stdout as stream:
+                    error = stream.read().decode(errors="replace")
+                found.append(Ended(error, "" if process.returncode == 0 else _death(process.returncode)))
+        return found
+
+    def running(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
+    def stop(self) -> None:
+        """Every worker here has begun."""
+
+    def close(self) -> None:
+        """Kills the workers that are left; they can be continued."""
+        for process in self._workers.values():
+            process.kill()
+            process.wait()
+        self._workers.clear()
+
+
+def _pass_on(process: "subprocess.Popen[bytes]", note: Note) -> None:
+    """Shows what a worker says."""
+    assert process.stderr is not None
+    with process.stderr as stream:
+        for line in stream:
+            note(line.decode(errors="replace").rstrip())
+
+
+def _death(code: int) -> str:
+    return f"a worker was killed by signal {-code}" if code < 0 else f"a worker ended with code {code}"
+
+
+class Dask:
+    """The threads of the workers of a running Dask scheduler, one worker of ours in each."""
+
+    local = False
+
+    def __init__(self, address: str) -> None:
+        self._distributed, self._address = _extra("distributed", "dask"), address
+        try:
+            self._client = self._distributed.Client(address, timeout=10)
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
-        with client:
-            _check_workers(client, address)
-            try:
-                yield from _gather(client, client.map(work, orders, pure=False), stopping)
-            except (OSError, distributed.CancelledError) as error:
-                raise DeadError(f"the scheduler {address} is lost ({one_line(error)})") from None
+        self._futures: list[Any] = []
+        self.jobs = self._threads()
 
-    def _gather(client: Any, waiting: list[Any], stopping: Callable[[], bool]) -> Iterator[bytes]:
-        while waiting and not stopping():
-            try:
-                done, rest = distributed.wait(waiting, timeout=1.0, return_when="FIRST_COMPLETED")
-            except distributed.TimeoutError:
-                continue
-            waiting = list(rest)
-            for future in done:
-                if future.status != "finished":
-                    raise DeadError(f"a worker of {address} died with a unit ({one_line(future.exception())})")
-                yield future.result()
+    def _threads(self) -> int:
+        """How many threads the workers have; InputError without workers, or for one without this package."""
+
+        def has_bench() -> bool:  # inside a function: Dask sends what it holds, not where to import it from
+            from importlib.util import find_spec
+
+            return find_spec("bench") is not None
+
+        found = self._client.run(has_bench)
+        if not found:
+            start = f"start some: dask worker {self._address} --nthreads 1"
+            raise InputError(f"--scheduler {self._address}: no workers there; {start}")
+        if without := [worker for worker, has in found.items() if not has]:
+            raise InputError(f"--scheduler {self._address}: this package is not installed for its worker {without[0]}")
+        return sum(self._client.nthreads().values())
+
+    def start(self, job: Job, note: Note) -> None:
+        """Starts one worker."""
+        self._futures.append(self._client.submit(work, msgspec.json.encode(job), pure=False))
+
+    def ended(self) -> list[Ended]:
+        """The workers that ended since the last call; Dask itself starts one again whose process died."""
+        if self._client.status != "running":
+            self._futures.clear()
+            return [Ended(f"the scheduler {self._address} is lost")]
+        done = [future for future in self._futures if future.done()]
+        self._futures = [future for future in self._futures if future not in done]
+        return [
+            Ended(future.result())
+            if future.status == "finished"
+            else Ended(died=f"a worker of {self._address} died ({one_line(future.exception())})")
+            for future in done
+        ]
+
+    def running(self) -> int:
+        """How many workers there are."""
+        return len(self._futures)
+
+    def stop(self) -> None:
+        """A worker that begins late finds the file that stops it."""
+
+    def close(self) -> None:
+        """Waits for those that are about to stop, and cancels the others."""
         deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline and _processing(client) & {future.key for future in waiting}:
-            time.sleep(0.2)  # those that run see for themselves that all stop
-        client.cancel(waiting)
-
-    return carry_out
-
-
-def _check_workers(client: Any, address: str) -> None:
-    """InputError if the scheduler has no workers, or one without this package, which would not survive an order."""
-
-    def has_bench() -> bool:  # inside a function: Dask sends what it holds, not where to import it from
-        from importlib.util import find_spec
-
-        return find_spec("bench") is not None
-
-    found = client.run(has_bench)
-    if not found:
-        raise InputError(f"--scheduler {address}: no workers there; start some: dask worker {address} --nthreads 1")
-    if without := [worker for worker, has in found.items() if not has]:
-        raise InputError(f"--scheduler {address}: this package is not installed for its worker {without[0]}")
+        while self._futures and self._client.status == "running" and time.monotonic() < deadline:
+            self._futures = [future for future in self._futures if not future.done()]
+            time.sleep(0.2)
+        self._client.cancel(self._futures)
+        self._client.close()
 
 
-def _processing(client: Any) -> set[str]:
-    return {key for keys in client.processing().values() for key in keys}
+class Slurm:
+    """Slurm's jobs through submitit; without Slurm on this machine its local processes."""
+
+    local = False
+
+    def __init__(self, jobs: int, options: dict[str, Any], folder: Path) -> None:
+        self._submitit = _extra("submitit", "slurm")
+        self.jobs, self._options, self._folder = jobs, options, folder
+        self._sent: list[Any] = []
+        with TemporaryDirectory() as trial:  # a wrong parameter is said before anything starts
+            self._executor(Path(trial))
+
+    def _executor(self, folder: Path) -> Any:
+        try:
+            executor = self._submitit.AutoExecutor(folder=folder)
+            executor.update_parameters(**{"timeout_min": 24 * 60, "name": "bench"} | self._options)
+        except OSError as error:
+            raise unwritable(folder, error) from None
+        except (TypeError, ValueError, NameError, AssertionError) as error:
+            what = "parameters of submitit.AutoExecutor, such as slurm_partition=gpu"
+            raise InputError(f"--slurm: {one_line(error)} (allowed: {what})") from None
+        return executor
+
+    def start(self, job: Job, note: Note) -> None:
+        """Submits one worker; InputError for what sbatch says."""
+        try:
+            self._sent.append(self._executor(self._folder).submit(work, msgspec.json.encode(job)))
+        except OSError as error:
+            raise unwritable(self._folder, error) from None
+        except RuntimeError as error:
+            raise InputError(f"--engine slurm: {one_line(error)}") from None
+
+    def ended(self) -> list[Ended]:
+        """The workers that ended since the last call."""
+        found = []
+        for job in [job for job in self._sent if job.done()]:
+            self._sent.remove(job)
+            try:
+                found.append(Ended(job.result()))
+            except Exception as error:  # submitit has several kinds
+                died = f"job {job.job_id} ended without a result ({type(error).__name__}; see {self._folder})"
+                found.append(Ended(died=died))
+        return found
+
+    def running(self) -> int:
+        """How many workers there are."""
+        return len(self._sent)
+
+    def stop(self) -> None:
+        """Cancels what waits in the queue."""
+        for job in [job for job in self._sent if job.state == "PENDING"]:
+            job.cancel()
+            self._sent.remove(job)
+
+    def close(self) -> None:
+        """Cancels all that is left."""
+        for job in self._sent:
+            job.cancel()
+        self._sent.clear()
 
 
-def slurm(jobs: int, options: dict[str, Any], folder: Path) -> Engine:
-    """Slurm jobs, so many at a time, by submitit; without Slurm on this machine its local processes."""
-    submitit = _extra("submitit", "slurm")
-    with TemporaryDirectory() as trial:  # a wrong parameter is said before anything starts
-        _executor(submitit, options, Path(trial))
-
-    def carry_out(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
-        executor, dead = _executor(submitit, options, folder), ""
-        waiting, sent = list(orders), list[Any]()
-        while sent or (waiting and not stopping() and not dead):
-            while waiting and len(sent) < jobs and not stopping() and not dead:
-                sent.append(_submit(executor, waiting.pop(0)))
-            for job in [job for job in sent if job.done()]:
-                sent.remove(job)
-                try:
-                    yield job.result()
-                except Exception as error:  # submitit has several kinds
-                    dead = f"job {job.job_id} ended without a result ({type(error).__name__}; see {folder})"
-            for job in [job for job in sent if stopping() and job.state == "PENDING"]:
-                job.cancel()
-                sent.remove(job)
-            time.sleep(0.5)
-        if dead:
-            raise DeadError(dead)
-
-    return carry_out
-
-
-def _executor(submitit: Any, options: dict[str, Any], folder: Path) -> Any:
-    try:
-        executor = submitit.AutoExecutor(folder=folder)
-        executor.update_parameters(**{"timeout_min": 24 * 60, "name": "bench"} | options)
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    except (TypeError, ValueError, NameError, AssertionError) as error:
-        what = "parameters of submitit.AutoExecutor, such as slurm_partition=gpu"
-        raise InputError(f"--slurm: {one_line(error)} (allowed: {what})") from None
-    return executor
-
-
-def _submit(executor: Any, order: bytes) -> Any:
-    try:
-        return executor.submit(work, order)
-    except OSError as error:
-        raise unwritable(executor.folder, error) from None
-    except RuntimeError as error:  # what sbatch said
-        raise InputError(f"--engine slurm: {one_line(error)}") from None
+def choose(engine: str, jobs: int, scheduler: str, slurm: dict[str, Any], store: Path) -> Engine | None:
+    """What starts workers; None if this process does the work. InputError for options that do not fit."""
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if scheduler and engine != "dask":
+        raise InputError("--scheduler is for --engine dask")
+    if slurm and engine != "slurm":
+        raise InputError("--slurm is for --engine slurm")
+    if engine == "local":
+        return Local(jobs) if jobs > 1 else None
+    if engine == "slurm":
+        return Slurm(jobs, slurm, store / "slurm")
+    if jobs > 1:
+        raise InputError("--engine dask has as many jobs as its workers have threads; --jobs is for local and slurm")
+    if not scheduler:
+        raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
+    return Dask(scheduler)
 
 
 def _extra(module: str, extra: str) -> Any:

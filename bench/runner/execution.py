@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from safetensors.torch import load as tensors_of
 from torch import nn
 
 from ..compute import training
@@ -25,7 +26,7 @@ from ..store.names import kind
 from ..store.record import Record, summary
 from ..store.rows import Row, infinite
 from ..store.store import Store
-from ..store.tensors import read_tensors, write_tensors
+from ..store.tensors import write_tensors
 from .display import clock
 
 
@@ -73,9 +74,12 @@ def _asked(unit: Unit) -> tuple[str, int, int]:
     return (unit.train, unit.channels, unit.crop) if isinstance(unit, Fit) else (unit.test, unit.fit.channels, 0)
 
 
-def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, sets: Sets, watch: Watch) -> Record:
+def execute(
+    unit: Unit, label: dict[str, Any], store: Store, machine: Machine, sets: Sets, watch: Watch, again: bool = False
+) -> Record:
     """Trains or scores, and writes the record; what a method's code raises becomes a failed or diverged one.
 
+    `again`: stored images are not used; they are replaced when all are computed.
     InputError: wrong input or an unwritable store. training.Stopped: `watch` said so; nothing is written.
     """
     record = _record(unit, label, machine)
@@ -86,8 +90,8 @@ def execute(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, s
             if isinstance(unit, Fit):
                 record.result, seconds = _fit(unit, store, machine, sets, watch)
             else:
-                rows = _score(unit, store, machine, sets, watch)
-                record.result = {"outputs": summary(rows)} | _made_with(unit.fit, store)
+                rows, digest = _score(unit, store, machine, sets, watch, again)
+                record.result = {"outputs": summary(rows)} | ({"weights": digest} if digest else {})
                 if left_out := sets.left_out(unit):
                     record.result["warnings"] = [left_out]
                 if unit.fit.method.per_image():
@@ -122,12 +126,6 @@ def _record(unit: Unit, label: dict[str, Any], machine: Machine) -> Record:
     )
 
 
-def _made_with(fit: Fit, store: Store) -> dict[str, Any]:
-    """The weights that are scored: a fit may be trained again, and its scores must be of one network."""
-    record = store.read(fit) if fit.method.has_weights() else None
-    return {"weights": record.result["weights"]} if record else {}
-
-
 def describe(unit: Unit, record: Record, store: Store) -> str:
     """How a unit ended, in a few words."""
     if record.state != "done":
@@ -157,13 +155,16 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
     return result, trained.seconds
 
 
-def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch) -> list[Row]:
-    net = load(unit.fit, store, machine)
-    folder = store.images(unit)
+def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch, again: bool) -> tuple[list[Row], str]:
+    """The rows, and the digest of the weights that they were made with."""
+    net, digest = load(unit.fit, store, machine)
+    folder = store.new_images(unit) if again else store.images(unit)
     rows = evaluate(unit, net, sets.used_by(unit), machine, watch.score, watch.stop, folder)
     if any(math.isnan(value) for row in rows for value in row.metrics.values() if value is not None):
         raise DivergedError("an output has values that are not finite")
-    return rows
+    if again:
+        store.replace_images(unit)
+    return rows, digest
 
 
 def parameters(net: nn.Module) -> int:
@@ -171,13 +172,14 @@ def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def load(fit: Fit, store: Store, machine: Machine) -> nn.Module | None:
-    """The trained network for float32 inference; None where there is none for a whole set."""
+def load(fit: Fit, store: Store, machine: Machine) -> tuple[nn.Module | None, str]:
+    """The trained network for float32 inference and the digest of its weights; None where a set has no network."""
     if not fit.method.has_weights():
-        return None
+        return None, ""
     weights = store.weights(fit)
     if weights is None:
         raise RuntimeError(f"the weights of {fit.title} are not those of its record; train it again with --force")
+    content = weights.read_bytes()  # once: another process may train the fit again meanwhile
     net = training.build(fit.method, fit.planes, 1.0, 0)
-    net.load_state_dict(read_tensors(weights)[0])
-    return machine.place(net, precision="float32").eval()
+    net.load_state_dict(tensors_of(content))
+    return machine.place(net, precision="float32").eval(), hashlib.sha256(content).hexdigest()

@@ -5,10 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..compute.machine import Machine
 from ..compute.noisy_images import check
@@ -17,26 +18,37 @@ from ..datasets.noise.captured import Captured
 from ..methods import registry
 from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import Cell, Plan
+from ..protocol.request import Request
 from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Notes
 from ..store.store import Store, stale
-from . import cost
 from .display import Display
-from .execution import Sets, Watch, describe, execute
+from .estimates import Estimates
+from .execution import Sets, Watch, describe, execute, failed
+
+DEATHS = 3  # of the processes that execute a unit, until the unit is taken for the cause
 
 
 class Outcome(Struct):
     """How a run ended."""
 
-    states: Counter[str]
+    store: Path
+    states: Counter[str] = field(default_factory=Counter)
     interrupted: int = 0  # the signal's number
+    requests: list[Request] = []
+
+    def add(self, other: "Outcome", request: Request) -> None:
+        """Takes in how the run of one suite ended."""
+        self.states += other.states
+        self.interrupted = self.interrupted or other.interrupted
+        self.requests.append(request)
 
     @property
     def code(self) -> int:
-        """0 done, 1 a unit failed or diverged, 128 + signal."""
+        """0: every cell that is possible is done; 1: some are not; 128 + signal."""
         if self.interrupted:
             return 128 + self.interrupted
-        return 1 if self.states["failed"] + self.states["diverged"] else 0
+        return int(any(self.states[kind] for kind in ("failed", "diverged", "missing", "skipped")))
 
 
 class Run:
@@ -59,7 +71,9 @@ class Run:
         self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = sets
         self.signal = 0
-        self._forced = self.keys() if force else set()  # keys to compute again
+        units = {unit.key: unit for cell in plan.cells for unit in cell.units()} if force else {}
+        self.forced = {key: self._made(unit) for key, unit in units.items()}  # when a record was made that is to go
+        self.run = ""  # of several processes: what their notes have in common
         self.tried: set[str] = set()  # keys that this run has executed
 
     def carry_out(self) -> Outcome:
@@ -67,16 +81,22 @@ class Run:
         self.machine.apply()
         self.store.open()
         self.check(pending := self.pending())
-        costs = {unit.key: cost.seconds(unit, self.machine) for _, unit in pending}
+        self.display.once(f"Store: {self.store.root}")
+        estimates = Estimates(self.store, self.machine)
+        costs = {unit.key: estimates.seconds(unit) for _, unit in pending}
         total = len(self.keys())
         self.display.plan(total, total - len(pending), sum(costs.values()), self.jobs)
         if self.training:
             self.store.remember(self.plan)
         with self._signals():
-            while not self.signal and (pending := self.pending()):
-                if not self._pass(pending, costs):
-                    time.sleep(1.0)  # another run works on these
-        return Outcome(self._states(), self.signal)
+            self._work(costs)
+        return Outcome(self.store.root, self._states(), self.signal)
+
+    def _work(self, costs: dict[str, float]) -> None:
+        """Executes units until none is left; `costs`: their estimated seconds, for the display."""
+        while not self._stopping() and (pending := self.pending()):
+            if not self._pass(pending, costs):
+                time.sleep(1.0)  # another process works on these
 
     def pending(self) -> list[tuple[Cell, Unit]]:
         """The units still to do, fits before their scores; scores of a failed fit are not."""
@@ -111,14 +131,27 @@ class Run:
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
         if not self.training or unit.weights:
             return False
-        record = None if unit.key in self._forced else self.store.whole(unit)
+        record = None if self._again(unit) else self.store.whole(unit)
         if record is None or record.state == "failed":
             return True
-        gone = record.state == "done" and self.store.weights(unit) is None
-        return gone and not all(self._finished(score) for score in cell.scores)
+        if record.state != "done" or self.store.weights(unit) is not None:
+            return False
+        other = self.store.path(unit, ".safetensors").is_file()  # a process was killed before it wrote their record
+        return other or not all(self._finished(score) for score in cell.scores)
+
+    def _again(self, unit: Unit) -> bool:
+        """Whether a unit is to be computed again, and neither this run nor another process has done so yet."""
+        return unit.key in self.forced and unit.key not in self.tried and self.forced[unit.key] == self._made(unit)
+
+    def _made(self, unit: Unit) -> int:
+        """When its record was written [ns]; 0 without one."""
+        try:
+            return self.store.path(unit).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _finished(self, score: Score) -> bool:
-        record = None if score.key in self._forced else self.store.whole(score)
+        record = None if self._again(score) else self.store.whole(score)
         return record is not None and record.state != "failed" and not stale(record, self.store.whole(score.fit))
 
     def _ready(self, score: Score) -> bool:
@@ -126,7 +159,7 @@ class Run:
         fit = score.fit
         if not self.training and (fit.method.kept or fit.method.per_image()):
             return self._kept(score)
-        return not fit.method.has_weights() or (fit.key not in self._forced and self.store.weights(fit) is not None)
+        return not fit.method.has_weights() or (not self._again(fit) and self.store.weights(fit) is not None)
 
     def _kept(self, score: Score) -> bool:
         """Whether the store has all denoised images of a method that no stored weights can give back."""
@@ -148,15 +181,18 @@ class Run:
         return progressed
 
     def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
-        if unit.key in self._forced:
-            self.store.discard(unit)
+        again = self._again(unit)
+        self.store.discard(unit, checkpoint=again)
         if note := self.store.quarantine(unit):
             self.display.note(note)
         self.display.begin(unit.title, seconds)
-        notes = Notes(self.store, unit.key, unit.title)
+        notes, label = Notes(self.store, unit.key, unit.title, self.run), self._label(cell, unit)
         try:
-            watch = self._watch(unit, notes)
-            record = execute(unit, self._label(cell, unit), self.store, self.machine, self.sets, watch)
+            if notes.deaths >= DEATHS:
+                reason = f"its process was killed {DEATHS} times (out of memory?)"
+                record = failed(unit, label, self.store, self.machine, reason)
+            else:
+                record = execute(unit, label, self.store, self.machine, self.sets, self._watch(unit, notes), again)
         except Stopped:
             self.display.note(f"stopped in {unit.title}; run the same command again to continue")
             return
@@ -165,7 +201,6 @@ class Run:
         self._finish(unit, describe(unit, record, self.store), seconds)
 
     def _finish(self, unit: Unit, text: str, seconds: float) -> None:
-        self._forced.discard(unit.key)
         self.tried.add(unit.key)
         self.display.end(unit.title, text, seconds)
 
@@ -210,7 +245,9 @@ class Run:
             found = {record.state if record else "missing" for record in map(self.store.whole, cell.units())}
             order = ("failed", "diverged", "missing", "done")
             state = next(state for state in order if state in found)
-            states["skipped" if state == "missing" and cell.fit.method.unavailable() else state] += 1
+            if state == "missing":
+                state = "skipped" if cell.fit.method.unavailable() else "missing" if self.training else "not run"
+            states[state] += 1
         return states
 
     @contextmanager

@@ -12,7 +12,7 @@ from ..store.names import kind
 from ..store.progress import Progress, running
 from ..store.record import Record, UnreadableError
 from ..store.store import Store, stale
-from . import cost
+from .estimates import Estimates
 
 NAMED = 3  # ingredients of a stale record
 
@@ -35,21 +35,22 @@ def standing(plan: Plan, store: Store, machine: Machine) -> list[Standing]:
     for record in store.look()[0]:
         known[record.kind, record.label["suite"], record.label["preset"], record.title] = record
     found: dict[str, Standing] = {}
+    estimates = Estimates(store, machine)
     for cell in plan.cells:
         for unit in cell.units():
             if unit.key not in found:
                 old = known.get((kind(unit), plan.suite.name, plan.request.label, unit.title))
-                found[unit.key] = _standing(cell, unit, store, machine, now.get(unit.key), old)
+                found[unit.key] = _standing(cell, unit, store, estimates, now.get(unit.key), old)
     return list(found.values())
 
 
 def _standing(
-    cell: Cell, unit: Unit, store: Store, machine: Machine, note: Progress | None, old: Record | None
+    cell: Cell, unit: Unit, store: Store, estimates: Estimates, note: Progress | None, old: Record | None
 ) -> Standing:
     one = Standing(unit.title, kind(unit), unit.key, "done")
     if note is not None:
         one.state, one.detail, one.seconds = "running", f"{note.host}, process {note.process}: {note.text}", 0.0
-        one.seconds = note.left if note.left is not None else cost.seconds(unit, machine)
+        one.seconds = note.left if note.left is not None else estimates.seconds(unit)
         return one
     try:
         record = store.examine(unit)
@@ -63,7 +64,7 @@ def _standing(
         if record is None:
             one.state, one.detail = _absent(cell, unit, store, old)
     if one.state not in ("done", "diverged", "skipped"):
-        one.seconds = cost.seconds(unit, machine)
+        one.seconds = estimates.seconds(unit)
     return one
 
 

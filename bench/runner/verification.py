@@ -108,7 +108,7 @@ def _rows(store: Store, unit: Score, machine: Machine, set_images: list[SetImage
         stored = list(store.images(unit).glob("*.safetensors"))
         for path in stored:
             (Path(folder) / path.name).symlink_to(path.resolve())
-        rows = evaluate(unit, load(unit.fit, store, machine), set_images, machine, folder=Path(folder))
+        rows = evaluate(unit, load(unit.fit, store, machine)[0], set_images, machine, folder=Path(folder))
     return rows, not unit.fit.method.has_weights() and len(stored) < len({(row.image, row.repeat) for row in rows})
 
 

@@ -31,7 +31,7 @@ class State:
     """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
 
     def __init__(self, key: str, setting: dict[str, Any], net: nn.Module, adam: torch.optim.Adam, chunk: int) -> None:
-        self.about = {"key": key, "machine": setting}
+        self.about, self.setting = {"key": key, "machine": setting}, setting
         self.net, self.adam, self.chunk = net, adam, chunk
         self.step, self.seconds = 0, 0.0
         self.history: list[tuple[int, float]] = []
@@ -65,12 +65,21 @@ class State:
 
     def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
         past = msgspec.convert(about, Past)
-        if {name: about.get(name) for name in self.about} != self.about:
-            return "the checkpoint was made with another device, precision, compiler or thread count; starting again"
+        if about.get("key") != self.about["key"]:
+            return "the checkpoint is of another training; starting again"
+        if changed := self._changed(about.get("machine")):
+            return f"the checkpoint was made with {changed}; starting again"
         if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or not self._fits(tensors):
             raise DamagedError("other tensors than were saved")
         self._take(tensors, past)
         return ""
+
+    def _changed(self, machine: Any) -> str:
+        """The settings of the machine that differ from the checkpoint's, such as `threads 2 instead of 1`."""
+        old: dict[str, Any] = machine if isinstance(machine, dict) else {}
+        now = self.setting
+        names = [name for name in now if old.get(name) != now[name]]
+        return ", ".join(f"{name} {old.get(name)} instead of {now[name]}" for name in names)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +29,8 @@ class Progress(Struct, frozen=True):
     since: float  # the fraction that was done when this process began
     fraction: float  # that is done
     text: str
+    run: str = ""  # of several processes: what their notes have in common
+    deaths: int = 0  # of processes of this run that worked on it before
 
     @property
     def left(self) -> float | None:
@@ -39,9 +42,11 @@ class Progress(Struct, frozen=True):
 class Notes:
     """Notes the progress of one unit, now and then; a note that cannot be written is not worth an error."""
 
-    def __init__(self, store: Store, key: str, title: str) -> None:
+    def __init__(self, store: Store, key: str, title: str, run: str = "") -> None:
         self._path = store.note(key)
-        self._key, self._title = key, title
+        self._key, self._title, self._run = key, title, run
+        left = _read(self._path) if run else None  # whoever wrote it died, as the claim is ours
+        self.deaths = left.deaths + 1 if left and left.run == run else 0
         self._began, self._noted, self._since = time.time(), 0.0, -1.0
         self(0.0, "starting")
 
@@ -54,7 +59,10 @@ class Notes:
             return
         self._noted = now
         since = max(self._since, 0.0)
-        note = Progress(self._key, self._title, platform.node(), os.getpid(), self._began, now, since, fraction, text)
+        note = Progress(
+            self._key, self._title, platform.node(), os.getpid(), self._began, now, since, fraction, text, self._run,
+            self.deaths,
+        )  # fmt: skip
         with suppress(OSError):
             files.write(self._path, lambda temporary: temporary.write_bytes(msgspec.json.encode(note)))
 
@@ -64,12 +72,18 @@ class Notes:
             self._path.unlink(missing_ok=True)
 
 
-def running(store: Store) -> list[Progress]:
-    """The units that are worked on now, here or on another machine."""
+def running(store: Store, dead: bool = False) -> list[Progress]:
+    """The units that are worked on now, here or on another machine; `dead`: also those whose process died."""
     found = []
-    for path in sorted(store.root.glob("claims/*.note")):
-        with suppress(OSError, msgspec.DecodeError, InputError):  # it ended meanwhile; or something else's file
-            note = from_json(content(path), Progress)
-            if note.key == path.stem and store.claimed(note.key):  # else its process died
-                found.append(note)
+    for path in sorted(store.inside("claims").glob("*.note")):
+        note = _read(path)
+        if note and note.key == path.stem and (dead or store.claimed(note.key)):
+            found.append(note)
     return found
+
+
+def _read(path: Path) -> Progress | None:
+    try:
+        return from_json(content(path), Progress)
+    except (OSError, msgspec.DecodeError, InputError):  # its unit ended meanwhile; or something else's file
+        return None

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from glob import escape
 from itertools import count
 from pathlib import Path
 
@@ -98,16 +99,27 @@ class Store(Folder):
             if path.exists():
                 path.rename(_free(path))
 
-    def discard(self, unit: Unit) -> None:
-        """Deletes what a unit must not begin with that is done again from its start.
-
-        Its record and weights stay until the new ones are complete.
-        """
+    def discard(self, unit: Unit, checkpoint: bool) -> None:
+        """Deletes temporary files of a unit, whose claim is held, and on request what it would continue with."""
         with self.writing():
-            if isinstance(unit, Score):
-                shutil.rmtree(self.images(unit), ignore_errors=True)
-            else:
+            record = self.path(unit)
+            for left in record.parent.glob(f"{escape(record.stem)}.*.tmp"):
+                left.unlink(missing_ok=True)
+            if checkpoint and isinstance(unit, Score):
+                shutil.rmtree(self.new_images(unit), ignore_errors=True)
+            elif checkpoint:
                 forget(self.path(unit, ".checkpoint"))
+
+    def new_images(self, unit: Score) -> Path:
+        """The folder of images that are computed again, until all are there."""
+        return self.inside("images", f"{unit.images_key}.tmp")
+
+    def replace_images(self, unit: Score) -> None:
+        """Puts the images that were computed again into the place of the old ones."""
+        with self.writing():
+            if self.new_images(unit).is_dir():
+                shutil.rmtree(self.images(unit), ignore_errors=True)
+                self.new_images(unit).rename(self.images(unit))
 
     def examine(self, unit: Unit | Record) -> Record | None:
         """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be read."""

@@ -1,6 +1,5 @@
 """How much faster several jobs are than one: the same units with each, in turn."""
 
-import os
 import statistics
 import tempfile
 import time
@@ -16,8 +15,8 @@ from ..protocol.request import Request
 from ..runner import engines
 from ..runner.display import Display
 from ..runner.execution import Sets
-from ..runner.orders import Order
-from ..runner.spread import Spread
+from ..runner.run import Run
+from ..runner.workers import Job, Jobs
 from ..store.store import Store
 
 WORKLOADS = {
@@ -27,13 +26,13 @@ WORKLOADS = {
 
 
 def measure(jobs: int, machine: Machine, rounds: int) -> pd.DataFrame:
-    """Median seconds of each workload with one job (in this process) and with several, with equal threads for each.
+    """Median seconds of each workload with one job, in this process, and with several, with equal threads for each.
 
-    The processes are warm: they have loaded the package when the clock starts.
+    The times of several jobs include the start of their processes.
     """
     rows = []
     for name, request in WORKLOADS.items():
-        _seconds(request, jobs, machine)
+        _seconds(request, 1, machine)
         turns = [(_seconds(request, 1, machine), _seconds(request, jobs, machine)) for _ in range(rounds)]
         one, several = (statistics.median(times) for times in zip(*turns, strict=True))
         rows.append(
@@ -52,12 +51,10 @@ def _seconds(request: Request, jobs: int, machine: Machine) -> float:
     """A whole run in an empty store."""
     with tempfile.TemporaryDirectory() as folder:
         known = structs.asdict(machine)
-        machines = {name: known[name] for name in ("device", "precision", "threads", "compile", "deterministic")}
-        order = Order(request=request, store=folder, data=None, parent=os.getpid(), places=jobs, **machines)
-        engine, store = engines.loky(jobs, machine.threads), Store(Path(folder))
-        run = Spread(
-            make(request), store, machine, Sets(None), Display(quiet=True), engine=engine, order=order, jobs=jobs
-        )
+        settings = {name: known[name] for name in ("device", "precision", "threads", "compile", "deterministic")}
+        job = Job(request=request, store=folder, data=None, **settings)
+        what = (make(request), Store(Path(folder)), machine, Sets(None), Display(quiet=True))
+        run = Jobs(*what, engine=engines.Local(jobs), job=job) if jobs > 1 else Run(*what)
         began = time.perf_counter()
         if run.carry_out().code:
             raise InputError(f"a unit of {', '.join(request.methods)} failed: nothing to compare")

@@ -1,0 +1,182 @@
+"""What a unit of work will take, roughly: seconds and bytes. Nothing is trained or denoised to find out."""
+
+import math
+import time
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from msgspec import Struct
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..compute.machine import Machine, environment
+from ..compute.training import build
+from ..datasets.errors import InputError
+from ..datasets.sets.find import find
+from ..methods.base import Method
+from ..methods.guard import guarded
+from ..methods.n2c import N2C
+from ..protocol.units import Fit, Score, Unit
+from ..store.store import Store
+
+SIDE = 32  # of the image whose operations are counted
+USUAL = (128, 128)  # sides of a test image whose size is not known
+EFFICIENCY = 0.35  # of the matrix product's rate, in convolutions of 48 to 96 channels (measured: n2c, one CPU core)
+BACKWARD = 3  # a training step costs about as much as three forward passes
+CLASSICAL = {
+    True: 5e-5,
+    False: 5e-7,
+}  # seconds per pixel without a network; True: its images are kept, as they are dear
+PROCESS = 600 * 2**20  # bytes of a process with all libraries loaded and its images decoded
+LIVE = 0.4  # of what training keeps of a call, in inference (measured: n2c 0.38, Laine19 0.34)
+KEPT = 4  # copies of the weights: themselves, their gradients, Adam's two moments
+
+
+class Size(Struct, frozen=True):
+    """How large a network is."""
+
+    operations: float  # floating-point operations per pixel of a forward pass
+    weights: int  # bytes
+    kept: int  # bytes per pixel that back-propagation keeps of a forward pass
+
+
+class Estimates:
+    """Seconds of units on one machine: as finished trainings of the store took, else from their operations."""
+
+    def __init__(self, store: Store, machine: Machine) -> None:
+        self.machine = machine
+        here = environment(machine)
+        self._steps: dict[str, float] = {}  # seconds of a step by method and size
+        for record in store.look()[0]:
+            same = all(record.environment.get(name) == here[name] for name in ("device", "precision", "threads"))
+            steps, took = record.identity.get("steps"), store.seconds(record, record) if record.kind == "fit" else None
+            if same and steps and took:
+                self._steps[_like(record.identity)] = took / steps
+
+    def seconds(self, unit: Unit) -> float:
+        """What a training or a score will take."""
+        if isinstance(unit, Fit):
+            known = self._steps.get(_like(unit.identity))
+            pixels = (unit.crop // side(unit)) ** 2
+            return unit.steps * (known or self._step(unit, pixels))
+        fit, total = unit.fit, unit.repeats * sum(pixels_of(unit))
+        if not fit.method.learns():
+            return total * CLASSICAL[fit.method.kept] / self.machine.threads  # several images at a time
+        size = size_of(fit.method, fit.planes)
+        took = total * max(fit.method.passes().values()) * size.operations / (EFFICIENCY * rate(self.machine.device))
+        return took + (fit.steps * self._step(fit, total) if fit.method.per_image() else 0.0)
+
+    def _step(self, fit: Fit, pixels: int) -> float:
+        """One training step on a batch of so many pixels each."""
+        passes = fit.method.passes().values()
+        calls = max(passes) - min(passes) + 1  # an ensemble that only inference has costs all outputs the same
+        operations = BACKWARD * calls * fit.batch * pixels * size_of(fit.method, fit.planes).operations
+        return operations / (EFFICIENCY * rate(self.machine.device))
+
+
+def _like(identity: dict[str, Any]) -> str:
+    """What the time of a step depends on."""
+    names = ("method", "fields", "view", "crop", "batch")
+    return msgspec.json.encode({name: identity.get(name) for name in names}, order="sorted").decode()
+
+
+@cache
+def rate(device: str) -> float:
+    """Floating-point operations per second of one float32 matrix product on a device."""
+    n = 1024 if device == "cpu" else 4096
+    matrix = torch.ones(n, n, device=device)
+    seconds = math.inf
+    for _ in range(3):  # the first one warms up
+        began = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # waits for the device
+        seconds = min(seconds, time.perf_counter() - began)
+    return 2 * n**3 / seconds
+
+
+@cache
+def size_of(method: Method, channels: int) -> Size:
+    """The size of a method's network; that of the U-Net where the method's code refuses to say."""
+    try:
+        with guarded(Exception):
+            return _size(method, channels)
+    except Exception:  # a method's code may raise anything, and an estimate must not stop a run
+        return _size(N2C(), channels)
+
+
+def _size(method: Method, channels: int) -> Size:
+    """Counted in one forward pass of a small image."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    net = build(method, channels, 1.0, 0)
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = net(torch.rand(1, channels, SIDE, SIDE))
+    own = {parameter.data_ptr() for parameter in net.parameters()}
+    held = sum(size for at, size in kept.items() if at not in own)
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in net.parameters())
+    del output  # until here it keeps the tensors alive, and their addresses apart
+    return Size(counter.get_total_flops() / SIDE**2, weights, math.ceil(held / SIDE**2))
+
+
+def pixels_of(unit: Score) -> list[int]:
+    """Of each test image, as the method sees it."""
+    sizes = find(unit.test).sizes(usual=USUAL)
+    if unit.centre_crop:
+        sizes = [(min(height, unit.centre_crop), min(width, unit.centre_crop)) for height, width in sizes]
+    return [height * width // side(unit.fit) ** 2 for height, width in sizes]
+
+
+def side(fit: Fit) -> int:
+    """Pixels of an image per side of one that the method sees."""
+    return 1 if fit.view == "plain" else 2
+
+
+def check_memory(units: Iterable[Unit], machine: Machine, jobs: int) -> None:
+    """InputError if so many jobs at a time would not fit into the memory of this machine."""
+    free = _free()
+    if free is None or machine.device != "cpu":
+        return
+    each = max((needed(unit, machine) for unit in units), default=0)
+    if jobs * each > free:
+        allowed = max(1, free // each)
+        raise InputError(
+            f"--jobs {jobs}: each needs up to about {each / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
+            f"allowed: up to {allowed}"
+        )
+
+
+def needed(unit: Unit, machine: Machine) -> int:
+    """Bytes of a process that executes the unit, roughly: of its largest network call."""
+    fit = unit.fit if isinstance(unit, Score) else unit
+    if not fit.method.learns():
+        return PROCESS
+    size = size_of(fit.method, fit.planes)
+    if isinstance(unit, Score):
+        live = 1.0 if fit.method.per_image() else LIVE
+        return PROCESS + size.weights + round(live * size.kept * max(pixels_of(unit), default=0))
+    crop = fit.crop // side(fit)
+    return PROCESS + KEPT * size.weights + min(fit.batch, machine.chunk(crop, crop)) * crop * crop * size.kept
+
+
+def _free() -> int | None:
+    """Bytes that this machine, or the container's limit, has left; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
+        return min(free, limit - used + int(cached))
+    except (OSError, ValueError, KeyError):  # no cgroup, or no limit
+        return free
