@@ -157,7 +157,8 @@ class Jobs(Run):
             check_memory((unit for _, unit in pending), self.machine, min(self.jobs, len(pending)))
 
     def _work(self, costs: dict[str, float]) -> None:
-        made = {unit.key: self._made(unit) for cell in self.plan.cells for unit in cell.units()}
+        units = {unit.key: unit for _, unit in self.pending()}
+        made = {key: self._made(unit) for key, unit in units.items()}
         error, early, seen = "", 0, self._progress()
         with self._closing():
             while (pending := self.pending()) or self.engine.running():
@@ -169,7 +170,7 @@ class Jobs(Run):
                     self.engine.start(self.job, self.display.once)
                     continue
                 time.sleep(0.2)
-                self._follow(pending, made, costs)
+                self._follow(units, made, costs)
                 for one in self.engine.ended():
                     error = error or one.error
                     now = self._progress()
@@ -180,6 +181,7 @@ class Jobs(Run):
                         error = f"{one.died or 'a worker ended'}, {PATIENCE} times before any unit was begun"
                 if (self._stopping() or error) and not self.engine.running():
                     break
+        self._follow(units, made, costs)
         if error:
             raise InputError(error)
 
@@ -188,9 +190,8 @@ class Jobs(Run):
         notes = sum(1 + note.deaths for note in running(self.store, dead=True))
         return len(self.pending()), notes
 
-    def _follow(self, pending: list[tuple[Cell, Unit]], made: dict[str, int], costs: dict[str, float]) -> None:
+    def _follow(self, units: dict[str, Unit], made: dict[str, int], costs: dict[str, float]) -> None:
         """Shows which units are worked on, how far they are, and how they ended."""
-        units = {unit.key: unit for _, unit in pending}
         notes = {note.title: note for note in running(self.store) if note.key in units}
         for title in self.display.running.keys() - notes.keys():
             self.display.leave(title)
@@ -199,7 +200,11 @@ class Jobs(Run):
                 self.display.begin(title, costs.get(note.key, 0.0))
             self.display.advance(title, note.fraction, note.text)
         for key, unit in units.items():
-            if self._made(unit) != made[key] and (record := self.store.whole(unit)) is not None:
+            if (
+                key not in self.tried
+                and self._made(unit) != made[key]
+                and (record := self.store.whole(unit)) is not None
+            ):
                 for warning in record.result.get("warnings", ()):
                     self.display.once(f"{unit.title}: {warning}")
                 self._finish(unit, describe(unit, record, self.store), costs.get(key, 0.0))

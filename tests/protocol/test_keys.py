@@ -19,7 +19,6 @@ from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit, Score
-from bench.runner import run as runner_module
 from bench.runner.display import Display
 from bench.runner.execution import Sets
 from bench.runner.run import Run
@@ -214,7 +213,6 @@ def carried_out(
     made: Plan, root: Path, monkeypatch: pytest.MonkeyPatch, machine: Machine | None = None
 ) -> dict[str, bytes]:
     """Every file of the store's fits and scores by name."""
-    monkeypatch.setattr(runner_module.cost, "seconds", lambda unit, machine: 0.0)
     outcome = Run(
         made, Store(root), machine or Machine("cpu", "float32", 1), Sets(None), Display(quiet=True)
     ).carry_out()

@@ -121,7 +121,6 @@ def never(*arguments: Any, **named: Any) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(registry, "_methods", registry.methods())
-    monkeypatch.setattr("bench.runner.cost.seconds", lambda unit, machine: 0.0)
     monkeypatch.setenv("KEEPER_LOG", str(tmp_path / "log"))
     return Place(tmp_path)
 

@@ -418,12 +418,12 @@ def test_all_suites_look_for_their_images_before_the_first_is_trained(
 
     def carry_out(self: Run) -> Outcome:
         done.append(self.plan.suite.name)
-        return Outcome(Counter(done=1))
+        return Outcome(self.store.root, Counter(done=1))
 
     monkeypatch.setattr(Run, "carry_out", carry_out)
     argv = ("run", "--suite", "all", "--methods", "n2c", "--store", tmp_path)
     result = bench(*argv)
-    assert (result.code, done) == (0, ["synthetic", "gray", "raw", "ablations"])
+    assert (result.code, done) == (1, ["synthetic", "gray", "raw", "ablations"])
     assert "suite fluorescence is left out: the set 'fmdd_fish4' needs a data folder" in result.err
     result = bench(*argv, "--preset", "reduced")
     assert (result.code, len(done)) == (2, 4)
@@ -431,7 +431,6 @@ def test_all_suites_look_for_their_images_before_the_first_is_trained(
 
 
 def test_all_methods_are_the_rows_that_are_not_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.runner.cost.seconds", lambda unit, machine: 1.0)
     argv = ("run", "--suite", "ablations", "--methods", "all", "--dry-run", "--store", tmp_path, "--format", "json")
     units = json.loads(bench(*argv).out)
     trained = {unit["unit"].split()[0] for unit in units if unit["kind"] == "fit"}

@@ -37,9 +37,8 @@ def whole(place: Tiny) -> dict[str, bytes]:
 
 
 def often(patch: pytest.MonkeyPatch) -> None:
-    """A checkpoint after every step, and no estimates."""
+    """A checkpoint after every step."""
     patch.setattr(training, "fit", functools.partial(training.fit, every_seconds=0.0))
-    patch.setattr("bench.runner.cost.seconds", lambda unit, machine: 0.0)
 
 
 # ---- many at once

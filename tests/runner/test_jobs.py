@@ -1,14 +1,13 @@
 """Several processes on one plan: the same bytes, whatever stops or kills them; nothing is done twice."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,11 @@ from test_resume import check_same, contents
 
 from bench.compute import training
 from bench.compute.machine import Machine
-from bench.datasets.errors import InputError
-from bench.methods import registry
 from bench.protocol import suite_files
 from bench.protocol.plan import make
 from bench.protocol.request import Request
-from bench.runner import memory
-from bench.runner.display import Display
-from bench.runner.execution import Sets
-from bench.runner.orders import Order, Reply, place, work
-from bench.runner.spread import Spread, chains
-from bench.store.store import Store
+from bench.runner import engines, estimates
+from bench.runner.workers import Job, work
 from bench.tools import scaling
 
 psutil = pytest.importorskip("psutil", reason="psutil tells which processes are left; it comes with the test extra")
@@ -63,8 +56,7 @@ class Two(Slow, frozen=True):
 @register("killer")
 class Killer(Slow, frozen=True):
     def losses(self, net, batch, ctx):
-        if ctx.progress.step:  # not in the estimate of its cost
-            os.kill(os.getpid(), 9)
+        os.kill(os.getpid(), 9)
         yield from super().losses(net, batch, ctx)
 
 @register("wrong")
@@ -104,7 +96,7 @@ def settled(store: Path) -> dict[str, bytes]:
 def executed(result: Result) -> list[str]:
     """The titles of the units that a run says it has done."""
     lines = [line.partition("] ")[2] for line in result.err.splitlines() if line.startswith("[")]
-    return sorted(line.rpartition(": ")[0] for line in lines if " dB / " in line or ": trained in" in line)
+    return sorted(line.rpartition(": ")[0] for line in lines if ": PSNR" in line or ": trained in" in line)
 
 
 def until_training(store: Path, count: int = 2) -> None:
@@ -135,17 +127,14 @@ def test_two_jobs_leave_the_bytes_of_one(command: list[object], whole: dict[str,
     assert len(set(executed(result))) == len(executed(result)) == UNITS
 
 
-@pytest.mark.parametrize(("number", "everywhere"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_jobs_at_the_next_safe_point(
-    number: signal.Signals, everywhere: bool, command: list[object], whole: dict[str, bytes], tmp_path: Path
+    number: signal.Signals, command: list[object], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """SIGTERM goes to the run alone; Ctrl-C to every process of the terminal."""
     process = start(*command, "--store", tmp_path, "--jobs", 2)
     until_training(tmp_path)
     started, sent = children(process), time.monotonic()
-    for one in [*started, process] if everywhere else [process]:
-        with suppress(psutil.NoSuchProcess):  # the run had asked git for its commit, and that has ended
-            one.send_signal(number)
+    process.send_signal(number)
     stopped = finish(process)
     assert time.monotonic() - sent < 15.0
     assert stopped.code == 128 + number, stopped.err
@@ -179,111 +168,95 @@ def test_a_killed_job_is_done_by_another(command: list[object], whole: dict[str,
     victim.kill()
     result = finish(process)
     assert result.code == 0, result.err
-    assert "a worker process was killed; going on with what is left" in result.err
+    assert "a worker was killed" in result.err
     check_same(settled(tmp_path), whole, result.err)
     assert len(set(executed(result))) == len(executed(result))
 
 
-def test_a_method_that_fails_in_a_job_leaves_the_others(command: list[object], tmp_path: Path) -> None:
-    asked = [("wrong,slow" if one == "slow,slower" else one) for one in command]
-    result = finish(start(*asked, "--steps", 2, "--store", tmp_path, "--jobs", 2))
+def test_a_unit_that_fails_or_kills_its_process_leaves_the_others(command: list[object], tmp_path: Path) -> None:
+    asked = [("killer,wrong,slow" if one == "slow,slower" else one) for one in command]
+    result = finish(start(*asked, "--steps", 5, "--store", tmp_path, "--jobs", 2))
     assert result.code == 1, result.err
+    assert "killer gauss25 seed 0: failed: its process was killed 3 times" in result.err
     assert "wrong gauss25 seed 0: failed: ValueError: no loss today" in result.err
-    assert "cells: 3 done, 1 failed" in result.err
+    assert "cells: 3 done, 2 failed" in result.err
 
 
 def test_jobs_that_would_not_fit_into_memory_are_refused(
     command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_free", lambda: 3 * memory.PROCESS)
+    monkeypatch.setattr(estimates, "_free", lambda: 3 * estimates.PROCESS)
     said = refused(*command, "--store", tmp_path, "--jobs", 4)
-    assert "--jobs 4: each needs up to about 0.6 GiB" in said
+    assert "--jobs 4" in said
     assert said.endswith("allowed: up to 2")
-    for name in ("slow", "slower", "wrong", "killer"):
-        registry._methods.pop(name)
 
 
 def test_larger_networks_and_crops_need_more_memory() -> None:
     """The order of what processes were seen to take: about 100 and 350 MiB."""
     cells = make(Request(methods=("n2c", "laine19"), noises=("gauss25",))).cells
     machine = Machine("cpu", "float32", 1)
-    one, four = (memory.needed(cell.fit, machine) - memory.PROCESS for cell in cells if cell.trains)
+    one, four = (estimates.needed(cell.fit, machine) - estimates.PROCESS for cell in cells if cell.trains)
     assert 70 * 2**20 < one < 160 * 2**20
     assert 250 * 2**20 < four < 600 * 2**20
 
 
-def order(store: Path, **changes: Any) -> Order:
-    """An order for this machine's processor."""
+def test_worker_i_takes_gpu_i_modulo_their_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Job] = []
+
+    class Process:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.stdin, self.stderr = self, io.BytesIO()
+
+        def __enter__(self) -> "Process":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def write(self, text: bytes) -> None:
+            started.append(msgspec.json.decode(text, type=Job))
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(engines.subprocess, "Popen", Process)
+    local = engines.Local(3)
+    for _ in range(3):
+        local.start(job(tmp_path, device="cuda"), lambda text: None)
+    assert [one.device for one in started] == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+# ---- a worker in this process
+
+
+def job(store: Path, **changes: Any) -> Job:
+    """What a worker on this machine's processor needs to know."""
     known: dict[str, Any] = {"request": Request(), "store": str(store), "data": None, "device": "cpu", "threads": 1}
     known |= {"precision": "float32", "compile": None, "deterministic": False, "stop": str(store / "none.stop")}
-    return Order(**known | changes)
+    return Job(**known | changes)
 
 
-def test_each_gpu_serves_as_many_orders_as_it_has_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    (tmp_path / "claims").mkdir()
-    asked = order(tmp_path, device="cuda")
-    with place(asked) as one, place(asked) as two:
-        assert {one, two} == {"cuda:0", "cuda:1"}
-        waited = list[str]()
-
-        def third() -> None:
-            with place(asked) as device:
-                waited.append(device)
-
-        thread = threading.Thread(target=third)
-        thread.start()
-        time.sleep(0.7)
-        assert waited == []
-        (tmp_path / "all.stop").touch()
-        with place(order(tmp_path, device="cuda", stop=str(tmp_path / "all.stop"))):
-            pass  # it does not wait for a place
-    thread.join(5.0)
-    assert waited == ["cuda:0"]
-    with place(order(tmp_path, device="cuda:1")) as named, place(order(tmp_path)) as processor:
-        assert (named, processor) == ("cuda:1", "cpu")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(InputError, match="finds no CUDA device"), place(asked):
-        pass
-
-
-# ---- one process that carries out orders
-
-
-def lengthen(tiny: Tiny, steps: int) -> None:
-    text = tiny.suite.read_text(encoding="utf-8")
-    tiny.suite.write_text(text.replace("steps = 1\n", f"steps = {steps}\n"), encoding="utf-8")
-
-
-def ordered(tiny: Tiny, **changes: Any) -> Reply:
-    """What a process says of an order for all units of the suite's file as it is now."""
-    suite_files.load.cache_clear()
+def worked(tiny: Tiny, **changes: Any) -> str:
+    """The error of a worker on the units of a suite's file."""
     request = Request(suite=str(tiny.suite), methods=("n2c",))
     keys = tuple(unit.key for cell in make(request).cells for unit in cell.units())
-    answer = work(msgspec.json.encode(order(tiny.store, **{"request": request, "keys": keys} | changes)))
-    return msgspec.json.decode(answer, type=Reply)
+    return work(msgspec.json.encode(job(tiny.store, **{"request": request, "keys": keys} | changes)))
 
 
-def test_a_process_that_outlives_a_run_reads_changed_files_again(tmp_path: Path) -> None:
+def test_a_worker_that_would_do_other_units_says_so(tmp_path: Path) -> None:
+    assert "plans other units" in worked(Tiny(tmp_path), keys=("0" * 24,))
+
+
+def test_a_worker_does_nothing_where_the_stop_file_is(tmp_path: Path) -> None:
     tiny = Tiny(tmp_path)
-    assert len(ordered(tiny, stop="first").ended) == 4
-    tiny.suite.write_text(
-        tiny.suite.read_text(encoding="utf-8").replace("steps = 1\n", "steps = 2\n"), encoding="utf-8"
-    )
-    again = ordered(tiny, stop="second")
-    assert (again.error, len(again.ended)) == ("", 2)  # the training and its score; the baselines are done
-
-
-def test_a_process_that_would_do_other_units_says_so(tmp_path: Path) -> None:
-    tiny = Tiny(tmp_path)
-    assert ordered(tiny, keys=("0" * 24,)).error.startswith("a worker process plans other units than this one")
+    (tmp_path / "all.stop").touch()
+    assert worked(tiny, stop=str(tmp_path / "all.stop")) == ""
+    assert not list(tiny.store.rglob("fits/**/*.json"))
 
 
 def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny, update = Tiny(tmp_path), training.Trainer.update
-    tiny.suite.write_text(
-        tiny.suite.read_text(encoding="utf-8").replace("steps = 1\n", "steps = 9\n"), encoding="utf-8"
-    )
+    text = tiny.suite.read_text(encoding="utf-8")
+    tiny.suite.write_text(text.replace("steps = 1\n", "steps = 9\n"), encoding="utf-8")
+    suite_files.load.cache_clear()
 
     def signalled(self: training.Trainer, *args: Any) -> Any:
         os.kill(os.getpid(), signal.SIGUSR2)
@@ -291,59 +264,11 @@ def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(training.Trainer, "update", signalled)
-        stopped = ordered(tiny)
-    assert any(note.startswith("stopped in n2c gauss25 seed 0") for note in stopped.notes)
-    assert list(tiny.store.glob("fits/*/*/*.checkpoint"))
-    assert not list(tiny.store.glob("fits/*/*/*.json"))
-    assert [text.partition(" ")[0] for _, text in ordered(tiny).ended if "trained" in text] == ["trained"]
-
-
-def test_a_signal_to_the_only_process_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One job works in the run's own process."""
-    tiny, update = Tiny(tmp_path), training.Trainer.update
-
-    def signalled(self: training.Trainer, *args: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
-        return update(self, *args)
-
-    monkeypatch.setattr(training.Trainer, "update", signalled)
-    with pytest.raises(KeyboardInterrupt):
-        ordered(tiny, parent=os.getpid())
-
-
-def test_an_order_on_its_way_when_a_signal_came_finds_the_file_that_stops_it(tmp_path: Path) -> None:
-    tiny = Tiny(tmp_path)
-    planned, store = make(Request(suite=str(tiny.suite), methods=("n2c",))), Store(tiny.store)
-    elsewhere, here = order(tiny.store), Machine("cpu", "float32", 1)
-
-    def engine(orders: Sequence[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
-        run.signal = signal.SIGINT
-        assert stopping()
-        return iter(())
-
-    run = Spread(planned, store, here, Sets(None), Display(quiet=True), engine=engine, order=elsewhere, jobs=2)
-    assert run.carry_out().code == 130
-    (stop,) = tiny.store.glob("claims/*.stop")
-    assert ordered(tiny, stop=str(stop)).ended == []
-
-
-def test_a_unit_that_kills_its_process_fails_and_the_others_are_done(command: list[object], tmp_path: Path) -> None:
-    asked = [("killer,slow" if one == "slow,slower" else one) for one in command]
-    result = finish(start(*asked, "--steps", 5, "--store", tmp_path, "--jobs", 2))
-    assert result.code == 1, result.err
-    assert "killer gauss25 seed 0: failed: its process was killed 3 times (out of memory?)" in result.err
-    assert "cells: 3 done, 1 failed" in result.err
-
-
-def test_a_training_and_its_scores_are_one_order_and_the_longest_is_first() -> None:
-    plan = make(Request(methods=("n2c", "bm3d"), noises=("gauss25", "gauss50")))
-    units = [unit for cell in plan.cells for unit in cell.units()]
-    costs = {unit.key: (9.0 if unit.title.startswith("bm3d gauss50") else 1.0) for unit in units}
-    titles = {unit.key: unit.title for unit in units}
-    found = [[titles[key].split(" seed")[0] for key in chain] for chain in chains(units, costs)]
-    assert found[0] == ["bm3d gauss50"]
-    assert ["n2c gauss25", "n2c gauss25"] in found
-    assert sorted(key for chain in chains(units, costs) for key in chain) == sorted(titles)
+        assert worked(tiny) == ""
+    assert list(tiny.store.rglob("*.checkpoint"))
+    assert not list(tiny.store.rglob("fits/**/*.json"))
+    assert worked(tiny) == ""
+    assert list(tiny.store.rglob("fits/**/*.json"))
 
 
 # ---- other engines
@@ -372,11 +297,6 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(
     options = ("--scheduler", "tcp://127.0.0.1:1") if engine == "dask" else ()
     said = refused("run", "--methods", "noisy", "--store", tmp_path, "--engine", engine, *options)
     assert f"the package {module} is not installed: pip install 'blind2unblind-bench[{engine}]'" in said
-
-
-def test_nothing_of_the_engines_is_imported_without_being_asked_for() -> None:
-    code = "import bench.cli.main, sys; print([m for m in ('distributed', 'dask', 'submitit') if m in sys.modules])"
-    assert finish(start("-c", code, program=())).out.strip() == "[]"
 
 
 @pytest.fixture

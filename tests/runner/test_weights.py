@@ -107,7 +107,6 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr("bench.runner.cost.seconds", lambda unit, machine: 0.0)
     return Place(tmp_path)
 
 
