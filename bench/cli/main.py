@@ -1,5 +1,7 @@
 """The commands: parse, call, print."""
 
+import errno
+import io
 import sys
 from collections.abc import Sequence
 
@@ -22,12 +24,17 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 a cell failed, 2 wrong input, 130/143 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show every character
     try:
         options = parser().parse_args(arguments)
         registry.load_entry_points()
         for path in options.plugin:
             registry.load_plugin(path)
-        return int(options.do(options))
+        code = int(options.do(options))
+        sys.stdout.flush()  # a full device says so here, not when Python exits
+        return code
     except InputError as error:
         print(f"bench: error: {error}", file=sys.stderr)
         return 2
@@ -36,3 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stdout = io.StringIO()  # what is left in the buffer cannot be written either
+        print(f"bench: error: no space left: {error}; free some, then run the same command again", file=sys.stderr)
+        return 2

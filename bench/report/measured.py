@@ -78,6 +78,7 @@ def _read(store: Store, score: Score, line: Line) -> dict[str, float] | State:
         reason = score.fit.method.unavailable()
         return State("skipped", printable(reason)) if reason else NOT_RUN
     line.environment = line.environment or _environment(record)
+    line.command = printable(str(record.label.get("command") or line.command))
     if record.state != "done":
         return State(record.state, printable(record.reason))
     if stale(record, fit):

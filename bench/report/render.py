@@ -77,7 +77,8 @@ def _brief(table: Table) -> str:
     width = max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns)
     body = render(frame(shown), "terminal")
     if _width(body) > width:
-        numbers = [line for line in lines if line.run or line.test in table.plan.preset.tests] or lines
+        ran = any(line.run for line in lines)
+        numbers = [line for line in lines if not ran or line.run or line.test in table.plan.preset.tests]
         groups = by_noise(table, numbers).items()
         body = "\n\n".join(f"{escape.plain(name)}\n{_fitted(one, width)}" for name, one in groups)
     title, *below = (textwrap.fill(escape.plain(text, escape.NOTE), width) for text in (caption(shown), *notes))

@@ -1,5 +1,6 @@
 """The tables of a suite from records alone: measured numbers beside the published ones."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -13,12 +14,13 @@ from ..methods.networks.registry import label_of
 from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import BASELINES, Cell, Plan, make
 from ..protocol.request import Request
+from ..protocol.settings import parse
 from ..protocol.suite_files import load
 from ..protocol.suites import Row
 from ..protocol.units import Score
 from ..store.record import Record
 from ..store.store import Store
-from .lines import Line, Place, Table, notes
+from .lines import Line, Place, Table, counted, notes
 from .measured import measure, trained
 from .published import published_for
 from .ranking import judge, mark
@@ -76,18 +78,24 @@ def _unknown_methods(records: Sequence[Record], plan: Plan) -> list[str]:
     known = {*registry.methods(), *plan.suite.configurations}
     names = [external.get(record.label["method"], record.label["method"]) for record in records]
     return [
-        printable(
-            f"{name}: {count} records have no row here, as no method has this name; "
-            "give the file that registers it: --plugin FILE.py"
-        )
+        printable(f"{name}: {counted(count, 'record')} without a row here; {_fix(name)}")
         for name, count in Counter(name for name in names if name not in known).items()
     ]
 
 
+def _fix(name: str) -> str:
+    """What shows the records of a name that is not known."""
+    if setting := re.fullmatch(r"([\w-]+), (\S+=\S+)", name):
+        return f"to show them, add --set {setting[1]}.{setting[2]}"
+    return "no method has this name; give the file that registers it: --plugin FILE.py"
+
+
 def _only(table: Table, methods: Sequence[str]) -> Table:
-    """The rows of some methods, of their external weights, and of the baselines, if one of the methods has a row."""
-    external = {one.name for one in table.plan.request.weights if one.method in methods}
-    wanted = {*methods, *external, *BASELINES}
+    """The rows of some methods, their external weights and settings, and the baselines; none if no method has one."""
+    request = table.plan.request
+    external = {one.name for one in request.weights if one.method in methods}
+    settings = {one.name for text in request.settings for one in parse(text) if one.method in methods}
+    wanted = {*methods, *external, *settings, *BASELINES}
     lines = [line for line in table.lines if line.method in wanted]
     if all(line.method in BASELINES for line in lines) and not {*methods} <= {*BASELINES}:
         lines = []

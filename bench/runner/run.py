@@ -116,6 +116,8 @@ class Run:
         left_out: dict[str, None] = {}
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
+                for metric in unit.metrics:
+                    find_metric(metric).check()
                 frames = unit.repeats if isinstance(unit.noise.family, Captured) else 0
                 check(self.sets.used_by(unit), unit.fit.view, frames)
             else:
