@@ -3,7 +3,7 @@
 import hashlib
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -29,12 +29,16 @@ from ..store.tensors import read_tensors, write_tensors
 from . import execution
 
 LIMIT = 1 << 30  # bytes of a file and of the tensors that it announces; the networks here have up to 26 MB
-WRAPPERS = ("state_dict", "model", "net")  # keys under which checkpoints keep the state dict
+# Keys under which checkpoints keep the state dict, and what DataParallel, compile and wrappers put before its names.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "params_ema", "params")
+PREFIXES = ("module.", "_orig_mod.", "net.", "model.", "network.")
 ZIP = b"PK\x03\x04"
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path, expected: Collection[str] = ()) -> dict[str, Tensor]:
     """The tensors of a .safetensors file or a saved state dict under our names, floats as float32.
+
+    Prefixes of wrappers are removed until a name is one of the `expected` ones.
 
     InputError: no such file, another content, code in it, too large, values that are not finite.
     """
@@ -44,7 +48,7 @@ def read(path: Path) -> dict[str, Tensor]:
         raise InputError(f"--weights {path}: {path.stat().st_size:,} bytes; allowed: up to {LIMIT:,}")
     try:
         loaded = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-        return _plain(loaded)
+        return _plain(loaded, expected)
     except InputError as error:
         raise InputError(f"--weights {path}: {error}") from None
     except UnpicklingError as error:
@@ -69,10 +73,9 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)  # mmap: no tensor beyond the file
 
 
-def _plain(loaded: Any) -> dict[str, Tensor]:
+def _plain(loaded: Any, expected: Collection[str]) -> dict[str, Tensor]:
     """A state dict under our names, freed of wrappers and prefixes, its tensors checked and copied."""
-    if isinstance(loaded, dict):
-        loaded = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), dict)), loaded)
+    loaded = _unwrapped(loaded)
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(name, str) for name in loaded):
         raise InputError(f"holds a {type(loaded).__name__}; expected a dictionary of names and tensors")
     for name, value in loaded.items():
@@ -81,14 +84,43 @@ def _plain(loaded: Any) -> dict[str, Tensor]:
     announced = sum(value.numel() * value.element_size() for value in loaded.values())
     if announced > LIMIT:
         raise InputError(f"announces tensors of {announced:,} bytes; allowed: up to {LIMIT:,}")
-    parallel = all(name.startswith("module.") for name in loaded)  # as torch.nn.DataParallel saves
-    bare = {name.removeprefix("module.") if parallel else name: value for name, value in loaded.items()}
-    ours = {OURS.get(name, name): _copy(value) for name, value in bare.items()}
+    ours = {OURS.get(name, name): _copy(value) for name, value in _bare(loaded, expected).items()}
     if len(ours) < len(loaded):
-        raise InputError("names the same layer twice, under two evaluation protocols")
+        raise InputError("names the same layer twice, by our name and by the authors'")
     if infinite := [_said(name) for name, value in ours.items() if not value.isfinite().all()]:
         raise InputError(f"values that are not finite in {few(infinite)}")
     return ours
+
+
+def _unwrapped(loaded: Any) -> Any:
+    """The state dict inside a checkpoint; InputError if there are several and none has a usual name."""
+    for _ in range(3):  # such as {"model": {"state_dict": ...}}; a hostile file may nest without end
+        if not isinstance(loaded, dict) or _has_tensors(loaded):
+            break
+        known = [key for key in WRAPPERS if isinstance(loaded.get(key), dict)]
+        others = [key for key, value in loaded.items() if _has_tensors(value)]
+        if not known and len(others) > 1:
+            named = few([_said(str(key)) for key in others])
+            raise InputError(f"holds several networks, {named}; expected one of them in a file of its own")
+        if not known and not others:
+            break
+        loaded = loaded[(known or others)[0]]
+    return loaded
+
+
+def _has_tensors(value: Any) -> bool:
+    """Whether it is a state dict; an optimiser's state has numbers for names."""
+    return isinstance(value, dict) and any(isinstance(one, Tensor) for name, one in value.items() if type(name) is str)
+
+
+def _bare(tensors: dict[str, Any], expected: Collection[str]) -> dict[str, Any]:
+    """The tensors by their names without the prefixes of wrappers."""
+    while not any(OURS.get(name, name) in expected for name in tensors):
+        prefix = next((one for one in PREFIXES if all(name.startswith(one) for name in tensors)), "")
+        if not prefix:
+            break
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
 
 
 def _is_plain(value: Any) -> bool:
@@ -124,12 +156,14 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     """
     suite = suite_files.load(request.suite)
     noises = plan.noises_of(request, suite, suites.preset(suite, request.preset))
-    tensors = read(path)
+    trial = structs.replace(request, weights=(ExternalWeights(method, path.name, noises[0].name, "unknown"),))
+    fit = next(cell.fit for cell in plan.make(trial, store.digests()).cells if cell.name == trial.weights[0].name)
+    if not fit.method.has_weights():
+        raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
+    tensors = read(path, training.build(fit.method, fit.planes, 1.0, 0).state_dict())
     asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
     planned = plan.make(structs.replace(request, weights=tuple(asked.values())), store.digests())
     cells = [cell for cell in planned.cells if cell.fit.weights]
-    if not cells[0].fit.method.has_weights():
-        raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
     if not any(cell.scores for cell in cells):
         raise InputError(f"--method {method}: {cells[0].excluded or 'without clean images there is nothing to score'}")
     for cell in cells:

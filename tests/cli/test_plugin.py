@@ -174,7 +174,7 @@ def test_a_failing_cell_says_why_and_the_others_go_on(
     assert f": {state}: " in result.err
     assert says in next(row for row in result.err.splitlines() if f": {state}: " in row)
     assert "Traceback" not in result.err
-    records = [json.loads(path.read_bytes()) for path in (tmp_path / "store").glob("*/*.json")]
+    records = [json.loads(path.read_bytes()) for path in (tmp_path / "store").glob("*/**/*.json")]
     mine = [one for one in records if one["label"]["method"] == "mine"]
     assert state in {one["state"] for one in mine}
     assert {one["state"] for one in records if one["label"]["method"] == "other"} == {"done"}
