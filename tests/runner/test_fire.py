@@ -19,7 +19,7 @@ from bench.compute import training
 from bench.datasets import files
 from bench.store.store import Store
 
-DONE = re.compile(r"^\[\d+/\d+\] (.+): (?:trained in .*|[0-9.]+ dB / [0-9.]+)$", re.MULTILINE)
+DONE = re.compile(r"^\[\d+/\d+\] (.+): (?:trained in |PSNR).*$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +43,15 @@ def often(patch: pytest.MonkeyPatch) -> None:
 
 # ---- many at once
 
-SEEDS = ("0,1", "1,2", "2,0", "0", "0,1,2", "2,1,0", "1", "2")
+SEEDS = ("0,1", "1,2", "2,0", "0,1,2")
 METHODS = ("n2c", "n2c,n2n", "n2n")
 
 
 def crowd(place: Tiny, store: Path, folder: Path, killed: int = 0) -> tuple[list[int], Counter[str]]:
-    """Eight runs of overlapping plans on one store; their exit codes, and how often each unit was done."""
+    """Four runs of overlapping plans on one store; their exit codes, and how often each unit was done."""
     jobs: list[dict[str, Any]] = []
     for number, seeds in enumerate(SEEDS):
-        argv = place.command("--seeds", seeds, "--steps", 3, methods=METHODS[number % 3], store=store)
+        argv = place.command("--seeds", seeds, "--steps", 2, methods=METHODS[number % 3], store=store)
         job = {"argv": [str(one) for one in argv], "log": str(folder / f"{number}.log")}
         late = {"later": 0.3} if killed else {}  # else they may leave nothing to claim
         jobs.append(job | ({"at": ["claimed", "-", 2]} if number < killed else late))
@@ -73,25 +73,26 @@ def expected() -> int:
     return 2 * len({(method, seed) for methods, seeds in asked for method in methods for seed in seeds}) + 2
 
 
-def test_eight_runs_of_overlapping_plans_do_each_unit_once(place: Tiny, tmp_path: Path) -> None:
+def test_runs_of_overlapping_plans_do_each_unit_once(place: Tiny, tmp_path: Path) -> None:
     store = tmp_path / "store"
     codes, done = crowd(place, store, tmp_path)
-    assert codes == [0] * 8
+    assert codes == [0] * 4
     records, wrong = Store(store).look()
     assert wrong == []
     assert all(Store(store).whole(record) for record in records)
     assert len(records) == expected()
     assert done == Counter([record.title for record in records])
-    place.run("--seeds", "0,1,2", "--steps", "3", methods="n2c,n2n", store=tmp_path / "alone")
+    place.run("--seeds", "0,1,2", "--steps", "2", methods="n2c,n2n", store=tmp_path / "alone")
     alone = numbers(tmp_path / "alone")
     assert {name for name, text in numbers(store).items() if alone[name] != text} == set()
     assert not list(store.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_the_claims_of_killed_owners_are_taken_over(place: Tiny, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    codes, done = crowd(place, store, tmp_path, killed=3)
-    assert (codes[:3], codes[3:]) == ([-9] * 3, [0] * 5)
+    codes, done = crowd(place, store, tmp_path, killed=2)
+    assert (codes[:2], codes[2:]) == ([-9] * 2, [0] * 2)
     records, wrong = Store(store).look()
     assert (wrong, len(records)) == ([], expected())
     assert set(done.values()) == {1}
@@ -134,6 +135,7 @@ def check_stopped(result: Result, store: Path, whole: dict[str, bytes]) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_wherever_it_is(
     place: Tiny,
     disk: Path,
@@ -242,7 +244,7 @@ def test_a_file_system_that_turns_read_only_before_any_file(
     record_property: Callable[[str, object], None],
 ) -> None:
     often(monkeypatch)
-    for number in range(100):
+    for number in range(0, 100, 3):
         store = tmp_path / str(number)
         command = place.command("--seeds", "0,1", "--steps", 2, store=store)
         with pytest.MonkeyPatch.context() as patch:
@@ -254,4 +256,4 @@ def test_a_file_system_that_turns_read_only_before_any_file(
         assert bench(*command).code == 0
         assert contents(store) == whole
     record_property("read-only disks", number)
-    assert number > 12  # the request, two trainings with checkpoints, four scores
+    assert number > 12  # the mark, the request, two trainings with checkpoints, four scores with rows

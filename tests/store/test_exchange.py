@@ -1,6 +1,8 @@
 """Records exchanged between groups: what is taken, what is refused and why, and that no file is trusted."""
 
+import errno
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -343,6 +345,29 @@ def test_a_store_that_cannot_be_written_is_no_refusal(archive: Path, tmp_path: P
     (tmp_path / "file").write_bytes(b"precious")
     assert "cannot write to the store" in refused("merge", archive, "--store", tmp_path / "file")
     assert "cannot write" in refused("export", tmp_path / "file" / "x.zip", "--store", MEASURED)
+
+
+def test_scores_of_some_of_the_images_are_refused(filled: Tiny, tmp_path: Path) -> None:
+    store = shutil.copytree(filled.store, tmp_path / "store")
+    rows = file_of(store, "score", "n2c gauss25 seed 0", ".rows.jsonl")
+    rows.write_bytes(rows.read_bytes().splitlines(keepends=True)[0])
+    row = json.loads(rows.read_bytes())
+    mean = {"psnr": row["psnr"], "ssim": row["ssim"], "images": 1}
+    forged(store, "score", outputs={"denoised": mean}, rows=exchange.hashlib.sha256(rows.read_bytes()).hexdigest())
+    result = merge(store, tmp_path / "new")
+    assert (result.code, result.err.count("refused: ")) == (1, 1)
+    assert "images" in result.err
+    assert filled.tables(tmp_path / "new").code == 0
+
+
+def test_a_full_place_to_export_to_is_one_line(filled: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(exchange, "_pack", full)
+    assert "No space left" in refused("export", tmp_path / "x.zip", "--store", filled.store)
+    assert list(tmp_path.iterdir()) == []
+    assert "not a file" in refused("export", "/dev/full", "--store", filled.store)
 
 
 # ---- files that nobody should trust

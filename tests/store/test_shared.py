@@ -212,3 +212,12 @@ def test_the_default_store_is_in_the_current_folder(tmp_path: Path, monkeypatch:
     command = [one for one in place.command(methods="noisy") if one not in ("--store", place.store)]
     assert bench(*command).code == 0
     assert list((tmp_path / "results" / "runs" / "scores" / "noisy").iterdir())
+
+
+def test_a_folder_with_a_name_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path) -> None:
+    place = Tiny(tmp_path)
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    (tmp_path / "test").rename(odd)
+    error = refused_at_the_end(*place.command("--test-sets", f"folder:{odd}", methods="noisy"))
+    assert error.isprintable()
+    assert "UTF-8" in error
