@@ -135,6 +135,10 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
         """What this configuration with so many steps does less of than the published one; tables print it."""
         return ""
 
+    def doubt(self, height: int, width: int, channels: int) -> str:
+        """Why the outputs for images of this size cannot be trusted; tables print it. Empty if they can."""
+        return ""
+
     def passes(self) -> dict[str, int]:
         """Network passes per image that each output costs."""
         return {output.name: int(self.learns()) for output in self.outputs}

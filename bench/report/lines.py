@@ -47,6 +47,7 @@ class Line(Struct, kw_only=True):
     knowledge: str = ""  # of the noise: none (blind), family, level
     reduced_settings: str = ""  # what was run with less than the preset's other rows or the published method
     oracle: bool = False  # the output was chosen by these very scores
+    warnings: tuple[str, ...] = ()  # why these numbers may not be what they seem
     parameters: int | None = None
     passes: int | None = None
     seconds: float | None = None
@@ -107,17 +108,23 @@ def row_name(line: Line) -> str:
 
 
 def notes(found: list[Line]) -> list[str]:
-    """Why a row has no numbers, and which output an oracle chose by the test scores: too long for the table's cells."""
+    """What is too long for the cells: why one has no number or a doubtful one, and which output an oracle chose."""
     reasons = {
         f"{group(line)}, {line.label}{_where(line, found)}: {line.state}": None
         for line in found
         if line.state.kind in HOLES
     }
+    warned = [
+        f"{group(line)}, {line.label}, {short_name(line.test)}: {text}"
+        for line in found
+        if line.state.kind == "done"
+        for text in line.warnings
+    ]
     chosen: dict[str, list[str]] = {}
     for line in found:
         if line.oracle and line.state.kind == "done":
             chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({short_name(line.test)})")
-    return [*reasons, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
+    return [*reasons, *warned, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
 
 
 def _where(line: Line, found: list[Line]) -> str:

@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from ..datasets.errors import printable
+from ..datasets.errors import few, printable
 from ..datasets.sets.find import find
 from ..protocol.metrics.registry import find_metric
 from ..protocol.states import State
 from ..protocol.units import Fit, Score
 from ..store.record import Record, UnreadableError
-from ..store.rows import infinite
+from ..store.rows import Row, infinite
+from ..store.rows import mean as mean_score
 from ..store.store import Store, stale
 from .lines import NOT_RUN, Line
 from .significance import image_means, interval
@@ -42,7 +43,9 @@ def _measure(store: Store, line: Line, scores: Sequence[Score], primary: str) ->
     line.keys = tuple(score.key for score in scores)
     for score in scores:
         if line.output == "best":
-            line.output = _best(store, score, primary) or line.output
+            record = store.read(score)
+            known = store.rows(score) if record and record.state == "done" else []
+            line.output = _best(known, primary) or line.output
             line.oracle, line.passes = True, score.fit.method.passes().get(line.output)
         found = _read(store, score, line)
         if isinstance(found, State):
@@ -58,8 +61,9 @@ def _measure(store: Store, line: Line, scores: Sequence[Score], primary: str) ->
     line.worst = min(columns[primary], key=lambda value: sign * value)
     if len(values) > 1:
         line.std = {name: stdev(column) for name, column in columns.items()}
+    line.warnings += infinite_images(rows, line.output, primary)
     images = image_means(rows, line.output, find(line.test).photograph, primary)
-    low, high = interval(list(images.values()))
+    low, high = interval([value for value in images.values() if not math.isinf(value)])
     line.low, line.high = (None, None) if math.isnan(low) else (low, high)
     return images
 
@@ -88,6 +92,7 @@ def _read(store: Store, score: Score, line: Line) -> dict[str, float] | State:
         known = ", ".join(record.result["outputs"])
         return State("damaged", printable(f"record {record.key} has no output {line.output!r}; it has {known}"))
     line.images = means["images"]
+    line.warnings = tuple(dict.fromkeys([*line.warnings, *map(printable, record.result.get("warnings", []))]))
     line.parameters = line.parameters or record.result.get("parameters")
     return {name: infinite(means[name]) for name in score.metrics}
 
@@ -98,9 +103,25 @@ def _environment(record: Record) -> dict[str, str]:
     return {name: printable(str(known[name])) for name in ENVIRONMENT if known.get(name)}
 
 
-def _best(store: Store, score: Score, primary: str) -> str | None:
-    """The output with the best primary metric on a test set: a choice by an oracle, for trivial baselines."""
-    record = store.read(score)
-    outputs = record.result.get("outputs", {}) if record else {}
+def infinite_images(seeds: Sequence[Sequence[Row]], output: str, metric: str) -> tuple[str, ...]:
+    """A sentence that names the images without a finite score, if there are any."""
+    rows = [row for one in seeds for row in one if row.output == output]
+    images = [printable(image) for image in dict.fromkeys(row.image for row in rows if math.isinf(row.value(metric)))]
+    if not images:
+        return ()
+    name = find_metric(metric).heading
+    return (f"{name} is infinite for {few(images)}, as the output equals the clean image; the mean is over the others",)
+
+
+def _best(rows: Sequence[Row], primary: str) -> str | None:
+    """The output with the best primary metric: a choice by an oracle, for trivial baselines.
+
+    Means over the noisy images of which every output has a finite score, or over all if there is none.
+    """
+    unknown = {(row.image, row.repeat) for row in rows if math.isinf(row.value(primary))}
+    known = [row for row in rows if (row.image, row.repeat) not in unknown]
+    values: dict[str, list[float]] = {}
+    for row in known or rows:
+        values.setdefault(row.output, []).append(row.value(primary))
     sign = find_metric(primary).sign
-    return max(outputs, key=lambda name: sign * infinite(outputs[name][primary]), default=None)
+    return max(values, key=lambda output: sign * mean_score(values[output]), default=None)

@@ -119,9 +119,11 @@ def _not_beaten(scores: Scores, row: str, others: Sequence[str]) -> list[str]:
 
 
 def _ranking(scores: Scores) -> list[str]:
-    """The rows, the highest mean first."""
+    """The rows, the highest mean first; over the images of which all rows have a finite score, if there are any."""
     _check_paired(scores)
-    return sorted(scores, key=lambda row: -fmean(scores[row].values()))
+    images = list(next(iter(scores.values()), {}))
+    known = [image for image in images if all(math.isfinite(row[image]) for row in scores.values())]
+    return sorted(scores, key=lambda row: -fmean(scores[row][image] for image in known or images))
 
 
 def _check_paired(scores: Scores) -> None:

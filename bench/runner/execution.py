@@ -12,6 +12,7 @@ from torch import nn
 
 from ..compute import training
 from ..compute.machine import Machine, environment
+from ..compute.noisy_images import centre_crop
 from ..compute.sanity import DivergedError
 from ..compute.scoring import evaluate
 from ..datasets.errors import InputError, few, one_line, printable
@@ -92,8 +93,8 @@ def execute(
             else:
                 rows, digest = _score(unit, store, machine, sets, watch, again)
                 record.result = {"outputs": summary(rows)} | ({"weights": digest} if digest else {})
-                if left_out := sets.left_out(unit):
-                    record.result["warnings"] = [left_out]
+                if warnings := [*filter(None, [sets.left_out(unit)]), *_doubts(unit, sets.used_by(unit))]:
+                    record.result["warnings"] = warnings
                 if unit.fit.method.per_image():
                     record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
@@ -165,6 +166,19 @@ def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch
     if again:
         store.replace_images(unit)
     return rows, digest
+
+
+def _doubts(unit: Score, set_images: list[SetImage]) -> list[str]:
+    """What the method says of images whose outputs cannot be trusted, with their names."""
+    found: dict[str, list[str]] = {}
+    for set_image in set_images:
+        height, width = (side if unit.fit.view == "plain" else side // 2 for side in _scored_size(unit, set_image))
+        found.setdefault(unit.fit.method.doubt(height, width, unit.fit.planes), []).append(set_image.name)
+    return [f"{few(names)}: {text}" for text, names in found.items() if text]
+
+
+def _scored_size(unit: Score, set_image: SetImage) -> tuple[int, ...]:
+    return centre_crop(set_image.pixels, unit.centre_crop).shape[:2]
 
 
 def parameters(net: nn.Module) -> int:

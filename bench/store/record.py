@@ -13,7 +13,7 @@ from ..protocol.metrics.registry import DEFAULT
 from ..protocol.request import ExternalWeights
 from ..protocol.states import State
 from ..protocol.units import digest
-from .rows import Row, check_value, finite, row_of
+from .rows import Row, check_value, finite, mean, row_of
 
 SCHEMA = 1
 
@@ -62,6 +62,7 @@ class _Scored(Struct):
     weights: str = ""
     rows: str = ""
     parameters: int | None = None
+    warnings: list[str] = []
 
 
 class _Trained(Struct):
@@ -105,8 +106,8 @@ def read_record(path: Path) -> Record:
         msgspec.convert(record.identity, _FitIdentity if fit else _ScoreIdentity)
         if record.state == "done":
             msgspec.convert(record.result, _Trained if fit else _Scored)
-            for mean in [] if fit else record.result["outputs"].values():
-                for metric, value in mean.items():
+            for means in [] if fit else record.result["outputs"].values():
+                for metric, value in means.items():
                     check_value(metric, value)
         key = digest(record.identity)
     except FileNotFoundError:
@@ -129,7 +130,7 @@ def read_record(path: Path) -> Record:
 def _has_its_metrics(record: Record) -> bool:
     known = record.identity.get("metrics", dict.fromkeys(DEFAULT))
     names = {*known, "images"} if isinstance(known, dict) else set()
-    return all(mean.keys() == names for mean in record.result["outputs"].values())
+    return all(means.keys() == names for means in record.result["outputs"].values())
 
 
 def read_rows(path: Path, record: Record) -> list[Row]:
@@ -152,10 +153,13 @@ def read_rows(path: Path, record: Record) -> list[Row]:
 
 
 def summary(rows: list[Row]) -> dict[str, dict[str, float | None]]:
-    """Means of the per-image scores of each output (not the PSNR of a mean error), and the number of images."""
+    """Means of the per-image scores of each output (not the PSNR of a mean error), and the number of images.
+
+    An infinite score, of an output that equals the clean image, is left out of its mean: tables name these images.
+    """
     result: dict[str, dict[str, float | None]] = {}
     for output in dict.fromkeys(row.output for row in rows):
         mine = [row for row in rows if row.output == output]
-        means = {metric: finite(sum(row.value(metric) for row in mine) / len(mine)) for metric in mine[0].metrics}
+        means = {metric: finite(mean([row.value(metric) for row in mine])) for metric in mine[0].metrics}
         result[output] = means | {"images": len(mine)}
     return result

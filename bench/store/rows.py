@@ -1,6 +1,7 @@
 """Per-image scores."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -53,6 +54,12 @@ def check_value(metric: str, value: float | None) -> None:
 def finite(value: float) -> float | None:
     """A number as it is recorded: None for an infinite one."""
     return None if value == math.inf else value
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of those that are not infinite; infinity if all are."""
+    known = [value for value in values if not math.isinf(value)]
+    return sum(known) / len(known) if known else math.inf
 
 
 def infinite(value: float | None) -> float:

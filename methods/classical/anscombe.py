@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...datasets.noise.model import Noise
 from ..base import Card, Context, Method, Output
 from ..registry import register
+from . import chen
 from .bm3d import Image, collaborative, each, missing
 from .chen import noise_level
 
@@ -93,6 +94,10 @@ class Anscombe(Method, frozen=True):
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""
         return missing()
+
+    def doubt(self, height: int, width: int, channels: int) -> str:
+        """An estimated noise level of small images is not known."""
+        return chen.doubt(height, width, channels) if self.estimate else ""
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every inverse of the one filtered image."""

@@ -11,6 +11,7 @@ from ...datasets.errors import one_line
 from ...datasets.noise.model import Noise
 from ..base import Card, Context, Method
 from ..registry import register
+from . import chen
 from .chen import noise_level
 
 Image = NDArray[np.float64]
@@ -38,6 +39,10 @@ class BM3D(Method, frozen=True):
     def unavailable(self) -> str | None:
         """Without the package's binary for this platform."""
         return missing()
+
+    def doubt(self, height: int, width: int, channels: int) -> str:
+        """The noise level of small images is not known."""
+        return chen.doubt(height, width, channels if channels in (1, 3) else 1)
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """One image after the other."""

@@ -55,7 +55,7 @@ def test_another_code_of_a_family_is_another_identity(tiny: Tiny, tmp_path: Path
     keys = set()
     for factor in ("0.5", "0.7"):
         tiny.run("--noise", "stripes25", "--plugin", plugin(tmp_path, "0.5", factor))
-        keys |= {path.name for path in (tiny.store / "fits").glob("*.json")}
+        keys |= {path.name for path in (tiny.store / "fits").rglob("*.json")}
     assert len(keys) == 2
 
 
