@@ -3,12 +3,16 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.io import savemat
 
 from ..compute.machine import Machine
 from ..compute.noisy_images import Noisy
 from ..compute.zero_shot import restore
+from ..datasets import files
 from ..datasets.errors import InputError, unknown
 from ..datasets.formats.mat import layout
 from ..datasets.images import SetImage
@@ -22,6 +26,15 @@ from ..store.store import Store
 BLOCKS = "BenchmarkNoisyBlocksRaw"  # the file, and its only variable
 
 
+class About(NamedTuple):
+    """OptionalData of a submission, in the server's words."""
+
+    MethodName: str
+    Authors: str
+    PaperTitle: str
+    Venue: str
+
+
 def submit(
     plan: Plan,
     store: Store,
@@ -29,7 +42,7 @@ def submit(
     folder: Path,
     target: Path,
     output: str,
-    about: sidd.About,
+    about: About,
     report: Callable[[int, int, str], None],
 ) -> None:
     """Denoises BenchmarkNoisyBlocksRaw.mat of a folder with the plan's only method and writes SubmitRaw.mat.
@@ -57,7 +70,7 @@ def submit(
         blocks[number] = restore(score, net, noisy, machine, _quiet, _never, None)[output][..., 0]
         report(number + 1, len(blocks), "blocks")
     megapixels = denoised.size / 1024**2
-    sidd.write_submission(target, denoised, shape, dtype, (time.perf_counter() - began) / megapixels, about)
+    write_submission(target, denoised, shape, dtype, (time.perf_counter() - began) / megapixels, about)
 
 
 def _score(plan: Plan) -> Score:
@@ -78,3 +91,27 @@ def _quiet(report: object) -> None:
 
 def _never() -> bool:
     return False
+
+
+def write_submission(
+    path: Path,
+    denoised: NDArray[Any],
+    noisy_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    seconds_per_megapixel: float,
+    about: About,
+) -> None:
+    """SubmitRaw.mat of denoised blocks [image, block, H, W], clamped to 0..1; InputError for another shape or NaN."""
+    if denoised.shape != noisy_shape:
+        raise InputError(f"denoised blocks of shape {denoised.shape}; expected {noisy_shape}, the noisy ones' shape")
+    if np.isnan(denoised).any():
+        raise InputError("denoised blocks with NaN; expected numbers, clamped to 0..1 here")
+    content = {
+        "DenoisedBlocksRaw": np.clip(denoised, 0, 1).astype(dtype, copy=False),
+        "TimeMPRaw": seconds_per_megapixel,
+        "OptionalData": about._asdict(),
+    }
+    try:
+        files.write(path, lambda temporary: savemat(temporary, content, appendmat=False))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None

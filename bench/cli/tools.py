@@ -9,10 +9,9 @@ import pandas as pd
 import torch
 
 from .. import __version__
-from ..apply.submission import submit
+from ..apply.submission import About, submit
 from ..compute import machine
 from ..datasets.errors import InputError
-from ..datasets.sets.sidd import About
 from ..protocol import plan, suite_files
 from ..report.render import render
 from ..runner.display import Lines

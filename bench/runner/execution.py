@@ -67,7 +67,10 @@ class Sets:
         image_set = find(name)
         if (name, channels) not in self._loaded:
             self._loaded[name, channels] = image_set.load(self.data, channels)
-        return image_set.chosen(self._loaded[name, channels], least)
+        found, left_out = image_set.chosen(self._loaded[name, channels], least)
+        if not found:
+            raise InputError(f"{name}: no image of {len(left_out)} can be used: {few(left_out, '; ')}")
+        return found, left_out
 
 
 def _asked(unit: Unit) -> tuple[str, int, int]:

@@ -22,14 +22,20 @@ class SetDigests:
 
         InputError for a folder that is gone and not known, or that has images that cannot be used.
         """
-        image_set = find(name)
-        key = f"{name} {channels} {least}" if image_set.selects and least else f"{name} {channels}"
-        if key not in self._sets:
-            gone = key in self.known and image_set.folder is not None and not _is_there(image_set.folder)
-            self._sets[key] = self.known[key] if gone else image_set.digest(channels, least)
-            if image_set.folder is not None:
-                self.folders[key] = self._sets[key]
+        image_set, plain = find(name), f"{name} {channels}"
+        key = f"{plain} {least}" if image_set.selects and least else plain
+        if key in self._sets:
+            return self._sets[key]
+        known = image_set.folder is not None and not _is_there(image_set.folder) and self._known(key, plain)
+        self._sets[key] = known or image_set.digest(channels, least)
+        if image_set.folder is not None and (key in self.known or not known):
+            self.folders[key] = self._sets[key]
         return self._sets[key]
+
+    def _known(self, key: str, plain: str) -> str:
+        """The digest of a folder that is gone; a value that no record has for crops that no run had; else empty."""
+        others = any(one.startswith(f"{plain} ") for one in self.known)
+        return self.known.get(key, "gone" if others else "")
 
 
 def _is_there(folder: Path) -> bool:

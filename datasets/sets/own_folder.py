@@ -4,6 +4,7 @@
 """
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,8 +47,9 @@ def _path(name: str) -> Path:
 
 
 @lru_cache
-def _digest(folder: "OwnFolder", channels: int, least: int, stamp: tuple[object, ...]) -> str:
+def _digest(kind: type["OwnFolder"], name: str, channels: int, least: int, stamp: tuple[object, ...]) -> str:
     """The digest of a folder; its images are read again when the stamp, their sizes and times, has changed."""
+    folder = kind(name)
     set_images, _ = folder.chosen(folder.load(None, channels), least)
     return joined_digest(channels, [f"{image.name} {image.digest}" for image in set_images])
 
@@ -60,12 +62,6 @@ class OwnFolder(ImageSet):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.folder = _path(name)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, OwnFolder) and self.name == other.name
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
         """All images of the folder; InputError naming the first that cannot be used."""
@@ -85,11 +81,16 @@ class OwnFolder(ImageSet):
         """What identifies the pixels and names of the images that are used."""
         stats = [(path, path.stat()) for path in self.paths().values() if path.exists()]
         stamp = tuple((str(path), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats)
-        return _digest(self, channels, least, stamp)
+        return _digest(type(self), self.name, channels, least, stamp)
 
     def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
-        """(height, width) of every image, from the headers alone."""
-        return [size(path)[::-1] for path in self.paths().values()]
+        """(height, width) of every image from the headers alone, `usual` where they cannot be read."""
+        found = []
+        for path in self.paths().values():
+            with suppress(InputError):
+                usual = size(path)[::-1]
+            found.append(usual)
+        return found
 
     def paths(self) -> dict[str, Path]:
         """The files by stem; InputError if there are none."""
@@ -112,7 +113,7 @@ class UsableFolder(OwnFolder):
         return [SetImage(stem, path, channels) for stem, path in self.paths().items()]
 
     def chosen(self, set_images: list[SetImage], least: int) -> tuple[list[SetImage], list[str]]:
-        """The images that can be read and have `least` pixels on both sides; InputError if there are none."""
+        """The images that can be read and have `least` pixels on both sides, and why others are left out."""
         found, left_out = [], []
         for set_image in set_images:
             try:
@@ -122,16 +123,4 @@ class UsableFolder(OwnFolder):
                 found.append(set_image)
             except InputError as error:
                 left_out.append(str(error))
-        if not found:
-            raise InputError(f"{self.name}: none of {len(set_images)} images can be used; {left_out[0]}")
         return found, left_out
-
-    def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
-        """(height, width) of every image, `usual` where it cannot be read."""
-        found = []
-        for path in self.paths().values():
-            try:
-                found.append(size(path)[::-1])
-            except InputError:
-                found.append(usual)
-        return found

@@ -1,15 +1,12 @@
-"""SIDD raw-RGB in its files: frames of the Medium set, validation and benchmark blocks, a submission."""
+"""SIDD raw-RGB in its files: frames of the Medium set, validation and benchmark blocks."""
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.io import savemat
 
-from .. import files
 from ..errors import InputError
 from ..formats.mat import Floats, read_mat
 from ..noise.model import Image
@@ -26,15 +23,6 @@ class Instance(NamedTuple):
     pattern: str  # "" where no name tells the phone
     noisy: tuple[Path, ...]
     clean: tuple[Path, ...]  # each aligned to its capture
-
-
-class About(NamedTuple):
-    """OptionalData of a submission, in the server's words."""
-
-    MethodName: str
-    Authors: str
-    PaperTitle: str
-    Venue: str
 
 
 def pattern_of(name: str) -> str:
@@ -109,27 +97,3 @@ def crop_corners(height: int, width: int, side: int = 512, step: int = 256) -> l
         raise InputError(f"a frame of {height}x{width} is smaller than a crop of {side}x{side}")
     rows, columns = ([*range(0, length - side, step), length - side] for length in (height, width))
     return [(top, left) for top in rows for left in columns]
-
-
-def write_submission(
-    path: Path,
-    denoised: NDArray[Any],
-    noisy_shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    seconds_per_megapixel: float,
-    about: About,
-) -> None:
-    """SubmitRaw.mat of denoised blocks [image, block, H, W], clamped to 0..1; InputError for another shape or NaN."""
-    if denoised.shape != noisy_shape:
-        raise InputError(f"denoised blocks of shape {denoised.shape}; expected {noisy_shape}, the noisy ones' shape")
-    if np.isnan(denoised).any():
-        raise InputError("denoised blocks with NaN; expected numbers, clamped to 0..1 here")
-    content = {
-        "DenoisedBlocksRaw": np.clip(denoised, 0, 1).astype(dtype, copy=False),
-        "TimeMPRaw": seconds_per_megapixel,
-        "OptionalData": about._asdict(),
-    }
-    try:
-        files.write(path, lambda temporary: savemat(temporary, content, appendmat=False))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None

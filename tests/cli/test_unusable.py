@@ -11,7 +11,6 @@ from support.cli import bench
 
 from bench.datasets.errors import InputError
 from bench.datasets.sets.digests import SetDigests
-from bench.datasets.sets.find import find
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.runner.execution import Sets
@@ -99,6 +98,17 @@ def test_a_small_training_image_is_named_with_what_can_be_done(tmp_path: Path) -
 
 def test_a_folder_without_a_usable_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
-    folder = find(f"usable:{tmp_path}")
-    with pytest.raises(InputError, match="none of 1 images can be used"):
-        folder.chosen(folder.load(None, 3), 0)
+    name = f"usable:{tmp_path}"
+    assert len(SetDigests()(name, 3)) == 64  # tables can be made
+    with pytest.raises(InputError, match="no image of 1 can be used"):
+        Sets(None)(name, 3)
+
+
+def test_tables_work_when_a_folder_of_usable_images_is_gone(mixed: Path) -> None:
+    digests, name = SetDigests(), f"usable:{mixed}"
+    before = digests(name, 3, 32)
+    mixed.rename(mixed.with_name("elsewhere"))
+    again = SetDigests(digests.folders)
+    assert again(name, 3, 32) == before
+    assert again(name, 3, 64) != before  # another crop, of which there is no record
+    assert again.folders == digests.folders
