@@ -1,9 +1,10 @@
 """The commands: parse, call, print."""
 
-import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .. import __version__
 from ..datasets.errors import InputError
@@ -23,7 +24,7 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 1 a cell failed, 2 wrong input, 130/143 interrupted."""
+    """Exit code: 0 done, 1 a cell is not done, 2 wrong input or an unwritable place, 130/143 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show every character
@@ -42,10 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("bench: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        _drop_output()
         return 141
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        sys.stdout = io.StringIO()  # what is left in the buffer cannot be written either
-        print(f"bench: error: no space left: {error}; free some, then run the same command again", file=sys.stderr)
+    except OSError as error:  # of standard output, or of a file that nobody foresaw
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"bench: error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _drop_output() -> None:
+    """What standard output did not take is lost; else Python would try again, and fail, when it exits."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -109,7 +109,7 @@ def add_machine(sub: argparse.ArgumentParser) -> None:
     """What to compute with."""
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     sub.add_argument("--precision", default="auto", help="of training: auto, bf16, float32")
-    sub.add_argument("--threads", type=positive, default=0, metavar="N")
+    sub.add_argument("--threads", type=few, default=0, metavar="N")
     sub.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="default: when it pays")
     sub.add_argument("--deterministic", action="store_true", help="the same bytes on CUDA, too; slower")
 
@@ -124,7 +124,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def integers(text: str) -> tuple[int, ...]:
     """The numbers of a comma list."""
-    if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
+    if not re.fullmatch(r"[0-9]{1,19}(,[0-9]{1,19})*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a comma list of whole numbers")
     return tuple(int(part) for part in text.split(","))
 
@@ -137,8 +137,13 @@ def setting(text: str) -> tuple[str, int | str]:
     return name, int(value) if re.fullmatch(r"[0-9]+", value) else value
 
 
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if not re.fullmatch(r"[0-9]+", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+def positive(text: str, most: int = 10**9) -> int:
+    """A whole number from 1 to `most`."""
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to {most:,}")
     return int(text)
+
+
+def few(text: str) -> int:
+    """A number of threads, workers or rounds."""
+    return positive(text, most=1024)

@@ -91,6 +91,9 @@ def verify(options: argparse.Namespace) -> int:
         titles = [record.title for record in store.find("") if record.kind == "score"]
         raise unknown("score", " ".join(options.words), titles, f"Store: {store.root}.")
     print(render(pd.DataFrame(map(_row, found)), options.format))
+    if not any(one.compared for one in found):
+        print("nothing was verified: no score could be computed again", file=sys.stderr)
+        return 1
     return 1 if any(one.wrong for one in found) else 0
 
 

@@ -61,6 +61,7 @@ def tables(options: argparse.Namespace) -> int:
     """Prints tables from the records alone."""
     store = existing(options.store)
     found = _shown(store, options)
+    print(f"Store: {store.root}", file=sys.stderr)
     if options.compare:
         other = Store(options.compare)
         if not other.root.is_dir():

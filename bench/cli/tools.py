@@ -17,7 +17,7 @@ from ..report.render import render
 from ..runner.display import Lines
 from ..store.store import Store, default
 from .asked import chosen_machine, request
-from .parser import Commands, add_data, add_machine, add_request, command, names, positive
+from .parser import Commands, add_data, add_machine, add_request, command, few, names
 
 
 def add(commands: Commands) -> None:
@@ -38,8 +38,8 @@ def add(commands: Commands) -> None:
         commands, "speed", "measure training steps against plain ones, scoring with several workers, several jobs"
     )
     sub.add_argument("--methods", type=names, default=(), metavar="A,B")
-    sub.add_argument("--rounds", type=positive, default=5, metavar="N", help="interleaved repetitions (default 5)")
-    sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="measure runs with 1 and N jobs instead")
+    sub.add_argument("--rounds", type=few, default=5, metavar="N", help="interleaved repetitions (default 5)")
+    sub.add_argument("--jobs", type=few, default=1, metavar="N", help="measure runs with 1 and N jobs instead")
     add_machine(sub)
     sub.set_defaults(do=speed)
 

@@ -192,19 +192,6 @@ class Trainer:
         return quality, sanity.check_output(sample.frames[0], output, std)
 
 
-def fit(
-    work: Fit,
-    set_images: Sequence[SetImage],
-    machine: Machine,
-    checkpoint: Path | None = None,
-    report: Callable[[Report], None] = lambda report: None,
-    stop: Callable[[], bool] = lambda: False,
-    every_seconds: float = 30.0,
-) -> Trained:
-    """Trains on crops of a set, see `train`."""
-    return train(work, source_of(work, set_images), machine, checkpoint, report, stop, every_seconds)
-
-
 def source_of(work: Fit, set_images: Sequence[SetImage]) -> Source:
     """Crops of a set as the method sees them; InputError for images that cannot give them."""
     phase = work.view == "bayer-aligned"
@@ -214,18 +201,20 @@ def source_of(work: Fit, set_images: Sequence[SetImage]) -> Source:
 
 def train(
     work: Fit,
-    source: Source,
+    images: Sequence[SetImage] | Source,
     machine: Machine,
     checkpoint: Path | None = None,
     report: Callable[[Report], None] = lambda report: None,
     stop: Callable[[], bool] = lambda: False,
     every_seconds: float = 30.0,
 ) -> Trained:
-    """Trains, continuing at `checkpoint` if it holds a state of this very work on this machine.
+    """Trains on crops of the images of a set, or on what a source gives.
 
+    It continues at `checkpoint` if that holds a state of this very work on this machine.
     `every_seconds`: least time between two checkpoints; 0: one after every step.
     DivergedError, WrongNoiseError: by health's rules. Stopped: `stop` said so; the state is saved.
     """
+    source = source_of(work, images) if isinstance(images, Sequence) else images
     trainer = Trainer(work, source, machine)
     state = State(work.key, machine.setting, trainer.net.network, trainer.adam, trainer.chunk)
     if note := state.load(checkpoint):

@@ -144,7 +144,7 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
     checkpoint = store.path(unit, ".checkpoint")
     set_images = sets.used_by(unit)
-    trained = training.fit(unit, set_images, machine, checkpoint, watch.fit, watch.stop)
+    trained = training.train(unit, set_images, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
     write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
     forget(checkpoint)

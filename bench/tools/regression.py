@@ -211,7 +211,7 @@ def scored(score: Score, sets: Sets, machine: machines.Machine) -> dict[str, flo
     """The mean PSNR of every output in dB, after the training that it needs."""
     fit, net = score.fit, None
     if fit.method.has_weights():
-        net = training.fit(fit, sets(fit.train, fit.channels), machine).net.eval()
+        net = training.train(fit, sets(fit.train, fit.channels), machine).net.eval()
     rows = evaluate(score, net, sets(score.test, fit.channels), machine)
     return {output: infinite(means["psnr"]) for output, means in summary(rows).items()}
 

@@ -75,12 +75,12 @@ def test_one_compiled_graph_serves_all_cells_of_a_shape(
 ) -> None:
     plan = make(Request(methods=("n2c",), noises=("gauss25", "poisson30"), steps=3))
     works = [structs.replace(c.fit, method=small("n2c")) for c in plan.cells if c.name == "n2c"]
-    plain = [training.fit(work, set_images, machine).history for work in works]
+    plain = [training.train(work, set_images, machine).history for work in works]
     counters.clear()
     torch._dynamo.reset()
     compiled, graphs = [], []
     for work in works:
-        compiled.append(training.fit(work, set_images, structs.replace(machine, compile=True)).history)
+        compiled.append(training.train(work, set_images, structs.replace(machine, compile=True)).history)
         graphs.append(counters["stats"]["unique_graphs"])
     for mine, theirs in zip(compiled, plain, strict=True):
         assert [loss for _, loss in mine] == pytest.approx([loss for _, loss in theirs], rel=1e-4)

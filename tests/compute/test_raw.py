@@ -16,7 +16,7 @@ from bench.compute.inference import seen
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import Noisy
 from bench.compute.scoring import compare
-from bench.compute.training import fit, source_of
+from bench.compute.training import source_of, train
 from bench.compute.zero_shot import restore
 from bench.datasets.errors import InputError
 from bench.datasets.formats import bayer
@@ -210,7 +210,7 @@ def test_plain_bayer_crops_begin_at_any_offset(work: Work) -> None:
 @pytest.mark.parametrize(("view", "channels"), [("plain", 1), ("bayer", 4), ("bayer-aligned", 4)])
 def test_networks_are_trained_on_packed_mosaics(work: Work, machine: Machine, view: View, channels: int) -> None:
     asked = work("n2c", "sensor20", channels=1, view=view, crop=64, steps=1, train="embedded_raw_train")
-    trained = fit(asked, [set_image(mosaic(80, 80, 1), "BGGR")], machine)
+    trained = train(asked, [set_image(mosaic(80, 80, 1), "BGGR")], machine)
     assert next(iter(trained.net.parameters())).shape[1] == asked.planes == channels
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.compute import sanity as health
 from bench.compute.machine import Machine, has_bf16
-from bench.compute.training import PROBES, Report, Stopped, Trained, build, fit, learning_rate
+from bench.compute.training import PROBES, Report, Stopped, Trained, build, learning_rate, train
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Draws, Image, Noise, parse
@@ -34,13 +34,15 @@ def interrupted(unit: Fit, set_images: list[SetImage], machine: Machine, checkpo
     """Stops as a signal would after so many steps; the numbers of the steps done."""
     seen: list[int] = []
     with pytest.raises(Stopped):
-        fit(unit, set_images, machine, checkpoint, lambda report: seen.append(report.step), lambda: len(seen) >= after)
+        train(
+            unit, set_images, machine, checkpoint, lambda report: seen.append(report.step), lambda: len(seen) >= after
+        )
     return seen
 
 
 def continued(unit: Fit, set_images: list[SetImage], machine: Machine, checkpoint: Path) -> tuple[Trained, list[int]]:
     seen: list[int] = []
-    trained = fit(unit, set_images, machine, checkpoint, lambda report: seen.append(report.step))
+    trained = train(unit, set_images, machine, checkpoint, lambda report: seen.append(report.step))
     return trained, [step for step in seen if step]  # step 0 only tells why a checkpoint does not fit
 
 
@@ -61,7 +63,7 @@ def test_a_continued_training_is_bit_identical(
     name: str, kind: str, precision: Any, work: Work, set_images: list[SetImage], tmp_path: Path
 ) -> None:
     unit, machine = work(name, "gauss5_50", train_noise=kind), Machine("cpu", precision, 1)
-    expected = fit(unit, set_images, machine)
+    expected = train(unit, set_images, machine)
     assert interrupted(unit, set_images, machine, tmp_path / "c", 2) == [1, 2]
     assert interrupted(unit, set_images, machine, tmp_path / "c", 1) == [3]
     found, steps = continued(unit, set_images, machine, tmp_path / "c")
@@ -75,14 +77,14 @@ def test_a_kill_anywhere_is_harmless(
 ) -> None:
     """A power cut leaves the last checkpoint that was written on the clock."""
     unit = work("n2c", recipe=HALVING)
-    expected = fit(unit, set_images, machine)
+    expected = train(unit, set_images, machine)
 
     def cut(report: Report) -> None:
         if report.step == at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(unit, set_images, machine, tmp_path / "c", cut, every_seconds=0.0)
+        train(unit, set_images, machine, tmp_path / "c", cut, every_seconds=0.0)
     found, steps = continued(unit, set_images, machine, tmp_path / "c")
     assert steps[0] == at
     assert_identical(found, expected)
@@ -100,7 +102,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         with pytest.raises((OSError, InputError), match="No space"):
-            fit(unit, set_images, machine, tmp_path / "c", every_seconds=0.0)
+            train(unit, set_images, machine, tmp_path / "c", every_seconds=0.0)
     assert continued(unit, set_images, machine, tmp_path / "c")[1] == [3, 4, 5, 6]
 
 
@@ -119,7 +121,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
     damage: str, work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
     unit = work()
-    expected = fit(unit, set_images, machine)
+    expected = train(unit, set_images, machine)
     interrupted(unit, set_images, machine, tmp_path / "c", 2)
     (tmp_path / "c").write_bytes(DAMAGE[damage]((tmp_path / "c").read_bytes()))
     found, steps = continued(unit, set_images, machine, tmp_path / "c")
@@ -143,7 +145,7 @@ def test_a_signal_in_the_last_step_loses_nothing(
 ) -> None:
     unit, seen = work(), []
     try:
-        fit(unit, set_images, machine, tmp_path / "c", lambda report: seen.append(report), lambda: len(seen) >= 6)
+        train(unit, set_images, machine, tmp_path / "c", lambda report: seen.append(report), lambda: len(seen) >= 6)
     except Stopped:
         assert continued(unit, set_images, machine, tmp_path / "c")[1][0] > 1
 
@@ -154,14 +156,14 @@ def test_a_signal_in_the_last_step_loses_nothing(
 @pytest.mark.parametrize("name", ["n2c", "nbr2nbr", "b2u"])
 def test_one_seed_gives_one_network(name: str, work: Work, set_images: list[SetImage], machine: Machine) -> None:
     torch.manual_seed(1)
-    one = fit(work(name, steps=2), set_images, machine)
+    one = train(work(name, steps=2), set_images, machine)
     torch.manual_seed(2)  # global generators are not used
     np.random.seed(2)  # noqa: NPY002
-    assert_identical(fit(work(name, steps=2), set_images, machine), one)
+    assert_identical(train(work(name, steps=2), set_images, machine), one)
 
 
 def test_another_seed_gives_another_network(work: Work, set_images: list[SetImage], machine: Machine) -> None:
-    one, two = (fit(work(seed=seed, steps=1), set_images, machine).net.state_dict() for seed in (0, 1))
+    one, two = (train(work(seed=seed, steps=1), set_images, machine).net.state_dict() for seed in (0, 1))
     assert not any(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -201,7 +203,7 @@ def test_all_methods_see_the_same_noisy_images(
 
         with monkeypatch.context() as patch:
             patch.setattr(kind, "losses", losses)
-            fit(work(name, steps=2), set_images, machine)
+            train(work(name, steps=2), set_images, machine)
     first, *others = (torch.cat(batches) for batches in seen.values())
     assert len(others) == 2
     assert all(torch.equal(other, first) for other in others)
@@ -279,7 +281,9 @@ def test_wrong_training_noise_stops_the_first_step(
     monkeypatch.setattr(Noise, "apply", fault)
     steps: list[int] = []
     with pytest.raises(health.WrongNoiseError, match="standard deviation"):
-        fit(work("n2c", noise, train_noise=kind), set_images, machine, report=lambda report: steps.append(report.step))
+        train(
+            work("n2c", noise, train_noise=kind), set_images, machine, report=lambda report: steps.append(report.step)
+        )
     assert not steps
 
 
@@ -293,7 +297,7 @@ def test_a_wrong_second_capture_is_noticed(
 
     monkeypatch.setattr(Noise, "apply", apply)
     with pytest.raises(health.WrongNoiseError):
-        fit(work("n2n"), set_images, machine)
+        train(work("n2n"), set_images, machine)
 
 
 @pytest.fixture
@@ -317,7 +321,7 @@ def test_a_loss_that_is_not_finite_is_divergence(
                 yield part * (value if ctx.progress.step == 3 else 1.0)
 
     with pytest.raises(health.DivergedError, match=r"at step 3"):
-        fit(planted(Faulty), set_images, machine)
+        train(planted(Faulty), set_images, machine)
 
 
 def test_divergence_between_two_looks_is_noticed_at_once(
@@ -330,7 +334,7 @@ def test_divergence_between_two_looks_is_noticed_at_once(
     seen: list[int] = []
     unit = planted(Faulty, steps=4 * PROBES)
     with pytest.raises(health.DivergedError):
-        fit(unit, set_images, machine, report=lambda report: seen.append(report.step))
+        train(unit, set_images, machine, report=lambda report: seen.append(report.step))
     assert seen == [1]
 
 
@@ -361,7 +365,7 @@ def test_an_output_that_is_no_image_is_reported_at_once_and_once(
             return network()
 
     reports: list[Report] = []
-    trained = fit(planted(Faulty, steps=8), set_images, machine, report=reports.append)
+    trained = train(planted(Faulty, steps=8), set_images, machine, report=reports.append)
     assert [words in warning for warning in trained.warnings] == [True]
     assert [report.step for report in reports if words in report.message] == [2]  # a quarter of the steps
     assert trained.warnings[0].startswith("step 2: ")
@@ -385,12 +389,12 @@ def test_a_healthy_run_has_no_warnings(kind: Any, work: Work, set_images: list[S
     fields = {"s": 2} if kind is B2U else {}
     unit = work(kind(net=UNetConfig(width=8), **fields), recipe=fast, steps=40)
     reports: list[Report] = []
-    trained = fit(unit, set_images, machine, report=reports.append)
+    trained = train(unit, set_images, machine, report=reports.append)
     assert trained.warnings == []
     assert not any(report.message for report in reports)
     assert reports[-1].psnr is not None
 
 
 def test_history_has_every_look_and_the_last_step(work: Work, set_images: list[SetImage], machine: Machine) -> None:
-    steps = [step for step, _ in fit(work(steps=45), set_images, machine).history]
+    steps = [step for step, _ in train(work(steps=45), set_images, machine).history]
     assert steps == [*range(2, 45, 2), 45]

@@ -15,7 +15,7 @@ from support.cli import SHARED, bench, line, lines, photo, photos, refused, rows
 
 from bench.compute.machine import Machine
 from bench.compute.scoring import evaluate
-from bench.compute.training import collate, fit
+from bench.compute.training import collate, train
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.captured import CAPTURED
@@ -173,10 +173,10 @@ def test_only_n2c_learns_from_the_clean_images(
 ) -> None:
     """The weights with other clean images under the same frames."""
     asked = work(method, "captured", channels=1, steps=2, train="both")
-    before = fit(asked, find("both").load(data, 1), machine).net.state_dict()
+    before = train(asked, find("both").load(data, 1), machine).net.state_dict()
     for number in VIEWS:
         save(data / "scope" / "gt" / str(number) / "avg50.png", np.flip(sample(number, None)).copy())
-    after = fit(asked, find("both").load(data, 1), machine).net.state_dict()
+    after = train(asked, find("both").load(data, 1), machine).net.state_dict()
     assert all(np.array_equal(before[name], after[name]) for name in before) == same
 
 

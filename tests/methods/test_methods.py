@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.compute import sanity as health
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
-from bench.compute.training import FRAMES, collate, fit, parts
+from bench.compute.training import FRAMES, collate, parts, train
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, parse
 from bench.datasets.sampling import Patches, Sample
@@ -95,13 +95,13 @@ def test_only_supervised_methods_learn_from_the_clean_image(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     unit = work(name, noise_of(registry.find(name)()).name, steps=2)
-    expected = fit(unit, set_images, machine).net.state_dict()
+    expected = train(unit, set_images, machine).net.state_dict()
     hide_clean(monkeypatch)
     if unit.method.supervision == "clean":
         with pytest.raises(health.DivergedError):
-            fit(unit, set_images, machine)
+            train(unit, set_images, machine)
         return
-    for key, weight in fit(unit, set_images, machine).net.state_dict().items():
+    for key, weight in train(unit, set_images, machine).net.state_dict().items():
         assert torch.equal(weight, expected[key]), key
 
 

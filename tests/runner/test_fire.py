@@ -38,7 +38,7 @@ def whole(place: Tiny) -> dict[str, bytes]:
 
 def often(patch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every step."""
-    patch.setattr(training, "fit", functools.partial(training.fit, every_seconds=0.0))
+    patch.setattr(training, "train", functools.partial(training.train, every_seconds=0.0))
 
 
 # ---- many at once

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.compute import training
 from bench.compute.machine import Machine
-from bench.compute.training import Report, Stopped, fit
+from bench.compute.training import Report, Stopped, train
 from bench.datasets.images import SetImage
 from bench.methods.networks.unet import UNet
 from bench.protocol.units import Fit
@@ -161,7 +161,7 @@ def test_the_checkpoint_before_is_there_when_the_last_is_lost(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(unit, set_images, machine, path, cut, every_seconds=0.0)
+        train(unit, set_images, machine, path, cut, every_seconds=0.0)
     assert before(path).is_file()
     path.write_bytes(path.read_bytes()[:-100])
     steps = []
@@ -170,10 +170,10 @@ def test_the_checkpoint_before_is_there_when_the_last_is_lost(
         steps.append(report.step)
         said.append(report.message)
 
-    found = fit(unit, set_images, machine, path, follow)
+    found = train(unit, set_images, machine, path, follow)
     assert steps == [0, 3, 4, 5, 6]
     assert said[0] == "the checkpoint is damaged; going on at the one before it"
-    assert same(found.net, fit(unit, set_images, machine).net)
+    assert same(found.net, train(unit, set_images, machine).net)
 
 
 def test_checkpoints_take_less_than_a_hundredth_of_the_time(
@@ -193,7 +193,7 @@ def test_checkpoints_take_less_than_a_hundredth_of_the_time(
     monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(checkpoint.State, "save", save)
     monkeypatch.setattr(training.Trainer, "update", update)
-    fit(work("n2c", steps=500), set_images, machine, tmp_path / "c", every_seconds=30.0)
+    train(work("n2c", steps=500), set_images, machine, tmp_path / "c", every_seconds=30.0)
     assert saves == [31.0, 234.0, 437.0]
 
 
@@ -201,13 +201,13 @@ def test_a_signal_stops_between_the_parts_of_a_step(
     work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unit, path = work("b2u"), tmp_path / "c"
-    expected = fit(unit, set_images, machine)
+    expected = train(unit, set_images, machine)
     monkeypatch.setattr(training.Machine, "chunk", lambda self, height, width: 1)  # a part for every sample
-    halted, calls, steps = fit(unit, set_images, machine), itertools.count(), list[int]()
+    halted, calls, steps = train(unit, set_images, machine), itertools.count(), list[int]()
     with pytest.raises(Stopped):
-        fit(unit, set_images, machine, path, lambda report: steps.append(report.step), lambda: next(calls) >= 9)
+        train(unit, set_images, machine, path, lambda report: steps.append(report.step), lambda: next(calls) >= 9)
     assert 0 < len(steps) < 6
-    found = fit(unit, set_images, machine, path, lambda report: steps.append(report.step))
+    found = train(unit, set_images, machine, path, lambda report: steps.append(report.step))
     assert steps == [1, 2, 3, 4, 5, 6]  # the step that was stopped is done once, whole
     assert same(found.net, halted.net)
     assert found.history[0][1] == pytest.approx(expected.history[0][1], rel=1e-5)
@@ -227,7 +227,7 @@ def test_short_of_memory_a_step_is_repeated_in_smaller_pieces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     unit, said = work(name, batch=4), list[str]()
-    expected = fit(unit, set_images, machine)
+    expected = train(unit, set_images, machine)
 
     def small(self: UNet, x: Tensor, plain: Any = UNet.forward) -> Tensor:
         if len(x) > 1 and self.training:
@@ -236,7 +236,7 @@ def test_short_of_memory_a_step_is_repeated_in_smaller_pieces(
         return output
 
     monkeypatch.setattr(UNet, "forward", small)
-    found = fit(unit, set_images, machine, report=lambda report: said.append(report.message))
+    found = train(unit, set_images, machine, report=lambda report: said.append(report.message))
     (message,) = [one for one in said if "memory" in one]
     assert message.endswith("1 from here on")
     assert found.warnings == [f"step 1: {message}", *expected.warnings]
@@ -252,7 +252,7 @@ def test_a_single_image_that_does_not_fit_is_an_error(
 
     monkeypatch.setattr(UNet, "forward", none)
     with pytest.raises(torch.OutOfMemoryError):
-        fit(work("n2c"), set_images, machine)
+        train(work("n2c"), set_images, machine)
 
 
 def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:

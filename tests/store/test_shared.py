@@ -202,7 +202,7 @@ def test_a_damaged_request_is_named_and_replaced(linked: Tiny, tmp_path: Path) -
     assert "last.json" in result.err
     linked.run(methods="noisy")
     assert last.with_name("last.json.quarantined").read_bytes() == b"{"
-    assert linked.tables().err == ""
+    assert "not read" not in linked.tables().err
 
 
 def test_the_default_store_is_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ class Counted(Method, frozen=True):
 OFTEN = """
 import functools, sys
 from bench.compute import training
-training.fit = functools.partial(training.fit, every_seconds=0.0)
+training.train = functools.partial(training.train, every_seconds=0.0)
 from bench.cli.main import main
 sys.exit(main())
 """

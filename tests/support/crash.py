@@ -77,7 +77,7 @@ def child(job: dict[str, Any]) -> int:
     os.dup2(log, 2)
     if "at" in job:
         plant(*job["at"])
-    training.fit = functools.partial(training.fit, every_seconds=0.0)  # a checkpoint after every step
+    training.train = functools.partial(training.train, every_seconds=0.0)  # a checkpoint after every step
     code = main(job["argv"])
     sys.stdout.flush()
     sys.stderr.flush()
