@@ -171,7 +171,7 @@ def rescore(
             tables_of[name] = []
             for asked in wanted:
                 one = request_of(store, asked, preset)
-                one = structs.replace(one, scoring="" if name == "official" else name, tested=())
+                one = structs.replace(one, scoring="" if name == "preset" else name, tested=())
                 if not outcome.interrupted:
                     work = Run(plan.make(one, store.digests()), store, here, sets, display, training=False)
                     outcome.add(work.carry_out(), one)

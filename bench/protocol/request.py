@@ -1,13 +1,19 @@
 """What a user asked for: a suite, a preset, and what overrides it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from ..datasets.noise.model import parse
+from ..datasets.sets.find import find
+from . import suites
 from .limits import check_limits
-from .settings import canonical, parse
+from .scoring import rescored
+from .settings import canonical, parse_all
+from .suites import Suite
 
 
 class ExternalWeights(Struct, frozen=True):
@@ -48,6 +54,28 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """InputError for a number outside its range."""
         check_limits(self)
 
+    def normalised(self, suite: Suite) -> "Request":
+        """The same request without what the suite's preset says anyway, so that equal requests have one label."""
+        preset = suites.preset(suite, self.preset)
+        given: dict[str, Any] = {name: tuple(dict.fromkeys(getattr(self, name))) for name in ("tests", "seeds")}
+        given |= {name: _noises(getattr(self, name)) for name in ("noises", "tested")}
+        one = structs.replace(self, settings=canonical(self.settings), **given)
+        own: dict[str, object] = {
+            "noises": _noises(preset.noises or suite.noises), "train": preset.train, "tests": preset.tests,
+            "seeds": preset.seeds, "crop": preset.crop,
+        }  # fmt: skip
+        if all(budget.steps in (0, preset.steps) for budget in preset.budgets.values()):
+            own["steps"] = preset.steps
+        tests = one.tests or preset.tests
+        if all(find(test).frames == 1 and preset.repeats.get(test, 1) == one.repeats for test in tests):
+            own["repeats"] = one.repeats
+        if one.scoring and rescored(preset.scoring, one.scoring) == preset.scoring:
+            own["scoring"] = one.scoring
+        plain = Request()
+        return structs.replace(
+            one, **{name: getattr(plain, name) for name, value in own.items() if getattr(one, name) == value}
+        )
+
     @property
     def label(self) -> str:
         """The preset and every override, such as `mini, steps=20`."""
@@ -62,7 +90,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def command(self, name: str, noise: str, plugins: Sequence[Path] = ()) -> str:
         """What to type in a shell for the numbers of one method, setting or external weights on one noise."""
         external = next((one for one in self.weights if one.name == name), None)
-        setting = next((one for text in canonical(self.settings) for one in parse(text) if one.name == name), None)
+        setting = next((one for one in parse_all(self.settings) if one.name == name), None)
         tests = {"noise": noise, "test-sets": ",".join(self.tests), "net": self.net, "repeats": self.repeats}
         tests |= {"tested": ",".join(self.tested)}
         values: dict[str, object] = {"suite": self.suite, "preset": self.preset}
@@ -80,3 +108,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
             return shlex.join(words)
         again = ["python", "-m", "bench", "rescore", "--suite", self.suite, "--scoring", self.scoring]
         return f"{shlex.join(words)} && {shlex.join(again)}"
+
+
+def _noises(names: Iterable[str]) -> tuple[str, ...]:
+    """Each noise once, under the name that equal noises have."""
+    return tuple(dict.fromkeys(parse(name).name for name in names))

@@ -34,7 +34,7 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationProtocol(Struct, frozen=True, forbid_unknown_fields=True):
-    """A named way of scoring."""
+    """A named way of scoring; what it does not name is as in the preset."""
 
     about: str
     scoring: dict[str, Any] = {}  # what it changes in the preset's
@@ -48,7 +48,7 @@ def scorings() -> dict[str, EvaluationProtocol]:
 
 
 def rescored(scoring: Scoring, name: str) -> Scoring:
-    """A preset's scoring under a evaluation protocol; InputError with the nearest name."""
+    """A preset's scoring under an evaluation protocol; InputError with the nearest name."""
     if name not in scorings():
         raise unknown("scoring", name, scorings())
     return msgspec.convert(msgspec.to_builtins(scoring) | scorings()[name].scoring, Scoring)

@@ -47,14 +47,18 @@ def parse(text: str) -> list[Setting]:
     return [Setting(match[1], match[2], _value(text, value.strip())) for value in match[3].split(",")]
 
 
+def parse_all(texts: Iterable[str]) -> list[Setting]:
+    """Every setting of these texts once."""
+    return list({str(setting): setting for text in texts for setting in parse(text)}.values())
+
+
 def canonical(texts: Iterable[str]) -> tuple[str, ...]:
-    """Every setting of these texts once, each as a text with a single value."""
-    return tuple(dict.fromkeys(str(setting) for text in texts for setting in parse(text)))
+    """Every setting of these texts once, as a text with a single value."""
+    return tuple(map(str, parse_all(texts)))
 
 
-def with_settings(suite: Suite, texts: Iterable[str]) -> Suite:
+def with_settings(suite: Suite, settings: Iterable[Setting]) -> Suite:
     """The suite with a configuration for each setting, with the budgets of the method that it changes."""
-    settings = [setting for text in canonical(texts) for setting in parse(text)]
     configurations, presets = dict(suite.configurations), dict(suite.presets)
     for one in settings:
         base = suite.configurations.get(one.method) or Configuration(method=one.method)

@@ -217,7 +217,8 @@ def carried_out(
         made, Store(root), machine or Machine("cpu", "float32", 1), Sets(None), Display(quiet=True)
     ).carry_out()
     assert outcome.code == 0
-    return {path.name: path.read_bytes() for path in sorted(root.glob("[fs]*/*.*"))}
+    files = [path for kind in ("fits", "scores") for path in sorted((root / kind).rglob("*.*")) if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def test_scores_do_not_depend_on_the_order_of_the_cells(

@@ -230,13 +230,14 @@ def test_an_unknown_convention_is_refused_before_anything(place: Place) -> None:
 
 
 def test_conventions_say_what_they_are() -> None:
-    assert list(scorings()) == ["official", *OTHERS]
+    assert list(scorings()) == ["preset", "official", *OTHERS]
     assert all(protocol.about for protocol in scorings().values())
 
 
 def test_a_convention_changes_only_what_it_names() -> None:
     raw = Scoring(quantise="float", data_range=1.0)
-    assert rescored(raw, "official") == raw
+    assert rescored(raw, "preset") == raw
+    assert rescored(raw, "official") == Scoring()
     assert rescored(raw, "ssim7") == Scoring(quantise="float", data_range=1.0, window="uniform7")
     assert rescored(raw, "clipped-input") == Scoring(quantise="float", data_range=1.0, noisy="8bit")
     assert rescored(Scoring(), "float") == raw
