@@ -178,8 +178,8 @@ def _line(
     line.supervision = "" if cell.fit.weights else method.supervision  # not known of external weights
     line.primary = line.output in _primary_outputs(plan, number, row, method)
     line.command = plan.request.command(cell.name, cell.noise.name)
-    if cell.excluded:
-        line.state = cell.excluded
+    if state := cell.excluded or cell.undefined.get(tested):
+        line.state = state
         return line, {}
     line.reduced_settings = reduced_settings(plan, cell)
     if not cell.scores:
