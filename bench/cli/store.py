@@ -78,13 +78,14 @@ def merge(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Scores again what is stored; 1 if a record is not what its weights give."""
+    """Scores again what is stored; 1 if a record is not what its weights give, or nothing could be scored again."""
     chosen, notes = chosen_machine(options)
-    store, found = existing(options.store), []
+    store = existing(options.store)
+    found: list[verification.Drift] = []
     with Display() as display:
-        for note in notes:
-            display.note(note)
         for one in verification.verify(store, " ".join(options.words), chosen, Sets(options.data)):
+            for note in notes if not found else ():
+                display.note(note)
             display.note(f"{one.title}: {one}")
             found.append(one)
     if not found:

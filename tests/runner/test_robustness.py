@@ -1,4 +1,4 @@
-"""Noise in the test that a method was not trained for: one training, more scores, the level that it was told."""
+"""Noise in the test that a method was not trained for: one training, more scores, the level that it was trained for."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bench.methods import registry
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 
-# It is told the level, and notes it.
+# It may use the noise level, and notes it.
 SPY = """
 import os
 from pathlib import Path
@@ -59,33 +59,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 
 def test_one_training_serves_every_noise_of_the_test(run: Result, tmp_path: Path) -> None:
-    assert len(list((tmp_path / "store" / "fits").rglob("*.json"))) == 1
-    assert len(list((tmp_path / "store" / "scores").rglob("*.json"))) == 3 * (1 + len(TESTED))  # noisy, blur, spy
-    assert f"spy gauss25 seed 0 on folder:{tmp_path / 'test'} with gauss50" in run.err
+    test, store = f"folder:{tmp_path / 'test'}", tmp_path / "store"
+    assert len(list((store / "fits").rglob("*.json"))) == 1
+    assert len(list((store / "scores").rglob("*.json"))) == 3 * (1 + len(TESTED))  # noisy, blur, spy
+    assert f"spy gauss25 seed 0 on {test} with gauss50" in run.err
+    levels = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    assert len(levels) >= 1 + len(TESTED)  # a training may look at a crop, too
+    assert set(levels) == {"25"}  # the one that it was trained for
 
-
-def test_a_method_is_told_the_level_that_it_was_trained_for(run: Result, tmp_path: Path) -> None:
-    told = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
-    assert len(told) >= 1 + len(TESTED)  # a training may look at a crop, too
-    assert set(told) == {"25"}
-
-
-def test_groups_name_both_noises_and_have_nothing_printed_beside_them(run: Result, tmp_path: Path) -> None:
-    found = lines("--store", tmp_path / "store")
+    found = lines("--store", store)
     groups = {(one["noise"], one["tested"]) for one in found if one["noise"] == "gauss25"}
     assert groups == {("gauss25", noise) for noise in ("gauss25", *TESTED)}
     assert not [one for one in found if one["noise"] != one["tested"] and one["published"]]
-    assert [one for one in found if one["noise"] == one["tested"] == "gauss25" and one["published"]]
-    text = bench("tables", "--noise", "gauss25", "--format", "md", "--store", tmp_path / "store").out
-    for noise in TESTED:
-        rows = [row for row in text.splitlines() if row.startswith(f"| gauss25, tested on {noise} ")]
-        assert [row for row in rows if "| spy" in row], noise
-        assert not [row for row in rows if "32.27/0.880" in row]
-
-
-def test_more_noise_is_a_lower_score(run: Result, tmp_path: Path) -> None:
-    found = lines("--store", tmp_path / "store")
-    test = f"folder:{tmp_path / 'test'}"
     noisy = {
         one: line(found, method="noisy", noise="gauss25", tested=one, test=test)["metrics"]["psnr"]
         for one in ("gauss25", *TESTED)
@@ -93,6 +78,11 @@ def test_more_noise_is_a_lower_score(run: Result, tmp_path: Path) -> None:
     assert noisy["gauss15"] > noisy["gauss25"] + 3.0
     assert noisy["gauss50"] < noisy["gauss25"] - 3.0
     assert noisy["gauss25:8bit"] == noisy["gauss25"]  # the same draw, clipped and rounded before instead of after
+    text = bench("tables", "--noise", "gauss25", "--format", "md", "--store", store).out
+    for noise in TESTED:
+        rows = [row for row in text.splitlines() if row.startswith(f"| gauss25, tested on {noise} ")]
+        assert [row for row in rows if "| spy" in row], noise
+        assert not [row for row in rows if "32.27/0.880" in row]
 
 
 def test_keys_are_what_they_were() -> None:
