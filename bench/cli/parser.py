@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from ..datasets.errors import InputError
+from ..datasets.noise.model import families
 from ..datasets.sets.own_folder import absolute
 from ..report.render import FORMATS
 
@@ -90,12 +91,19 @@ def add_tests(sub: argparse.ArgumentParser) -> None:
         help="synthetic, ..., all, or FILE.toml; default: synthetic to run, else all recorded",
     )
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
-    sub.add_argument("--noise", type=names, default=(), metavar="A,B", help="such as gauss25,poisson5_50, or none")
+    sub.add_argument("--noise", type=names, default=(), metavar="A,B", help=_noises())
     sub.add_argument("--test-sets", type=names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
     sub.add_argument("--net", default="", metavar="NAME", help="put every method that accepts a network on dncnn, ...")
     sub.add_argument("--repeats", type=positive, default=0, metavar="N")
     sub.add_argument("--tested", type=names, default=(), metavar="A,B", help="test with other noise, too: gauss50")
     add_store(sub)
+
+
+def _noises() -> str:
+    """Examples of each noise family, with the unit of its levels."""
+    known = [(family.examples or (f"{name}1",), family.unit) for name, family in families().items()]
+    text = "; ".join(f"{' or '.join(examples)}{f' ({unit})' if unit else ''}" for examples, unit in known)
+    return text.replace("%", "%%")
 
 
 def add_store(sub: argparse.ArgumentParser) -> None:

@@ -58,6 +58,12 @@ class Plan(Struct, frozen=True):
     cells: tuple[Cell, ...]
     digests: SetDigests  # of the image sets that its units use
 
+    @property
+    def doubts(self) -> list[str]:
+        """Noises whose levels are probably a mistake, and what to write instead."""
+        noises = [noise for cell in self.cells for noise in (cell.noise, *(score.noise for score in cell.scores))]
+        return [*dict.fromkeys(noise.doubt for noise in noises if noise.doubt)]
+
 
 def make(request: Request, digests: SetDigests | None = None) -> Plan:
     """The plan of a request; InputError for any name or value that does not fit.

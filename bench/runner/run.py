@@ -79,6 +79,8 @@ class Run:
     def carry_out(self) -> Outcome:
         """Executes what is to do; waits for units that another run has claimed."""
         self.machine.apply()
+        for doubt in self.plan.doubts:
+            self.display.note(doubt)
         self.store.open()
         self.check(pending := self.pending())
         self.display.once(f"Store: {self.store.root}")

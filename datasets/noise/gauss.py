@@ -25,5 +25,8 @@ class Gauss(NoiseFamily, frozen=True):
         """A standard deviation below one gray level was probably meant in 0..1 units."""
         if high >= 1.0:
             return ""
-        meant = self.spell(span(255.0 * low, 255.0 * high))
-        return f"{span(low, high)} is below one gray level of 255; if you mean it in 0..1 units, write {meant}"
+        meant = span(255.0 * low, 255.0 * high)
+        return (
+            f"the standard deviation {span(low, high)} is in 0..255 units; for {span(low, high)} in 0..1 units, "
+            f"write gauss{meant}"
+        )

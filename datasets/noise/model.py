@@ -115,6 +115,12 @@ class Noise(Struct, frozen=True):
         """One level for all images."""
         return self.low == self.high
 
+    @property
+    def doubt(self) -> str:
+        """Why the levels are probably a mistake, and what to write instead; empty if they are not."""
+        why = self.family.doubt(self.low, self.high)
+        return why and f"noise {self.name}: {why}"
+
     def under(self, condition: Condition) -> "Noise":
         """The same noise under one more condition."""
         conditions = sorted({*self.conditions, condition}, key=lambda one: one.order)

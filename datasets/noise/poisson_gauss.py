@@ -35,8 +35,7 @@ class PoissonGauss(NoiseFamily, frozen=True):
 
     def doubt(self, low: float, high: float) -> str:
         """That of its Gaussian part."""
-        wrong = Gauss().doubt(self.sigma, self.sigma)
-        return wrong and f"{wrong} after the +"
+        return Gauss().doubt(self.sigma, self.sigma)
 
     @classmethod
     def read(cls, text: str) -> tuple[Self, float, float] | None:

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
-from support.cli import line, lines, record, refused
+from support.cli import bench, line, lines, record, refused
 from support.tiny import Tiny
+
+from bench.protocol.plan import make
+from bench.protocol.request import Request
 
 STRIPES = '''
 import numpy as np
@@ -79,3 +82,33 @@ def test_our_own_noise_has_no_source_in_its_identity(tiny: Tiny) -> None:
     tiny.run()
     for kind in ("fit", "score"):
         assert "noise_source" not in record(tiny.store, kind, "n2c")["identity"]
+
+
+# ---- our own noise on the command line
+
+
+def test_poisson_gaussian_noise_under_composed_conditions_is_trained_on_and_scored(tiny: Tiny) -> None:
+    tiny.run("--noise", "poisson30+gauss10,gauss25:correlated:8bit")
+    shown = lines("--suite", tiny.suite, "--store", tiny.store)
+    for noise in ("poisson30+gauss10", "gauss25:correlated:8bit"):
+        assert line(shown, noise=noise, method="n2c")["state"] == "done"
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)])
+def test_a_level_in_units_of_one_is_noticed_before_anything_is_trained(how: tuple[str, ...], tiny: Tiny) -> None:
+    result = bench(*tiny.command("--noise", "gauss0.1", *how))
+    assert result.code == 0
+    assert "gauss25.5" in result.err
+    assert "gauss25.5" in result.err[: result.err.find("trained")] or how
+
+
+def test_an_ordinary_level_is_not_mentioned(tiny: Tiny) -> None:
+    assert "0..1 units" not in bench(*tiny.command("--dry-run")).err
+
+
+def test_the_scoring_clipped_input_adds_to_the_conditions_of_the_noise(tiny: Tiny) -> None:
+    request = Request(
+        suite=str(tiny.suite), methods=("n2c",), noises=("gauss25:correlated", "gauss25:8bit"), scoring="clipped-input"
+    )
+    met = {(cell.noise.name, score.noise.name) for cell in make(request).cells for score in cell.scores}
+    assert met == {("gauss25:correlated", "gauss25:correlated:8bit"), ("gauss25:8bit", "gauss25:8bit")}

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
 from bench.datasets.noise.captured import NONE
+from bench.datasets.noise.conditions import eight_bits
 from bench.datasets.noise.gauss import Gauss
 from bench.datasets.noise.model import Image, Noise, parse
 from bench.datasets.noise.named import named
@@ -24,7 +26,11 @@ def ramp(side: int = 128) -> Image:
     return np.linspace(0, 1, side * side * 3, dtype=np.float32).reshape(side, side, 3)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "none", "gauss0.5", "gauss12.5_30", "poisson1000"])
+@pytest.mark.parametrize(
+    "name",
+    [*NAMES, "none", "gauss0.5", "gauss12.5_30", "poisson1000", "poisson30+gauss10", "poisson5_50+gauss2.5",
+     "poisson30+gauss10:8bit", "gauss25:correlated:8bit"],
+)  # fmt: skip
 def test_names_round_trip(name: str) -> None:
     assert parse(name).name == name
 
@@ -37,6 +43,71 @@ def test_names_keep_every_digit(name: str) -> None:
 @pytest.mark.parametrize("name", ["gauss25_25", "gauss025", "gauss25.0"])
 def test_one_noise_has_one_name(name: str) -> None:
     assert parse(name).name == "gauss25"
+
+
+@pytest.mark.parametrize("name", ["gauss25:8bit:correlated", "gauss25:correlated:8bit"])
+def test_conditions_have_one_order(name: str) -> None:
+    assert parse(name).name == "gauss25:correlated:8bit"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("gauss25:8bit:8bit", "twice"), ("poisson30+gauss10:correlated", "counts"), ("gauss25:8bits", "'8bit'")],
+)
+def test_conditions_that_do_not_fit_are_refused(name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        parse(name)
+
+
+@pytest.mark.parametrize("name", ["poisson30+gauss0", "poisson30+gauss5_50", "gauss10+poisson30", "poisson30+sensor5"])
+def test_mixtures_that_are_no_family_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"Allowed: .*poisson30\+gauss10"):
+        parse(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("gauss0.1", "gauss25.5"), ("gauss0.02_0.2", "gauss5.1_51"), ("poisson30+gauss0.04", "gauss10.2")],
+)
+def test_levels_in_units_of_one_are_doubted(name: str, meant: str) -> None:
+    assert parse(name).doubt.endswith(meant)
+
+
+@pytest.mark.parametrize("name", ["gauss1", "gauss0.5_50", "poisson0.5", "sensor0.5", "poisson30+gauss1", "none"])
+def test_other_levels_are_not_doubted(name: str) -> None:
+    assert parse(name).doubt == ""
+
+
+def test_composed_conditions_are_applied_one_after_the_other() -> None:
+    correlated, _ = named(parse("gauss25:correlated"), ramp(), "x", 0)
+    both, _ = named(parse("gauss25:correlated:8bit"), ramp(), "x", 0)
+    np.testing.assert_array_equal(both, eight_bits(correlated))
+    assert np.abs(both - ramp()).max() > 0.1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.2, 0.8])
+def test_poisson_gaussian_noise_has_both_variances(value: float) -> None:
+    """To 3 %, six standard errors; the mean is kept."""
+    noise = parse("poisson30+gauss10")
+    clean = np.full((256, 256, 3), value, np.float32)
+    noisy, level = named(noise, clean, "x", 0)
+    expected = value / 30.0 + (10.0 / 255.0) ** 2
+    assert level == 30.0
+    assert noisy.var() == pytest.approx(expected, rel=0.03)
+    assert noisy.mean() == pytest.approx(value, abs=5 * np.sqrt(expected / clean.size))
+    assert noise.std(clean, level) == pytest.approx(np.sqrt(expected))
+
+
+@pytest.mark.parametrize("name", ["gauss25", "poisson30", "poisson30+gauss10", "sensor20"])
+def test_one_formula_gives_the_variance_of_arrays_and_tensors(name: str) -> None:
+    """A tensor has a level for each image; the sensor's parameters are computed in float64."""
+    family, x = parse(name).family, np.linspace(0.0, 1.0, 24, dtype=np.float32).reshape(2, 3, 2, 2)
+    levels = np.array([10.0, 40.0], np.float32).reshape(2, 1, 1, 1)
+    found = family.variance(torch.from_numpy(x), torch.from_numpy(levels)) + torch.zeros(2, 3, 2, 2)
+    assert found.dtype == torch.float32
+    for i in range(2):
+        expected = family.variance(x[i].astype(np.float64), float(levels[i, 0, 0, 0]))
+        np.testing.assert_allclose(found[i].numpy(), np.broadcast_to(expected, (3, 2, 2)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["gauss0", "gauss50_5", "gauss-5", "gauss", "gauss5_50_60", "", "none25", "gauss1e2"])

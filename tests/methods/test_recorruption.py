@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets.noise.model import parse
+from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.noisier2noise import Noisier2Noise
 from bench.methods.r2r import R2R, R2RThinning
@@ -140,6 +141,53 @@ def test_r2r_is_defined_for_known_levels_alone(noise: str) -> None:
     assert (R2RThinning().applies(parse(noise), 3) is None) == noise.startswith("poisson")
     assert R2R().applies(parse("none"), 3)
     assert R2RThinning().applies(parse("none"), 3)
+
+
+def old_deviation(y: Tensor, level: Tensor, name: str) -> Tensor:
+    """What R2R computed before families had one formula: the numbers must be these to the last bit."""
+    if name == "gauss":
+        return level / 255.0
+    if name == "poisson":
+        return (y.clamp(min=0.0) / level).sqrt()
+    a = [float(one) * 1e-4 for one in level.flatten()]
+    b = [float(np.exp(2.18 * np.log(one) + 1.20)) for one in a]
+    return (y.clamp(min=0.0) * level.new_tensor(a).view_as(level) + level.new_tensor(b).view_as(level)).sqrt()
+
+
+@pytest.mark.parametrize("family", ["gauss", "poisson", "sensor"])
+def test_recorruptions_have_the_known_bits(family: str) -> None:
+    samples = tuple(range(64))
+    ctx = context(family, 1.0, samples=samples)
+    levels = torch.linspace(1.0, 120.0, len(samples))
+    noisy = torch.from_numpy(np.random.default_rng(0).normal(0.5, 0.4, (len(samples), 3, 4, 4)).astype(np.float32))
+    first, second = R2R().pair(noisy, levels, ctx, "z")
+    z = old_deviation(noisy, levels.view(-1, 1, 1, 1), family) * ctx.rng.normal("z", 3, 4, 4)
+    assert torch.equal(first, noisy + 0.5 * z)
+    assert torch.equal(second, noisy - z / 0.5)
+
+
+def test_a_poisson_gaussian_pair_is_unbiased_and_uncorrelated() -> None:
+    draws = np.random.default_rng(1)
+    clean = torch.full((1, 1, SIDE, SIDE), 0.6, dtype=torch.float64)
+    counts = draws.poisson(30.0 * clean.numpy())
+    noisy = torch.from_numpy(counts / 30.0 + draws.standard_normal(clean.shape) * (25.5 / 255.0))
+    noise = parse("poisson30+gauss25.5").family
+    ctx = context("poisson", 30.0)._replace(noise=noise)
+    assert ctx.level is not None
+    pair = Pair(*(x.flatten() for x in (clean, noisy, *R2R().pair(noisy, ctx.level, ctx, "z"))))
+    assert standard_errors(pair.first, 0.6) < 4
+    assert standard_errors(covariance(pair)) < 4
+
+
+@pytest.mark.parametrize(
+    ("method", "defined"),
+    [("r2r", True), ("n2c", True), ("b2u", True), ("bm3d-vst", True), ("r2r-thinning", False), ("anscombe", False),
+     ("bm3d", False), ("dbsn", False), ("laine19", False), ("laine19-known", False), ("noisier2noise", False)],
+)  # fmt: skip
+def test_which_methods_are_defined_for_poisson_gaussian_noise(method: str, defined: bool) -> None:
+    reason = registry.find(method)().applies(parse("poisson30+gauss10"), 3)
+    assert (reason is None) == defined
+    assert defined or reason
 
 
 # ---- R2R, Poisson
