@@ -36,7 +36,7 @@ def extract(archive: Path, folder: Path, limits: Limits = USUAL) -> list[Path]:
     """
     with _whole(archive), zipfile.ZipFile(archive) as packed:
         members = list(_bounded(archive, packed, limits))
-        unpacked = [_unpack(archive, packed, member, folder) for member in members if not member.is_dir()]
+        unpacked = [_unpack(archive, packed, member, folder) for member in members if not member.filename.endswith("/")]
     if not unpacked:
         raise InputError(f"{archive}: expected files in it, found none")
     return unpacked
