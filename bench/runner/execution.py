@@ -11,6 +11,7 @@ from safetensors.torch import load as tensors_of
 from torch import nn
 
 from ..compute import training
+from ..compute.copies import comparable, copies
 from ..compute.machine import Machine, environment
 from ..compute.noisy_images import centre_crop
 from ..compute.sanity import DivergedError
@@ -18,7 +19,7 @@ from ..compute.scoring import evaluate
 from ..datasets.errors import InputError, few, one_line, printable
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
-from ..datasets.sets.own_folder import short_name
+from ..datasets.sets.own_folder import is_folder, short_name
 from ..methods.guard import guarded
 from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
@@ -45,6 +46,7 @@ class Sets:
     def __init__(self, data: Path | None) -> None:
         self.data = data
         self._loaded: dict[tuple[str, int], list[SetImage]] = {}
+        self._copies: dict[tuple[str, str, int, int], str] = {}
 
     def __call__(self, name: str, channels: int, least: int = 0) -> list[SetImage]:
         """The images of a set, with sides of `least` pixels where the others are left out.
@@ -62,6 +64,24 @@ class Sets:
         if left_out := self._chosen(*_asked(unit))[1]:
             return f"{len(left_out)} images of {short_name(_asked(unit)[0])} are left out: {few(left_out, '; ')}"
         return ""
+
+    def copies(self, unit: Unit) -> tuple[str, str]:
+        """A warning of test images that its training has seen, and a note where they were not searched; or empty.
+
+        The catalogue knows its own sets; what is compared here are folders of a user.
+        """
+        if isinstance(unit, Fit) or not unit.fit.method.has_weights() or unit.fit.weights:
+            return "", ""
+        train, test = unit.fit.train, unit.test
+        if not (is_folder(train) or is_folder(test)) or find(train).overlaps(find(test)):
+            return "", ""
+        training, tests = self.used_by(unit.fit), self.used_by(unit)
+        place = (train, test, unit.fit.channels, unit.fit.crop)
+        if place not in self._copies:
+            self._copies[place] = copies(train, training, test, tests)
+        pair = f"{short_name(test)} with {short_name(train)}"
+        much = f"{pair}: too large to be searched for images that share a region; only exact copies were searched"
+        return self._copies[place], "" if comparable(training, tests) else much
 
     def _chosen(self, name: str, channels: int, least: int) -> tuple[list[SetImage], list[str]]:
         image_set = find(name)
@@ -96,7 +116,8 @@ def execute(
             else:
                 rows, digest = _score(unit, store, machine, sets, watch, again)
                 record.result = {"outputs": summary(rows)} | ({"weights": digest} if digest else {})
-                if warnings := [*filter(None, [sets.left_out(unit)]), *_doubts(unit, sets.used_by(unit))]:
+                said = filter(None, [sets.left_out(unit), sets.copies(unit)[0]])
+                if warnings := [*said, *_doubts(unit, sets.used_by(unit))]:
                     record.result["warnings"] = warnings
                 if unit.fit.method.per_image():
                     record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))

@@ -115,7 +115,7 @@ class Run:
 
     def check(self, pending: list[tuple[Cell, Unit]]) -> None:
         """Reads and checks all images that these units need; InputError before anything is trained."""
-        left_out: dict[str, None] = {}
+        notes: dict[str, None] = {}
         for _, unit in sorted(pending, key=lambda one: isinstance(one[1], Score)):  # training sets first
             if isinstance(unit, Score):
                 for metric in unit.metrics:
@@ -124,8 +124,8 @@ class Run:
                 check(self.sets.used_by(unit), unit.fit.view, frames)
             else:
                 source_of(unit, self.sets.used_by(unit))
-            left_out[self.sets.left_out(unit)] = None
-        for text in filter(None, left_out):
+            notes |= dict.fromkeys((self.sets.left_out(unit), *self.sets.copies(unit)))
+        for text in filter(None, notes):
             self.display.note(text)
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
