@@ -53,7 +53,7 @@ class Line(Struct, kw_only=True):
     seconds: float | None = None
     trained: bool = False  # one network for the whole test set was trained here
     environment: dict[str, str] = {}  # device, precision, processor, commit, version of torch
-    keys: tuple[str, ...] = ()  # of the records, one for each seed
+    keys: tuple[str, ...] = ()  # of its records, one for each seed
     command: str = ""  # what computes it
 
     @property
@@ -124,7 +124,8 @@ def notes(found: list[Line]) -> list[str]:
     for line in found:
         if line.oracle and line.state.kind == "done":
             chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({short_name(line.test)})")
-    return [*reasons, *warned, *(f"{row}: {', '.join(outputs)}" for row, outputs in chosen.items())]
+    best = "the output that scored best on the test set"
+    return [*reasons, *warned, *(f"{row}: {best}: {', '.join(outputs)}" for row, outputs in chosen.items())]
 
 
 def _where(line: Line, found: list[Line]) -> str:

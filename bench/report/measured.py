@@ -40,7 +40,6 @@ def trained(store: Store, fits: Sequence[Fit]) -> State:
 def _measure(store: Store, line: Line, scores: Sequence[Score], primary: str) -> dict[str, float]:
     values: list[dict[str, float]] = []
     rows = []
-    line.keys = tuple(score.key for score in scores)
     for score in scores:
         if line.output == "best":
             record = store.read(score)
@@ -76,11 +75,13 @@ def _read(store: Store, score: Score, line: Line) -> dict[str, float] | State:
         line.parameters, line.seconds = fit.result.get("parameters"), store.seconds(score.fit, fit)
         line.environment = _environment(fit)
         if fit.state != "done":
+            line.keys += (fit.key,)
             return State(fit.state, printable(fit.reason))
     record = store.read(score)
     if record is None:
         reason = score.fit.method.unavailable()
         return State("skipped", printable(reason)) if reason else NOT_RUN
+    line.keys += (record.key,)
     line.environment = line.environment or _environment(record)
     line.command = printable(str(record.label.get("command") or line.command))
     if record.state != "done":

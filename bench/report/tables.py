@@ -33,8 +33,9 @@ def build(
 
     `methods` leaves only their rows and those of the baselines. InputError: a name that means nothing.
     """
-    plan = make(request_of(store, asked, preset), store.digests())
-    records = [record for record in store.find("") if record.label["suite"] == plan.suite.name]
+    every = store.find("")
+    plan = make(request_of(store, asked, preset, every), store.digests())
+    records = [record for record in every if record.label["suite"] == plan.suite.name]
     numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
     found = [table(plan, store, n) for n in numbers or [None]]
     if not any(line.run and line.method not in BASELINES for one in found for line in one.lines):
@@ -45,7 +46,7 @@ def build(
     return found
 
 
-def request_of(store: Store, asked: Request, preset: bool) -> Request:
+def request_of(store: Store, asked: Request, preset: bool, records: Sequence[Record] | None = None) -> Request:
     """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
     last, wanted = store.last_request(asked.suite), asked.noises
     if last is not None and not preset:
@@ -54,7 +55,7 @@ def request_of(store: Store, asked: Request, preset: bool) -> Request:
     suite = load(asked.suite)
     if not wanted and set(asked.noises) <= set(suite.noises):
         asked = structs.replace(asked, noises=())
-    records = store.find("")
+    records = store.find("") if records is None else records
     recorded = [record.label["method"] for record in records if record.label["suite"] == suite.name]
     known = {*registry.methods(), *suite.configurations}
     methods = dict.fromkeys(

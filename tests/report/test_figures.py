@@ -213,6 +213,12 @@ def test_nothing_to_draw_is_an_error(done: Done, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_place_that_cannot_be_written_is_an_error(done: Done, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write to .*--out"):
+        draw(inputs(done), tmp_path / "file" / "out", [entry(done)])
+
+
 def test_an_unknown_image_is_named(done: Done) -> None:
     with pytest.raises(InputError, match=r"'cofee'.*Did you mean 'coffee'"):
         crops(inputs(done), entry(done, structs.replace(INSIDE, image="cofee")), done.test)

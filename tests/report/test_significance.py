@@ -179,7 +179,7 @@ def test_identical_rows_share_no_mark() -> None:
     one, other, _ = simulated(np.random.default_rng(0), 24, 1.0, 0.0, 0.0).values()
     scores = {"a": one, "b": one, "c": other}
     assert marks(scores) == {}
-    assert why_unmarked(scores) == "no mark: the test does not tell a from b"
+    assert "does not tell a from b" in why_unmarked(scores)
 
 
 @pytest.mark.parametrize(("rows", "needed"), [(2, 6), (3, 7), (5, 8), (18, 10)])
@@ -189,16 +189,14 @@ def test_so_many_images_are_needed_and_enough(rows: int, needed: int) -> None:
 
     assert marks(clear(needed))[f"row{rows - 1}"] == "best"
     assert marks(clear(needed - 1)) == {}
-    assert (
-        f"no mark: {needed - 1} images; to tell one of {rows} rows from the others, the test needs {needed}"
-        == why_unmarked(clear(needed - 1))
-    )
+    said = why_unmarked(clear(needed - 1))
+    assert (f"{needed - 1} images" in said, f"{rows} rows" in said, said.endswith(f" {needed}")) == (True, True, True)
 
 
 def test_one_row_is_no_contest() -> None:
     for scores in ({}, {"a": per_image(1.0, 2.0)}):
         assert marks(scores) == {}
-        assert why_unmarked(scores) == "no mark: there is one row only"
+        assert "one row only" in why_unmarked(scores)
 
 
 def test_two_rows_have_no_second() -> None:

@@ -208,7 +208,7 @@ def test_three_images_mark_nothing_and_the_table_says_why(tmp_path: Path) -> Non
     plant(tmp_path, RIVALS, **SIGMA25)
     assert {one["mark"] for one in lines("--table", 1, "--store", tmp_path)} == {""}
     text = bench("tables", "--table", 1, "--format", "md", "--store", tmp_path).out
-    assert re.search("gauss25, embedded_test: no mark: 3 images.* 7", text)
+    assert re.search("gauss25, embedded_test: nothing is marked: 3 images.* 7", text)
     assert "Best (**)" not in text
 
 
