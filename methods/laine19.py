@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 
 from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
-from .networks.blindspot import BlindSpot, he_normal
+from .networks.blindspot import BlindSpot, Gaussians
 from .networks.unet import UNetConfig
 from .registry import register
 
@@ -18,27 +18,6 @@ PAPER = "Laine et al., High-Quality Self-Supervised Deep Image Denoising, NeurIP
 BORDER = "reflect padding after the noise mirrors the own pixel into sight near the border of images whose sides are "
 BORDER += "no multiples of 32, as in Blind2Unblind's evaluation"
 FLOOR = 1e-3  # of sigma, and of mu in Poisson's variance
-
-
-class Gaussians(nn.Module):
-    """mu and U of every pixel's prior from the blind-spot net, and the raw noise parameter of every image."""
-
-    def __init__(self, net: UNetConfig, channels: int, parameter: str) -> None:
-        super().__init__()
-        self.blind = BlindSpot(net, channels, channels + channels * (channels + 1) // 2)
-        self.raw = nn.Parameter(torch.zeros(())) if parameter == "global" else None
-        self.estimator = net.build(channels, 1) if parameter == "per_image" else None  # it may see the pixel itself
-        if self.estimator is not None:
-            he_normal(self.estimator)
-            nn.init.zeros_(self.estimator.last.weight)
-
-    def forward(self, y: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C + C(C+1)/2 (+ 1), H, W]: mu, U by rows, the image's raw parameter at every pixel."""
-        x: Tensor = self.blind(y)
-        raw: Tensor | None = self.raw if self.estimator is None else self.estimator(y).mean((1, 2, 3), keepdim=True)
-        if raw is None:
-            return x
-        return torch.cat([x, raw.to(x).expand(len(x), 1, *x.shape[2:])], dim=1)
 
 
 def prior(x: Tensor, channels: int) -> tuple[Tensor, Tensor]:

@@ -63,6 +63,27 @@ class BlindSpot(nn.Module):
             return output
 
 
+class Gaussians(nn.Module):
+    """mu and U of every pixel's prior from the blind-spot net, and the raw noise parameter of every image."""
+
+    def __init__(self, net: UNetConfig, channels: int, parameter: str) -> None:
+        super().__init__()
+        self.blind = BlindSpot(net, channels, channels + channels * (channels + 1) // 2)
+        self.raw = nn.Parameter(torch.zeros(())) if parameter == "global" else None
+        self.estimator = net.build(channels, 1) if parameter == "per_image" else None  # it may see the pixel itself
+        if self.estimator is not None:
+            he_normal(self.estimator)
+            nn.init.zeros_(self.estimator.last.weight)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C + C(C+1)/2 (+ 1), H, W]: mu, U by rows, the image's raw parameter at every pixel."""
+        x: Tensor = self.blind(y)
+        raw: Tensor | None = self.raw if self.estimator is None else self.estimator(y).mean((1, 2, 3), keepdim=True)
+        if raw is None:
+            return x
+        return torch.cat([x, raw.to(x).expand(len(x), 1, *x.shape[2:])], dim=1)
+
+
 def he_normal(net: BlindSpot | nn.Module) -> None:
     """Weights N(0, 2 / fan_in), N(0, 1 / fan_in) in `last`; biases 0."""
     for name, module in net.named_modules():

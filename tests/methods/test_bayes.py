@@ -14,7 +14,8 @@ from bench.datasets.noise.model import families
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN
-from bench.methods.laine19 import Gaussians, Laine19, negative_log_likelihood, posterior_mean, prior, variance
+from bench.methods.laine19 import Laine19, negative_log_likelihood, posterior_mean, prior, variance
+from bench.methods.networks.blindspot import Gaussians
 from bench.methods.rng import Rng
 
 Small = Callable[..., Method]

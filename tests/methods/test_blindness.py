@@ -12,10 +12,9 @@ from bench.datasets.noise.model import families
 from bench.methods import dbsn, registry
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN
-from bench.methods.laine19 import Gaussians
 from bench.methods.networks import blindspot
 from bench.methods.networks import dbsn as dbsn_net
-from bench.methods.networks.blindspot import BlindSpot, HalfPlane, ShiftedConv
+from bench.methods.networks.blindspot import BlindSpot, Gaussians, HalfPlane, ShiftedConv
 from bench.methods.networks.dbsn import DBSNet, MaskedConv
 from bench.methods.networks.unet import UNetConfig
 from bench.methods.rng import Rng

@@ -122,4 +122,4 @@ def test_a_plug_in_network_trains_three_methods(tmp_path: Path) -> None:
 
 
 def test_an_unknown_network_is_refused(tmp_path: Path) -> None:
-    assert "dncnn" in refused("run", "--methods", "n2c", "--net", "dncn", "--store", tmp_path)
+    assert "dncnn" in refused("run", "--methods", "n2c", "--net", "dncn", "--precision", "float32", "--store", tmp_path)

@@ -186,7 +186,7 @@ def test_tables_and_rescore_show_them_later(place: Place, state: Any) -> None:
     found = lines(*place.asked)
     assert [one["state"] for one in found if one["label"] == name] == ["done", "done"]
     mine = line(found, label=name, noise="gauss25")
-    assert (mine["supervision"], mine["mark"], mine["seconds"], mine["device"]) == ("", "", None, "")
+    assert (mine["supervision"], mine["mark"], mine["seconds"]) == ("", "", None)
     assert f"{name}: external weights" in bench("tables", *place.asked).out
     result = bench("rescore", "--scoring", "official,float", "--format", "csv", *place.asked)
     assert [row.split(",")[:2] for row in result.out.splitlines()[1:] if name in row] == [
