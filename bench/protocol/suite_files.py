@@ -30,7 +30,6 @@ def shared(kind: str) -> dict[str, Any]:
     return {name: msgspec.convert(one, types[kind]) for name, one in from_toml(text, dict[str, Any]).items()}
 
 
-@cache
 def load(name: str) -> Suite:
     """The suite of a name, or of a .toml file; InputError that names the key and the file."""
     if name.endswith(".toml"):
@@ -43,6 +42,7 @@ def load(name: str) -> Suite:
     return decode((_folder() / f"{name}.toml").read_bytes(), f"{name}.toml")
 
 
+@cache
 def decode(text: bytes, source: str) -> Suite:
     """The suite of a TOML text, with the shared recipes and configurations; InputError that names the key."""
     try:

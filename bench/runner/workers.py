@@ -17,7 +17,6 @@ from msgspec import Struct, structs
 from ..compute import machine
 from ..datasets.errors import InputError
 from ..methods import registry
-from ..protocol import suite_files
 from ..protocol.plan import Cell, make
 from ..protocol.request import Request
 from ..protocol.units import Unit
@@ -94,7 +93,6 @@ class Worker(Run):
             registry.load_plugin(Path(path))
         chosen, notes = machine.choose(job.device, job.precision, job.threads, job.compile, job.deterministic)
         sets = Sets(None if job.data is None else Path(job.data))
-        suite_files.load.cache_clear()  # a process of Dask may outlive a run, and the file be changed
         super().__init__(make(job.request), Store(Path(job.store)), chosen, sets, _Said(note))
         self.job, self.forced, self.run = job, dict(job.forced), job.stop
         for line in notes:

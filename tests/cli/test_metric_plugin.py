@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.cli import altered_suite, bench, line, photos, refused
 
+from bench.protocol import suite_files
 from bench.protocol.metrics import registry
-from bench.protocol.suite_files import load
 
 METRIC = """
 import numpy as np
@@ -82,7 +82,7 @@ def test_another_function_is_another_key(place: Place) -> None:
 
 def test_without_its_file_it_is_not_known(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(registry._metrics, "worst", raising=False)
-    load.cache_clear()  # as in a new process
+    suite_files.decode.cache_clear()  # as in a new process
     argv = [word for word in place.argv if word not in ("--plugin", place.plugin)]
     assert "worst" in refused("tables", *argv)
 

@@ -120,6 +120,7 @@ def test_every_shift_is_a_normalised_correlation() -> None:
             assert correlations[n, y, x] == pytest.approx(direct, abs=1e-5)
 
 
+@pytest.mark.slow
 @needs_shared_data
 def test_bsd400_holds_a_part_of_a_picture_of_set12() -> None:
     sets = [(name, find(f"folder:{SHARED / name}").load(None, 1)) for name in ("set12", "bsd400")]

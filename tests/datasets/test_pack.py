@@ -94,6 +94,7 @@ def test_only_images_of_the_packs_dtype_are_appended(tmp_path: Path, pixels: NDA
         writer.append("a", pixels)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_byte_of_the_index_leaves_a_pack_to_go_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ with Writer(Path(sys.argv[1]), "|u1") as writer:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_the_images_before(tmp_path: Path) -> None:
     assert finish(start(tmp_path, program=("-c", KILLED))).code == 9
     with Writer(tmp_path, "|u1") as writer:
@@ -342,6 +344,7 @@ def test_a_pack_begun_with_other_images_is_refused(tmp_path: Path, photographs: 
         photograph_pack(photographs, tmp_path / "pack")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_scenes(tmp_path: Path) -> None:
     peaks = []
     for count in (1, 4):

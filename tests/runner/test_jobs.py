@@ -20,7 +20,6 @@ from test_resume import check_same, contents
 
 from bench.compute import training
 from bench.compute.machine import Machine
-from bench.protocol import suite_files
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.runner import engines, estimates
@@ -256,7 +255,6 @@ def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monke
     tiny, update = Tiny(tmp_path), training.Trainer.update
     text = tiny.suite.read_text(encoding="utf-8")
     tiny.suite.write_text(text.replace("steps = 1\n", "steps = 9\n"), encoding="utf-8")
-    suite_files.load.cache_clear()
 
     def signalled(self: training.Trainer, *args: Any) -> Any:
         os.kill(os.getpid(), signal.SIGUSR2)

@@ -11,7 +11,6 @@ from support.cli import bench, file_of, refused
 from support.tiny import Tiny
 
 from bench.compute.machine import Machine
-from bench.protocol import suite_files
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.runner.status import standing
@@ -56,7 +55,6 @@ def test_what_is_stale_says_which_ingredient_changed(tiny: Tiny) -> None:
     text = tiny.suite.read_text(encoding="utf-8")
     changed = text.replace("steps = 1\n", "steps = 2\n").replace("lr = 1e-3", "lr = 2e-3")
     tiny.suite.write_text(changed, encoding="utf-8")
-    suite_files.load.cache_clear()
     rows, said = status(tiny)
     assert rows["n2c gauss25 seed 0 fit"]["state"] == "stale"
     assert "steps 1 instead of 2" in rows["n2c gauss25 seed 0 fit"]["detail"]

@@ -16,7 +16,6 @@ from bench.datasets.sets.archives import Limits
 from bench.datasets.sets.find import find
 from bench.methods import registry
 from bench.protocol.request import Request
-from bench.protocol.suite_files import load
 from bench.protocol.units import digest
 from bench.store import exchange
 from bench.store.match import request_of_label
@@ -200,12 +199,10 @@ def altered(filled: Tiny, tmp_path: Path) -> Callable[[str, str], Path]:
         text = filled.suite.read_text(encoding="utf-8")
         assert old in text
         filled.suite.write_text(text.replace(old, new), encoding="utf-8")
-        load.cache_clear()
         try:
             filled.run("--seeds", "0,1", store=tmp_path / "theirs")
         finally:
             filled.suite.write_text(text, encoding="utf-8")
-            load.cache_clear()
         return tmp_path / "theirs"
 
     return make
@@ -270,7 +267,6 @@ def test_a_suite_or_method_of_others_is_refused_by_name(
     assert (result.code, result.err.count("keeper gauss25")) == (1, 1)
     assert "--plugin" in result.err
     away = filled.suite.rename(filled.suite.with_suffix(".away"))
-    load.cache_clear()
     try:
         assert merge(tmp_path / "theirs", tmp_path / "third").err.count("foreign: no suite 'tiny' here") == 3
     finally:

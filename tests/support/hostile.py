@@ -239,7 +239,6 @@ def outcome(name: str, folder: Path, content: bytes) -> str:
     """What a reader makes of a file: "" if it reads it, or the line with which it refuses it."""
     reader = READERS[name]
     (folder / reader.file).write_bytes(content)
-    load.cache_clear()
     try:
         reader.read(folder / reader.file)
     except InputError as error:
