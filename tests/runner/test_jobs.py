@@ -111,7 +111,7 @@ def children(process: "subprocess.Popen[str]") -> list[Any]:
     return list(psutil.Process(process.pid).children(recursive=True))
 
 
-def check_gone(started: list[Any], seconds: float = 15.0) -> None:
+def check_gone(started: list[Any], seconds: float = 60.0) -> None:
     _, alive = psutil.wait_procs(started, timeout=seconds)
     assert [one.cmdline() for one in alive] == []
 
@@ -135,7 +135,7 @@ def test_a_signal_stops_all_jobs_at_the_next_safe_point(
     started, sent = children(process), time.monotonic()
     process.send_signal(number)
     stopped = finish(process)
-    assert time.monotonic() - sent < 15.0
+    assert time.monotonic() - sent < 60.0
     assert stopped.code == 128 + number, stopped.err
     assert "run the same command again to continue" in stopped.err
     assert "Traceback" not in stopped.err

@@ -1,0 +1,160 @@
+"""A run through the command line and the API: nothing is trained to estimate, nothing undone ends with 0."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli import bench, record, refused
+from support.tiny import Tiny
+
+from bench import api
+from bench.compute import training
+from bench.compute.machine import Machine
+from bench.datasets.errors import InputError
+from bench.methods.n2c import N2C
+from bench.protocol.plan import make
+from bench.protocol.request import Request
+from bench.runner.estimates import Estimates
+from bench.store.store import Store
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    """A store with n2c trained and scored."""
+    made = Tiny(tmp_path)
+    made.run()
+    return made
+
+
+def forbid_training(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Makes every training step raise."""
+
+    def update(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training.Trainer, "update", update)
+
+
+def weights(tiny: Tiny) -> Path:
+    (path,) = tiny.store.rglob("fits/**/*.safetensors")
+    return path
+
+
+def test_a_dry_run_of_all_suites_trains_nothing_and_answers_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    forbid_training(monkeypatch, AssertionError("a training step"))
+    argv = ("run", "--suite", "all", "--methods", "n2c,b2u", "--preset", "paper", "--dry-run", "--format", "json")
+    began = time.monotonic()
+    result = bench(*argv, "--store", tmp_path)
+    assert time.monotonic() - began < 30.0  # two seconds where nothing else runs
+    assert result.code == 0
+    assert result.err.splitlines()[0] == f"Store: {tmp_path}"
+    assert "images are missing; get: " in result.err
+    assert all(row["estimated"][-1] in "smh" for row in json.loads(result.out))
+
+
+def test_a_dry_run_says_why_a_method_has_no_number(tmp_path: Path) -> None:
+    result = bench("run", "--methods", "bm3d", "--noise", "poisson30", "--dry-run", "--store", tmp_path)
+    assert (result.code, "bm3d poisson30: not defined" in result.err) == (0, True)
+
+
+def test_a_status_trains_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_training(monkeypatch, AssertionError("a training step"))
+    result = bench("status", "--store", tiny.store, "--methods", "n2c,n2n", "--suite", tiny.suite)
+    assert result.code == 0
+    assert "missing" in result.out
+
+
+def test_finished_trainings_of_the_store_say_how_long_a_step_takes(tiny: Tiny) -> None:
+    (seconds,) = tiny.store.rglob("*.seconds")
+    seconds.write_text("7.0\n", encoding="utf-8")
+    machine = Machine("cpu", "float32", 1)
+    cell = make(Request(suite=str(tiny.suite), methods=("n2c",), steps=10)).cells[-1]
+    assert Estimates(Store(tiny.store), machine).seconds(cell.fit) == pytest.approx(70.0)
+    assert Estimates(Store(tiny.folder / "none"), machine).seconds(cell.fit) < 7.0  # from its operations
+
+
+def test_the_old_result_stays_until_the_new_one_is_complete(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weights(tiny).read_bytes()
+    with monkeypatch.context() as patch:
+        forbid_training(patch, KeyboardInterrupt())
+        assert bench(*tiny.command("--force")).code == 130
+    assert weights(tiny).read_bytes() == before
+    assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
+    tiny.run("--force")
+    assert "trained in" in tiny.run("--force").err
+
+
+def test_weights_without_their_record_are_trained_again(tiny: Tiny) -> None:
+    """A process was killed between the two."""
+    weights(tiny).write_bytes(b"of another training")
+    assert "trained in" in tiny.run().err
+
+
+def test_a_unit_begins_by_removing_its_own_temporary_files(tiny: Tiny) -> None:
+    path = weights(tiny)
+    left, other = path.with_name(f"{path.stem}.checkpoint.01234567.tmp"), path.with_name("other.checkpoint.0.tmp")
+    for one in (left, other):
+        one.write_bytes(b"half a checkpoint")
+    tiny.run("--force")
+    assert (left.exists(), other.exists()) == (False, True)
+
+
+def test_a_run_that_leaves_cells_undone_does_not_end_with_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(N2C, "unavailable", lambda self: "its package is not installed")
+    result = bench(*Tiny(tmp_path).command())
+    assert result.code == 1
+    assert "1 skipped" in result.err
+    assert "its package is not installed" in result.err
+
+
+def test_the_status_of_a_suite_s_file_is_found_by_any_path_to_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.folder)
+    result = bench("status", "--suite", tiny.suite.name, "--store", tiny.store)
+    assert (result.code, "4 of 4 units done" in result.err) == (0, True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_store_that_cannot_be_written_is_refused_in_one_line(jobs: int, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot write to the store" in refused(
+        *Tiny(tmp_path).command("--jobs", jobs, store=tmp_path / "file" / "s")
+    )
+
+
+@pytest.mark.parametrize("options", [("--steps", "1" + "0" * 30), ("--threads", 9999), ("--jobs", 9999)])
+def test_absurd_numbers_are_refused_with_what_is_allowed(options: tuple[Any, ...], tmp_path: Path) -> None:
+    assert "from 1 to" in refused("run", "--methods", "noisy", "--store", tmp_path, *options)
+
+
+def test_the_api_names_parameters_and_not_options(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="steps = -1") as raised:
+        api.run(["n2c"], steps=-1, store=tmp_path)
+    assert "--" not in str(raised.value)
+
+
+def test_a_score_names_the_weights_that_it_was_made_with(tiny: Tiny) -> None:
+    assert (
+        record(tiny.store, "score", "n2c")["result"]["weights"] == record(tiny.store, "fit", "n2c")["result"]["weights"]
+    )
+
+
+def test_a_full_place_behind_standard_output_is_one_line(tiny: Tiny) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    command = f"cd {tiny.folder} && python -m bench tables --suite {tiny.suite} --store {tiny.store} > /dev/full 2> err"
+    assert os.waitstatus_to_exitcode(os.system(command)) == 2
+    said = (tiny.folder / "err").read_text(encoding="utf-8")
+    assert "Traceback" not in said
+    assert "No space left" in said.splitlines()[-1]
+
+
+def test_a_verification_of_nothing_does_not_end_with_0(tiny: Tiny) -> None:
+    weights(tiny).unlink()
+    result = bench("verify", "n2c", "--store", tiny.store, "--threads", 1)
+    assert (result.code, "nothing was verified" in result.err) == (1, True)
