@@ -1,4 +1,6 @@
-"""MATLAB v5 to v7 files, every count in them checked before it is used: scipy 1.17 crashes where a type is damaged.
+"""MATLAB v5 to v7 files, every count in them checked before it is used.
+
+scipy 1.17 ends the process (SIGSEGV) on 9 of 400 files with one wrong byte, and no digests of SIDD's files are known.
 
 Behind 128 bytes of text lie elements: a tag (type, bytes), then data. Those of a file are matrices, or packed ones
 (zlib). A matrix consists of elements again: flags, sides, name, numbers, these in any type that can hold them.
@@ -59,7 +61,7 @@ def variables(path: Path) -> dict[str, Variable]:
 
 
 def values(path: Path, variable: Variable) -> NDArray[Any]:
-    """The numbers of a variable of floats, its size found bearable; ValueError, struct.error, zlib.error for damage."""
+    """The numbers of a variable of floats whose size was checked; ValueError, struct.error, zlib.error for damage."""
     most = variable.header + 16 + 8 * math.prod(variable.shape)
     with path.open("rb") as file:
         matrix = _matrix(file, variable.packed, variable.offset, variable.size, most)

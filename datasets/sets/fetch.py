@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -71,7 +71,10 @@ def _obtain(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".fetch.lock", timeout=0):
             for row in rows:
-                origins = [(_filled(url, row), folder / f"{row.stem}{_suffix(url)}") for url in whole.urls]
+                origins = [
+                    (url.replace("{stem}", quote(row.stem)), folder / f"{row.stem}{PurePosixPath(url).suffix}")
+                    for url in whole.urls
+                ]
                 try:
                     yield get(origins, partial(_check_image, name, row))
                 except InputError as error:
@@ -80,14 +83,6 @@ def _obtain(
         yield InputError(f"{folder}: another process downloads into it; wait until it is done")
     except OSError as error:
         yield InputError(f"{folder}: cannot be written ({one_line(error)})")
-
-
-def _filled(url: str, row: Reference) -> str:
-    return url.replace("{stem}", quote(row.stem))
-
-
-def _suffix(url: str) -> str:
-    return PurePosixPath(urlsplit(url).path).suffix
 
 
 def _first(

@@ -15,7 +15,7 @@ from ..formats.pack import HEADER, DType, Pack, Writer
 from ..formats.raster import read_rgb
 from ..noise.model import Image
 from .layouts.packs import in_range
-from .sidd import CAPTURES, Instance, crop_corners, instances
+from .sidd import FRAMES, Instance, crop_corners, instances
 
 SIDES = (256, 512)  # the range of both sides of the photographs
 CROP = 512  # side of the crops of a raw frame
@@ -85,7 +85,7 @@ def _mosaics(source: Path, expected: int) -> list[Planned]:
     found = instances(source)
     if len(found) != expected:
         raise InputError(f"{source}: {len(found)} scene instances, expected {expected}")
-    read = lru_cache(maxsize=2 * len(CAPTURES))(_frame)  # the frames of one instance, and no more
+    read = lru_cache(maxsize=2 * len(FRAMES))(_frame)  # the frames of one instance, and no more
     planned: list[Planned] = []
     for instance in found:
         planned += _crops(instance, read)
@@ -95,7 +95,7 @@ def _mosaics(source: Path, expected: int) -> list[Planned]:
 def _crops(instance: Instance, read: Callable[[Path], Image]) -> Iterator[Planned]:
     kinds = {"noisy": instance.noisy, "clean": instance.clean}
     frames = {
-        f"{kind}{capture}": path for kind, paths in kinds.items() for capture, path in zip(CAPTURES, paths, strict=True)
+        f"{kind}{frame}": path for kind, paths in kinds.items() for frame, path in zip(FRAMES, paths, strict=True)
     }
     height, width = _common_size(list(frames.values()))
     for number, (top, left) in enumerate(crop_corners(height, width, CROP), 1):

@@ -12,17 +12,17 @@ from ..formats.mat import Floats, read_mat
 from ..noise.model import Image
 
 PATTERNS = {"GP": "BGGR", "IP": "RGGB", "S6": "GRBG", "N6": "BGGR", "G4": "BGGR"}  # of phones, by their code in names
-CAPTURES = ("010", "011")  # the two frames that the Medium set has of every scene instance
-FRAME = re.compile(r"(?P<scene>[^.].*)_(?P<kind>NOISY|GT)_RAW_(?P<capture>\d{3})\.mat", re.IGNORECASE)
+FRAMES = ("010", "011")  # the two frames that the Medium set has of every scene instance
+FILE_NAME = re.compile(r"(?P<scene>[^.].*)_(?P<kind>NOISY|GT)_RAW_(?P<frame>\d{3})\.mat", re.IGNORECASE)
 
 
 class Instance(NamedTuple):
-    """The frames of one scene instance, HDF5 files with variable `x`, in the order of CAPTURES."""
+    """The frames of one scene instance, HDF5 files with variable `x`, in the order of FRAMES."""
 
     scene: str
     pattern: str  # "" where no name tells the phone
     noisy: tuple[Path, ...]
-    clean: tuple[Path, ...]  # each aligned to its capture
+    clean: tuple[Path, ...]  # each aligned to its frame
 
 
 def pattern_of(name: str) -> str:
@@ -65,9 +65,9 @@ def instances(folder: Path) -> list[Instance]:
         raise InputError(f"{folder}: no such folder")
     found: dict[str, dict[tuple[str, str], Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if match := FRAME.fullmatch(path.name):
+        if match := FILE_NAME.fullmatch(path.name):
             frames = found.setdefault(match["scene"], {})
-            frame = (match["kind"].upper(), match["capture"])
+            frame = (match["kind"].upper(), match["frame"])
             if frame in frames:
                 raise InputError(f"{path}: the same frame as {frames[frame]}; keep one of them")
             frames[frame] = path
@@ -77,18 +77,18 @@ def instances(folder: Path) -> list[Instance]:
 
 
 def _instance(scene: str, frames: dict[tuple[str, str], Path]) -> Instance:
-    wanted = [(kind, capture) for kind in ("NOISY", "GT") for capture in CAPTURES]
+    wanted = [(kind, frame) for kind in ("NOISY", "GT") for frame in FRAMES]
     where = next(iter(frames.values())).parent
     if missing := [frame for frame in wanted if frame not in frames]:
         raise InputError(f"{where}: scene {scene} has no {_names(missing)}; expected {_names(wanted)}")
     if surplus := [frame for frame in frames if frame not in wanted]:
         raise InputError(f"{where}: scene {scene} also has {_names(surplus)}; expected {_names(wanted)} only")
-    noisy, clean = (tuple(frames[kind, capture] for capture in CAPTURES) for kind in ("NOISY", "GT"))
+    noisy, clean = (tuple(frames[kind, frame] for frame in FRAMES) for kind in ("NOISY", "GT"))
     return Instance(scene, pattern_of(f"{where.name}_{scene}"), noisy, clean)
 
 
 def _names(frames: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{kind}_RAW_{capture}" for kind, capture in frames)
+    return ", ".join(f"{kind}_RAW_{frame}" for kind, frame in frames)
 
 
 def crop_corners(height: int, width: int, side: int = 512, step: int = 256) -> list[tuple[int, int]]:

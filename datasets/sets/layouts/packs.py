@@ -109,13 +109,13 @@ def packed(folder: Path, channels: int) -> list[SetImage]:
 
 def _mosaic(folder: Path, scene: str, kinds: dict[str, SetImage]) -> SetImage:
     """A crop of SIDD Medium: two noisy frames, each with the clean image that is aligned to it."""
-    wanted = [f"{kind}{frame}" for kind in ("noisy", "clean") for frame in sidd.CAPTURES]
+    wanted = [f"{kind}{frame}" for kind in ("noisy", "clean") for frame in sidd.FRAMES]
     if missing := [name for name in wanted if name not in kinds]:
         raise InputError(
             f"{folder}: {scene} has no {', '.join(missing)}; expected {', '.join(wanted)}; prepare it again"
         )
-    frames = tuple(kinds[f"noisy{frame}"] for frame in sidd.CAPTURES)
-    cleans = [kinds[f"clean{frame}"] for frame in sidd.CAPTURES]
+    frames = tuple(kinds[f"noisy{frame}"] for frame in sidd.FRAMES)
+    cleans = [kinds[f"clean{frame}"] for frame in sidd.FRAMES]
     for noisy, clean in zip(frames, cleans, strict=True):
         noisy.clean = clean
     cleans[0].frames = frames
