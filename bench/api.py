@@ -270,11 +270,11 @@ def _works(wanted: list[Request], options: Options, display: Display) -> list[Ru
     """A run for each request, whose units this process executes or workers do; InputError before anything starts."""
     registry.load_entry_points()
     jobs, kind = options.get("jobs", 1), options.get("engine", "local")
+    store, data = Store(_path(options.get("store")) or default()), _path(options.get("data"))
+    planned = [plan.make(one) for one in wanted]  # all that is wrong is said before anything is trained
     here, notes = _machine(options, jobs)
     for note in notes:
         display.note(note)
-    store, data = Store(_path(options.get("store")) or default()), _path(options.get("data"))
-    planned = [plan.make(one) for one in wanted]  # all that is wrong is said before anything is trained
     known = (store, here, Sets(data), display, options.get("force", False))
     engine = engines.choose(kind, jobs, options.get("scheduler", ""), dict(options.get("slurm", {})), store.root)
     if engine is None:

@@ -12,6 +12,7 @@ from .. import __version__
 from ..apply.submission import About, submit
 from ..compute import machine
 from ..datasets.errors import InputError
+from ..methods import registry
 from ..protocol import plan, suite_files
 from ..report.render import render
 from ..runner.display import Lines
@@ -96,11 +97,13 @@ def speed(options: argparse.Namespace) -> int:
     from ..tools import scaling  # imported here: nothing else needs them
     from ..tools.speed import measure
 
+    if options.jobs > 1 and options.methods:
+        raise InputError("speed --jobs has its own work to measure; leave out --methods")
+    for method in options.methods:
+        registry.find(method)
     chosen, notes = chosen_machine(options)
     for note in notes:
         print(note, file=sys.stderr)
-    if options.jobs > 1 and options.methods:
-        raise InputError("speed --jobs has its own work to measure; leave out --methods")
     if options.jobs > 1:
         print(render(scaling.measure(options.jobs, chosen, options.rounds), options.format))
         return 0

@@ -465,10 +465,12 @@ def test_a_full_disk_loses_nothing(filled: Path, tests: Path, tmp_path: Path, mo
     assert {name: content for name, (_, content) in snapshot(store).items()} == {n: c for n, (_, c) in before.items()}
 
 
-def test_a_damaged_request_is_refused_by_name(filled: Path, tmp_path: Path) -> None:
+def test_a_damaged_request_is_named(filled: Path, tmp_path: Path) -> None:
     store = shutil.copytree(filled, tmp_path / "store")
     (store / "last.json").write_bytes(b"{")
-    assert "last.json" in refused("tables", "--store", store)
+    result = bench("tables", "--store", store)
+    assert result.code == 0
+    assert "last.json" in result.err
 
 
 def test_records_of_no_store_are_not_found(tmp_path: Path) -> None:
