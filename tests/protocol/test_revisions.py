@@ -209,9 +209,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=f"Records the code of every revision in {FILE.name}.")
     options.add_argument("--same-numbers", action="store_true", help="changed code still gives its revision's numbers")
     same_numbers = options.parse_args().same_numbers
-    known = recorded() if FILE.is_file() else {}
+    known = {} if same_numbers or not FILE.is_file() else recorded()  # it may hold the marks of a merge
     for name, one in current().items():
-        if name in known and known[name] != one and known[name][0] == one[0] and not same_numbers:
+        if name in known and known[name] != one and known[name][0] == one[0]:
             sys.exit(f"{name} has changed within revision {one[0]}: raise it, or say --same-numbers")
         if known.get(name) != one:
             print(f"{name}, revision {one[0]}: {one[1]}")
