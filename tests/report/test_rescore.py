@@ -90,7 +90,7 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             for module in (training, zero_shot):
                 patch.setattr(module, "train", never)
-            patch.setattr(training, "fit", never)
+            patch.setattr(training, "train", never)
             asked = ("--scoring", scoring, "--noise", "gauss25", *argv)
             return bench("rescore", *asked, "--plugin", self.plugin, "--store", self.store)
 
