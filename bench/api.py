@@ -273,10 +273,10 @@ def _works(wanted: list[Request], options: Options, display: Display) -> list[Ru
     store, data = Store(_path(options.get("store")) or default()), _path(options.get("data"))
     planned = [plan.make(one) for one in wanted]  # all that is wrong is said before anything is trained
     here, notes = _machine(options, jobs)
-    for note in notes:
-        display.note(note)
     known = (store, here, Sets(data), display, options.get("force", False))
     engine = engines.choose(kind, jobs, options.get("scheduler", ""), dict(options.get("slurm", {})), store.root)
+    for note in notes:
+        display.note(note)
     if engine is None:
         return [Run(one, *known) for one in planned]
     root, local = data_root(data), engine.local  # processes elsewhere choose their own device and threads
