@@ -32,7 +32,9 @@ def status(tiny: Tiny, *argv: object, code: int = 0) -> tuple[dict[str, dict[str
     result = bench("status", "--store", tiny.store, "--format", "json", *argv)
     assert result.code == code, result.err
     rows = json.loads(result.out) if result.out else []
-    return {row["unit"].partition(" on ")[0] + f" {row['kind']}": row for row in rows}, result.err.strip()
+    return {row["unit"].partition(" on ")[0] + f" {row['kind']}": row for row in rows}, result.err.strip().splitlines()[
+        -1
+    ]
 
 
 def test_what_is_done_is_counted_and_shown_when_asked_for(tiny: Tiny) -> None:
