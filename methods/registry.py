@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import pkgutil
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any, overload
 import msgspec
 
 from ..datasets.errors import InputError, one_line, unknown
-from ..datasets.plugins import registered_by
+from ..datasets.plugins import Registry, registered_by
 from .base import Method
 from .guard import protect
 from .networks import registry as networks
@@ -23,7 +22,7 @@ from .networks.registry import Network
 from .source_digest import file_digest
 
 GROUP = "blind2unblind_bench.methods"  # entry-point group: NAME = "package.module:Class"
-_methods: dict[str, type[Method]] = {}
+METHODS: Registry[type[Method]] = Registry("method", __package__)
 PLUGIN = "bench_plugin_"  # begins the names of the modules of plug-in files
 
 
@@ -55,22 +54,10 @@ def _add(name: str, method: object) -> type[Method]:
         raise InputError(f"method {name!r}: supervision 'none' is for methods that train on 'nothing'")
     if sum(output.primary for output in method.outputs) != 1:
         raise InputError(f"method {name!r}: exactly one output must be the primary")
-    if not _ours(method):
-        _discover()  # a plug-in may not take the name of a method of ours
+    if not METHODS.ours(method):
         protect(name, method)
-    other = _methods.get(name)
-    if other and (other.__module__, other.__qualname__) != (method.__module__, method.__qualname__):
-        raise InputError(f"two methods are called {name!r}: {other.__module__} and {method.__module__}; rename one")
-    _methods[name] = method
-    registered_by.add(method.__module__)
+    METHODS.add(name, method, method)
     return method
-
-
-@cache
-def _discover() -> None:
-    """Imports every file of this package: each registers its methods."""
-    for module in pkgutil.walk_packages([str(Path(__file__).parent)], f"{__package__}."):
-        importlib.import_module(module.name)
 
 
 def _ours(code: type | Callable[..., object]) -> bool:
@@ -79,15 +66,12 @@ def _ours(code: type | Callable[..., object]) -> bool:
 
 def methods() -> dict[str, type[Method]]:
     """All registered methods by name."""
-    _discover()
-    return dict(_methods)
+    return METHODS.all()
 
 
 def find(name: str) -> type[Method]:
     """The method of a name; InputError with the nearest names if there is none."""
-    if name not in methods():
-        raise unknown("method", name, _methods, "Own methods: --plugin FILE.py; list: python -m bench methods.")
-    return _methods[name]
+    return METHODS.find(name)
 
 
 class _Source(SourceFileLoader):

@@ -23,20 +23,14 @@ from bench.protocol.metrics import registry as metrics
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit
 
-REGISTRIES = (  # of what plug-ins may add, and what fills each with ours
-    (registry, "_methods", registry.methods),
-    (networks, "_networks", networks.networks),
-    (metrics, "_metrics", metrics.metrics),
-    (noise, "_families", noise.families),
-    (formats, "_formats", formats.formats),
-)
+REGISTRIES = (registry.METHODS, networks.NETWORKS, metrics.METRICS, noise.FAMILIES, formats.FORMATS)
 
 
 @pytest.fixture(autouse=True)
 def plugins_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is unknown to the next one, in whatever order and process they run."""
-    for module, name, known in REGISTRIES:
-        monkeypatch.setattr(module, name, dict(known()))
+    for known in REGISTRIES:
+        monkeypatch.setattr(known, "entries", known.all())
 
 
 CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)

@@ -1,13 +1,10 @@
 """Image formats by the suffix of a file's name: each is one class that registers itself."""
 
 import hashlib
-import importlib
-import pkgutil
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -15,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
-from ..plugins import registered_by
+from ..plugins import Registry
 
 Stored = NDArray[Any]  # [H, W, 1 or 3], uint8 in 0..255 or float32 in 0..1
 
@@ -35,7 +32,7 @@ class ImageFormat(ABC):
         return width, height
 
 
-_formats: dict[str, ImageFormat] = {}  # by suffix
+FORMATS: Registry[ImageFormat] = Registry("image format", __package__)  # by suffix
 Format = TypeVar("Format", bound=type[ImageFormat])
 
 
@@ -45,25 +42,13 @@ def register_format(cls: Format) -> Format:
     if not isinstance(made, ImageFormat) or not getattr(made, "suffixes", ()):
         raise InputError(f"{cls!r} is not a subclass of bench.ImageFormat with `suffixes`")
     for suffix in cls.suffixes:
-        other = _formats.get(suffix.lower())
-        if other is not None and type(other).__qualname__ != cls.__qualname__:
-            raise InputError(f"two formats read {suffix} files: {type(other).__qualname__} and {cls.__qualname__}")
-        _formats[suffix.lower()] = made
-    registered_by.add(cls.__module__)
+        FORMATS.add(suffix.lower(), made, cls)
     return cls
-
-
-@cache
-def _discover() -> None:
-    """Imports every file of this package: each registers its formats."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
-        importlib.import_module(module.name)
 
 
 def formats() -> dict[str, ImageFormat]:
     """All formats by suffix."""
-    _discover()
-    return _formats
+    return FORMATS.all()
 
 
 def read(path: Path) -> Stored:
@@ -112,7 +97,7 @@ def readable(path: Path) -> Iterator[None]:
 def _format(path: Path) -> ImageFormat:
     found = formats().get(path.suffix.lower())
     if found is None:
-        raise InputError(f"{path}: expected a file name that ends in one of {', '.join(sorted(_formats))}")
+        raise InputError(f"{path}: expected a file name that ends in one of {', '.join(sorted(formats()))}")
     return found
 
 

@@ -3,11 +3,7 @@
 Images are in 0..1. Nothing is clipped or quantised, except where a name says so (gauss25:8bit).
 """
 
-import importlib
-import pkgutil
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -15,7 +11,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from ..errors import InputError, unknown
-from ..plugins import registered_by
+from ..plugins import Registry
 
 Image = NDArray[np.float32]  # [H, W, C] in 0..1
 Values = Any  # a number, a numpy array or a torch tensor
@@ -152,7 +148,7 @@ def span(low: float, high: float) -> str:
     return f"{low:.12g}" if low == high else f"{low:.12g}_{high:.12g}"
 
 
-_families: dict[str, type[NoiseFamily]] = {}
+FAMILIES: Registry[type[NoiseFamily]] = Registry("noise family", __package__)
 _conditions: dict[str, Condition] = {}
 FamilyClass = TypeVar("FamilyClass", bound=type[NoiseFamily])
 
@@ -162,16 +158,7 @@ def register_noise(family: FamilyClass) -> FamilyClass:
     name = getattr(family, "name", "")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z]([a-z+-]*[a-z])?", name):
         raise InputError(f"noise family {family.__name__}: name = {name!r}; allowed: lower-case letters, - and +")
-    if not _ours(family):
-        _discover()  # a plug-in may not take the name of a family of ours
-    other = _families.get(name)
-    if other and (other.__module__, other.__qualname__) != (family.__module__, family.__qualname__):
-        raise InputError(
-            f"two noise families are called {name!r}: {other.__module__} and {family.__module__}; rename one"
-        )
-    registered_by.add(family.__module__)
-    _families[name] = family
-    registered_by.add(family.__module__)
+    FAMILIES.add(name, family, family)
     return family
 
 
@@ -183,19 +170,7 @@ def register_condition(condition: type[Condition]) -> type[Condition]:
 
 def families() -> dict[str, type[NoiseFamily]]:
     """All registered noise families by name."""
-    _discover()
-    return dict(_families)
-
-
-@cache
-def _discover() -> None:
-    """Imports every file of this package: each registers its families or conditions."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
-
-
-def _ours(family: type[NoiseFamily]) -> bool:
-    return family.__module__.startswith(f"{__package__}.")
+    return FAMILIES.all()
 
 
 def parse(name: str) -> Noise:

@@ -1,10 +1,6 @@
 """Networks by name: a method's field `net` may hold any of them."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -12,7 +8,7 @@ from msgspec import Struct
 from torch import nn
 
 from ...datasets.errors import InputError, unknown
-from ...datasets.plugins import registered_by
+from ...datasets.plugins import Registry
 
 UNTAGGED = "unet"  # `net = { width = 4 }` without a name means the shared U-Net
 
@@ -29,7 +25,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True):
         raise NotImplementedError(f"{type(self).__name__} has no build")
 
 
-_networks: dict[str, type[Network]] = {}
+NETWORKS: Registry[type[Network]] = Registry("network", __package__)
 T = TypeVar("T", bound=Network)
 
 
@@ -41,45 +37,24 @@ def register_network(name: str) -> Callable[[type[T]], type[T]]:
             raise InputError(f"network {name!r}: {cls!r} is not a subclass of bench.Network")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"network name {name!r}; allowed: letters, digits, - and _")
-        if not ours(cls):
-            _discover()  # a plug-in may not take the name of a network of ours
-        other = _networks.get(name)
-        if other and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise InputError(f"two networks are called {name!r}: {other.__module__} and {cls.__module__}; rename one")
         try:
             cls()
         except TypeError as error:
             raise InputError(f"network {name!r}: every field needs a default ({error})") from None
-        _networks[name] = cls
-        registered_by.add(cls.__module__)
+        NETWORKS.add(name, cls, cls)
         return cls
 
     return add
 
 
-@cache
-def _discover() -> None:
-    """Imports every file of this folder: each registers its networks."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
-        importlib.import_module(module.name)
-
-
-def ours(cls: type[Network]) -> bool:
-    """Whether it is built in."""
-    return cls.__module__.startswith(f"{__package__}.")
-
-
 def networks() -> dict[str, type[Network]]:
     """All registered networks by name."""
-    _discover()
-    return dict(_networks)
+    return NETWORKS.all()
 
 
 def find(name: str) -> type[Network]:
     """The network of a name; InputError with the nearest names if there is none."""
-    if name not in networks():
-        raise unknown("network", name, networks(), "Own networks: --plugin FILE.py.")
-    return _networks[name]
+    return NETWORKS.find(name)
 
 
 def name_of(network: Network) -> str:

@@ -81,7 +81,7 @@ def test_another_function_is_another_key(place: Place) -> None:
 
 
 def test_without_its_file_it_is_not_known(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(registry._metrics, "worst", raising=False)
+    monkeypatch.delitem(registry.METRICS.entries, "worst", raising=False)
     suite_files.decode.cache_clear()  # as in a new process
     argv = [word for word in place.argv if word not in ("--plugin", place.plugin)]
     assert "worst" in refused("tables", *argv)

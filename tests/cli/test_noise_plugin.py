@@ -70,7 +70,7 @@ def test_without_its_file_a_family_is_not_known(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("name", ["gauss", "none"])
 def test_a_name_of_ours_is_refused(name: str, tmp_path: Path) -> None:
-    assert "two noise families" in refused("methods", "--plugin", renamed(tmp_path, name))
+    assert "registered twice" in refused("methods", "--plugin", renamed(tmp_path, name))
 
 
 @pytest.mark.parametrize("name", ["", "stripes2", "Stripes", "a,b", "a:b", "a_b", "+a"])

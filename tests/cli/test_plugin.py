@@ -77,7 +77,7 @@ def test_tables_show_a_file_s_row(argv: tuple[object, ...], tmp_path: Path) -> N
 
 def test_tables_without_the_file_show_the_others(argv: tuple[object, ...], tmp_path: Path) -> None:
     assert bench("run", "--methods", "mine,n2c", "--plugin", plugin(tmp_path, MINE), *argv).code == 0
-    del registry._methods["mine"]
+    del registry.METHODS.entries["mine"]
     found = line(lines("--store", tmp_path / "store"), method="n2c", noise="gauss25", seeds=1)
     assert found["state"] == "done"
 
@@ -123,7 +123,7 @@ def test_another_default_is_another_identity(argv: tuple[object, ...], tmp_path:
         ("raise SystemExit(3)", "SystemExit"),
         ("x = 1", "registers no method"),
         ("", "registers no method"),
-        (MINE.replace('"mine"', '"b2u"'), "two methods are called 'b2u'"),
+        (MINE.replace('"mine"', '"b2u"'), "'b2u' is registered twice"),
         (MINE.replace('"mine"', '"my method"'), "letters, digits"),
         ("from bench import register\n@register('mine')\nclass Mine:\n    pass", "not a subclass"),
         (MINE + "    outputs = ()\n", "exactly one output must be the primary"),
@@ -253,7 +253,7 @@ def test_an_entry_point_runs(
         (MINE, "theirs = their_package:Other", "AttributeError"),
         ("raise ValueError('no luck')", "theirs = their_package:Mine", "ValueError: no luck"),
         (MINE, "theirs = no_such_package:Mine", "ModuleNotFoundError"),
-        (MINE, "n2c = their_package:Mine", "two methods are called 'n2c'"),
+        (MINE, "n2c = their_package:Mine", "'n2c' is registered twice"),
         ("Mine = 1", "theirs = their_package:Mine", "not a subclass"),
     ],
 )

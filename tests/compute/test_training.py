@@ -305,7 +305,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, work: Work) -> Callable[[type[Metho
     """Work with a faulty method, registered for this test alone."""
 
     def plant(kind: type[Method], **changes: Any) -> Fit:
-        monkeypatch.setitem(registry._methods, "faulty", kind)
+        monkeypatch.setitem(registry.METHODS.entries, "faulty", kind)
         return work(kind(net=UNetConfig(width=4)), **changes)  # type: ignore[call-arg]
 
     return plant

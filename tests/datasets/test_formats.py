@@ -57,7 +57,7 @@ def test_a_format_of_ones_own_is_read_from_the_command_line(tmp_path: Path) -> N
 
 
 def test_a_suffix_has_one_format() -> None:
-    with pytest.raises(InputError, match=r"two formats read \.PNG"):
+    with pytest.raises(InputError, match=r"\.png. is registered twice"):
 
         @register_format
         class Other(ImageFormat):

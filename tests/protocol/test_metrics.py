@@ -66,7 +66,7 @@ def test_what_no_record_can_hold_is_an_error(value: Any, monkeypatch: pytest.Mon
         return value
 
     monkeypatch.setattr(
-        "bench.protocol.metrics.registry._metrics", metrics() | {"wrong": Metric("wrong", "", True, wrong)}
+        "bench.protocol.metrics.registry.METRICS.entries", metrics() | {"wrong": Metric("wrong", "", True, wrong)}
     )
     with pytest.raises(ValueError, match="'wrong' returned"):
         measure(("wrong",), BLACK, GRAY, Scoring())
@@ -122,7 +122,7 @@ def test_a_name_must_be_a_key_of_a_record(name: str) -> None:
 
 
 def test_a_plug_in_cannot_take_the_name_of_ours() -> None:
-    with pytest.raises(InputError, match="two metrics are called 'psnr'"):
+    with pytest.raises(InputError, match="'psnr' is registered twice"):
         register_metric(Metric("psnr", "dB", True, constant))
 
 

@@ -120,7 +120,7 @@ def never(*arguments: Any, **named: Any) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     monkeypatch.setenv("KEEPER_LOG", str(tmp_path / "log"))
     return Place(tmp_path)
 

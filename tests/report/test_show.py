@@ -17,7 +17,7 @@ MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured"
 @pytest.fixture
 def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """A store of a plug-in that trains nothing."""
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     place = Tiny(tmp_path)
     (tmp_path / "my keeper.py").write_text(KEEPER, encoding="utf-8")
     place.run("--plugin", tmp_path / "my keeper.py", "--repeats", 2, methods="keeper")

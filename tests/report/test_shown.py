@@ -173,7 +173,7 @@ def test_records_without_their_plug_in_are_named(tmp_path: Path, monkeypatch: py
         """A method of a plug-in."""
 
     with monkeypatch.context() as patch:
-        patch.setitem(registry._methods, "mine", Mine)
+        patch.setitem(registry.METHODS.entries, "mine", Mine)
         plant(tmp_path, {"mine": {"denoised": 30.0}}, **SIGMA25)
     text = bench("tables", "--suite", "synthetic", "--noise", "gauss25", "--store", tmp_path, "--format", "md").out
     assert re.search(r"^mine: 1 record .*--plugin FILE\.py", text, re.MULTILINE)

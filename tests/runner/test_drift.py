@@ -125,7 +125,7 @@ def test_damaged_records_and_rows_are_wrong(place: Tiny) -> None:
 
 
 def test_stored_images_are_what_is_verified(place: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     (tmp_path / "keeper.py").write_text(KEEPER)
     place.run("--plugin", tmp_path / "keeper.py", methods="keeper")
     images = sorted(place.store.glob("images/*/*.safetensors"))

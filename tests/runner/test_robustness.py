@@ -46,7 +46,7 @@ GRAY = np.full((256, 256, 3), 0.5, np.float32)
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     """A run of the spy on the noise it is trained for and on four others; its store is `tmp_path / "store"`."""
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     monkeypatch.setenv("SPY_LOG", str(tmp_path / "log"))
     plugin = tmp_path / "spy_method.py"
     plugin.write_text(SPY, encoding="utf-8")

@@ -259,7 +259,7 @@ def test_another_revision_is_refused_by_name(
 def test_a_suite_or_method_of_others_is_refused_by_name(
     filled: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     (tmp_path / "keeper.py").write_text(KEEPER)
     filled.run("--plugin", tmp_path / "keeper.py", methods="keeper", store=tmp_path / "theirs")
     monkeypatch.undo()

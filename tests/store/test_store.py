@@ -111,7 +111,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A place for the counting method, forgotten after the test."""
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     monkeypatch.setenv("COUNTED_LOG", str(tmp_path / "log"))
     return Place(tmp_path)
 
@@ -212,7 +212,7 @@ def test_a_run_interrupted_while_it_scores_is_not_trained_again(place: Place) ->
 def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_methods", registry.methods())
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     monkeypatch.setenv("COUNTED_LOG", str(tmp_path / "log"))
     method = {signal.SIGINT: "b2u", signal.SIGTERM: "nbr2nbr"}[number]
     length = {"b2u": 6, "nbr2nbr": 12}[method]

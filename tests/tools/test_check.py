@@ -147,7 +147,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[Method], dict[str, kit.F
 
     def findings(method: Method) -> dict[str, kit.Finding]:
         name = type(method).__name__.lower()
-        monkeypatch.setitem(registry._methods, name, type(method))
+        monkeypatch.setitem(registry.METHODS.entries, name, type(method))
         return {finding.check.split(",")[0]: finding for finding in kit.check(name, method)}
 
     return findings
@@ -174,7 +174,7 @@ def test_a_broken_method_fails_the_right_check(
 
 def test_a_loss_that_fails_for_some_channels_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "CHANNELS", (3, 1))
-    monkeypatch.setitem(registry._methods, "partial", Partial)
+    monkeypatch.setitem(registry.METHODS.entries, "partial", Partial)
     failed = [finding for finding in kit.check("partial", Partial()) if finding.state == "failed"]
     assert {finding.check for finding in failed} == {
         f"firewall, {noise}, C = 1" for noise in ("gauss25", "poisson30", "none")
@@ -242,7 +242,7 @@ class Checked(Method, frozen=True):
 def test_a_file_is_checked_from_the_command_line(
     factor: str, code: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_methods", dict(registry._methods))
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
     (tmp_path / "mine.py").write_text(PLUGIN.format(factor=factor))
     result = bench("check", tmp_path / "mine.py", "--format", "csv")
     assert result.code == code, result
@@ -268,5 +268,5 @@ def test_a_method_with_required_fields_says_so(monkeypatch: pytest.MonkeyPatch) 
     class Needy(Sound, frozen=True):
         weight: float
 
-    monkeypatch.setitem(registry._methods, "needy", Needy)
+    monkeypatch.setitem(registry.METHODS.entries, "needy", Needy)
     assert "every field needs a default" in refused("check", "needy")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..scoring import Scoring
 from .metric import Metric
+from .registry import register_metric
 
 Array = NDArray[np.generic]
 # Of the window, by name: Wang et al. 2004 (11x11 Gaussian of 1.5, population variances); scikit-image's defaults.
@@ -50,8 +51,6 @@ def mae(output: Array, clean: Array, scoring: Scoring) -> float:
     return float(np.mean(np.abs(_squeezed(output) - _squeezed(clean)))) * 255.0 / scoring.data_range
 
 
-METRICS = (
-    Metric("psnr", "dB", True, _psnr, label="PSNR", digits=2),
-    Metric("ssim", "", True, _ssim, label="SSIM"),
-    Metric("mae", "0..255", False, mae, label="MAE"),
-)
+register_metric(Metric("psnr", "dB", True, _psnr, label="PSNR", digits=2))
+register_metric(Metric("ssim", "", True, _ssim, label="SSIM"))
+register_metric(Metric("mae", "0..255", False, mae, label="MAE"))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..scoring import Scoring
 from .metric import Array, Metric
+from .registry import register_metric
 
 WEIGHTS = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet; the linear layers come with the package
 
@@ -45,4 +46,4 @@ def _missing() -> str:
     return "" if path.is_file() else f"AlexNet's weights {WEIGHTS} of torchvision are not in {path.parent}"
 
 
-METRIC = Metric("lpips", "", False, lpips, label="LPIPS", digits=4, missing=_missing)
+METRIC = register_metric(Metric("lpips", "", False, lpips, label="LPIPS", digits=4, missing=_missing))

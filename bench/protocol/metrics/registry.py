@@ -5,18 +5,16 @@ import math
 import re
 from typing import Any
 
-from ...datasets.errors import InputError, unknown
-from ...datasets.plugins import registered_by
+from ...datasets.errors import InputError
+from ...datasets.plugins import Registry
 from ..scoring import Scoring
-from . import builtin, lpips
 from .metric import Array, Metric
 
 DEFAULT = ("psnr", "ssim")  # of a suite that names none
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 RESERVED = {"image", "images", "repeat", "level", "output"}  # keys that stand beside metrics in rows and records
 
-
-_metrics = {metric.name: metric for metric in (*builtin.METRICS, lpips.METRIC)}
+METRICS: Registry[Metric] = Registry("metric", __package__)
 
 
 def register_metric(metric: Metric) -> Metric:
@@ -28,28 +26,18 @@ def register_metric(metric: Metric) -> Metric:
         )
     if not inspect.isfunction(metric.function):
         raise InputError(f"metric {metric.name!r}: {metric.function!r} is not a Python function")
-    module = metric.function.__module__
-    other = _metrics.get(metric.name)
-    if other is not None and other.function.__module__ != module:
-        raise InputError(
-            f"two metrics are called {metric.name!r}: {other.function.__module__} and {module}; rename one"
-        )
-    registered_by.add(module)
-    _metrics[metric.name] = metric
+    METRICS.add(metric.name, metric, metric.function)
     return metric
 
 
 def metrics() -> dict[str, Metric]:
     """All registered metrics by name."""
-    return dict(_metrics)
+    return METRICS.all()
 
 
 def find_metric(name: str) -> Metric:
     """The metric of a name; InputError with the nearest names if there is none."""
-    known = metrics()
-    if name not in known:
-        raise unknown("metric", name, known, "Own metrics: --plugin FILE.py.")
-    return known[name]
+    return METRICS.find(name)
 
 
 def measure(names: tuple[str, ...], output: Array, clean: Array, scoring: Scoring) -> dict[str, float]:
