@@ -90,7 +90,6 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             for module in (training, zero_shot):
                 patch.setattr(module, "train", never)
-            patch.setattr(training, "train", never)
             asked = ("--scoring", scoring, "--noise", "gauss25", *argv)
             return bench("rescore", *asked, "--plugin", self.plugin, "--store", self.store)
 
@@ -180,6 +179,19 @@ def test_clipped_input_is_the_same_draw_stored_in_8_bits(place: Place) -> None:
         expected = psnr(np.floor(np.clip(output, 0.0, 1.0) * 255.0 + 0.5), set_image.pixels)
         assert found[name] == pytest.approx(expected, abs=0.002)
     assert place.quality("noisy", "clipped-input", "noisy") == place.quality("noisy", "", "noisy")
+
+
+def test_one_protocol_alone_has_a_table(place: Place) -> None:
+    table = place.table("luma")
+    assert {"Noisy input", "trained", "keeper"} <= set(table.index)
+    assert "luma" in table
+
+
+def test_what_was_scored_on_a_clipped_input_is_not_called_unscored(place: Place) -> None:
+    lines = place.rescore("official,clipped-input").err.splitlines()
+    (said,) = (line for line in lines if "not scored" in line)
+    assert "trained" not in said
+    assert "keeper" in said  # its images of the clipped input are not in the store
 
 
 def test_kept_images_are_not_computed_again(place: Place) -> None:
