@@ -72,7 +72,8 @@ def tests(tmp_path: Path) -> Path:
 
 
 def test_run_prints_measured_beside_published(done: Done) -> None:
-    row = next(row for row in done.result.out.splitlines() if "Blind2Unblind (visible)" in row)
+    whole = bench("tables", "--all", "--store", done.store).out
+    row = next(row for row in whole.splitlines() if "Blind2Unblind (visible)" in row)
     assert "32.27/0.880" in row
     assert len(re.findall(r"\d+\.\d\d/\d\.\d{3}", row)) == 4  # measured, and three sets of the paper
 
@@ -89,7 +90,9 @@ def test_caption_says_what_was_run(done: Done, words: str) -> None:
 
 
 def test_methods_that_were_not_run_say_so(done: Done) -> None:
-    row = next(row for row in done.result.out.splitlines() if " NBR2NBR " in row)
+    assert "NBR2NBR" not in done.result.out
+    whole = bench("tables", "--all", "--store", done.store).out
+    row = next(row for row in whole.splitlines() if " NBR2NBR " in row)
     assert "not run" in row
     assert "32.08/0.879" in row
 
@@ -266,7 +269,7 @@ def test_tables_work_when_images_and_weights_are_gone(tests: Path, tmp_path: Pat
 def test_tables_and_a_done_run_need_no_data_folder(tmp_path: Path) -> None:
     argv = ("--noise", "gauss25", "--test-sets", "set14", "--store", tmp_path / "s")
     printed = bench("run", "--methods", "noisy", *argv, "--data", SHARED)
-    assert "14 noisy images" in printed.out
+    assert "14 noisy images" in " ".join(printed.out.split())
     assert bench("tables", *argv).out == printed.out
     assert bench("run", "--methods", "noisy", *argv, "--data", tmp_path).out == printed.out
 
@@ -322,7 +325,7 @@ def test_every_format_parses(done: Done, command: str, form: str) -> None:
         assert len(body) > 2
         assert len({row.count("|") for row in body}) == 1
     else:
-        assert "╭" in result.out
+        assert re.search("╭|^----", result.out, re.MULTILINE)
 
 
 def test_forced_dry_run_lists_every_unit(done: Done) -> None:
