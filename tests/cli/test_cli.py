@@ -211,7 +211,7 @@ def test_noisy_images_alone_train_b2u_and_say_why_not_the_others(tmp_path: Path)
     assert result.code == 0, result.err
     assert record(tmp_path / "s", "fit", "b2u none")["state"] == "done"
     assert len(list((tmp_path / "s" / "fits").rglob("*.json"))) == 1
-    for method, needs in (("n2c", "clean images"), ("n2n", "two frames")):
+    for method, needs in (("n2c", "clean images"), ("n2n", "two noisy frames")):
         reason = next(row for row in result.err.splitlines() if row.startswith(f"{method} none:"))
         assert "not possible" in reason
         assert needs in reason
