@@ -24,7 +24,7 @@ def undefined(fit: Fit, noise: Noise) -> State | None:
     try:
         why = fit.method.applies(noise, fit.planes)
     except Exception as error:  # a plug-in's code may raise anything; the other cells go on
-        return State("not possible", f"the method's `applies` raised {one_line(error)}")
+        return State("failed", f"the method's `applies` raised {one_line(error)}")
     return State("not defined", str(why)) if why else None
 
 
