@@ -28,6 +28,7 @@ from bench.methods import registry
 from bench.methods.networks import registry as networks
 from bench.methods.source_digest import digest, imports
 from bench.protocol import units
+from bench.protocol.metrics.registry import metrics
 
 FILE = Path(__file__).with_name("revisions.json")
 START = "bench.runner.execution"  # where every unit of work is executed; itself it makes no numbers
@@ -127,10 +128,11 @@ def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
 
 
 def the_loop() -> dict[str, list[ast.stmt]]:
-    """What executing a unit of work reaches."""
+    """What executing a unit of work reaches, and the metrics, which are found by name."""
     start = module(START)
     assert start is not None
-    return reached([(START, name) for name in start.defined])
+    measures = [(metric.function.__module__, metric.function.__name__) for metric in metrics().values()]
+    return reached([*((START, name) for name in start.defined), *measures])
 
 
 @cache
