@@ -139,7 +139,7 @@ def test_a_submission_holds_the_clamped_outputs_for_all_blocks(
     (cell,) = (
         c for c in make(Request(suite="raw", preset="reduced", methods=("n2c",), steps=1)).cells if c.name == "n2c"
     )
-    net = load(cell.fit, Store(done[1]), machine)
+    net, _ = load(cell.fit, Store(done[1]), machine)
     assert net is not None
     expected = np.empty(SHAPE, np.float32)
     for i, b in np.ndindex(SHAPE[:2]):
