@@ -2,11 +2,14 @@
 
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 
 from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from ..datasets.errors import InputError
 
 LINE_SECONDS = 20.0
 
@@ -20,7 +23,10 @@ class Running(Struct):
 
 
 class Display:
-    """Units done and running, step, loss, PSNR of one fixed crop (display only), time to go."""
+    """Units done and running, step, loss, PSNR of one fixed crop (display only), time to go.
+
+    Notes wait until the work begins: where wrong input stops it before, the error is the only line.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -39,6 +45,7 @@ class Display:
         self.done = self.units = 0
         self.jobs = 1
         self._said: set[str] = set()
+        self._waiting: list[str] | None = []  # notes; None once the work began
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -49,16 +56,20 @@ class Display:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bars.stop()
+        if not isinstance(value, InputError):
+            self._work_begins()
 
     def plan(self, units: int, done: int, seconds: float, jobs: int) -> None:
         """So many units in all, so many done already, so many estimated seconds of so many jobs to go."""
         self.units, self.done, self.planned, self.jobs = units, done, seconds, min(jobs, max(1, units - done))
+        self._work_begins()
         self.overall = self.bars.add_task("units", total=max(units, 1), completed=done, text="")
         if done < units:
             self.note(f"{done} of {units} units done; about {clock(seconds / self.jobs)} for the others")
 
     def begin(self, title: str, cost: float) -> None:
         """A unit starts."""
+        self._work_begins()
         self.running[title] = Running(cost, self.bars.add_task(title, total=1.0, text=""))
         self._line(f"{title} ...", force=True)
 
@@ -89,14 +100,27 @@ class Display:
         self._line(f"[{self.done}/{self.units}] {title}: {text}", force=True)
 
     def note(self, text: str) -> None:
-        """Something a user should know now."""
-        if not self.quiet:
+        """Something a user should know."""
+        if self._waiting is not None:
+            self._waiting.append(text)
+        elif not self.quiet:
             self.console.print(text, style="yellow" if self.live else None, markup=False, highlight=False)
 
     def once(self, text: str) -> None:
         """A note that is given only the first time."""
         if text not in self._said:
             self._said.add(text)
+            self.note(text)
+
+    def store(self, root: Path) -> None:
+        """Names the store, before all notes."""
+        self.once(f"Store: {root}")
+        if self._waiting:
+            self._waiting.insert(0, self._waiting.pop())
+
+    def _work_begins(self) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for text in waiting:
             self.note(text)
 
     def _eta(self) -> str:

@@ -83,7 +83,7 @@ class Run:
             self.display.note(doubt)
         self.store.open()
         self.check(pending := self.pending())
-        self.display.once(f"Store: {self.store.root}")
+        self.display.store(self.store.root)
         estimates = Estimates(self.store, self.machine)
         costs = {unit.key: estimates.seconds(unit) for _, unit in pending}
         total = len(self.keys())

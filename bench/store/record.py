@@ -43,10 +43,15 @@ class UnreadableError(InputError):
 
     def __init__(self, path: Path, kind: Literal["damaged", "foreign", "unreadable"], why: str) -> None:
         self.path, self.state = path, State(kind, printable(f"{'/'.join(path.parts[-4:])}: {why}"))
+        self._made_of = path, kind, why
         fix = "python -m bench run renames it to *.quarantined and computes it again"
         if kind == "unreadable":
             fix = "nothing was changed; ask its owner for the right to read it, or give another store with --store DIR"
         super().__init__(f"{path}: {kind} record: {why}; {fix}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process makes it of."""
+        return UnreadableError, self._made_of
 
 
 class _Label(Struct):
@@ -144,6 +149,8 @@ def read_rows(path: Path, record: Record) -> list[Row]:
         raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
     except (msgspec.DecodeError, InputError) as error:
         raise UnreadableError(path, "damaged", str(error)) from None
+    if any(row.metrics.keys() != rows[0].metrics.keys() for row in rows):
+        raise UnreadableError(path, "damaged", "its images have other metrics than each other")
     expected = record.result.get("rows", "")
     if (expected and expected != hashlib.sha256(text).hexdigest()) or summary(rows) != record.result.get("outputs"):
         raise UnreadableError(path, "damaged", "not the scores that its record was made of")

@@ -115,7 +115,6 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
         "suite": ("mine.toml", b"a = " + b"[" * 10**5, ("tables", "--suite", folder / "mine.toml")),
         "suite, digits": ("mine.toml", b"version = " + b"9" * 5000, ("tables", "--suite", folder / "mine.toml")),
         "suite, terminal": ("mine.toml", b'"a\\u001b[2J\\nb" = 1', ("tables", "--suite", folder / "mine.toml")),
-        "last run": ("store/last.json", NESTED, ("tables",)),
         "references": ("references.json", NESTED, ("regress",)),
         "plug-in": ("mine.py", b"raise BaseException('a\\nb')", ("methods", "--plugin", folder / "mine.py")),
         "plug-in, mute": ("mine.py", ruined.MUTE.encode(), ("methods", "--plugin", folder / "mine.py")),
@@ -133,8 +132,8 @@ def spoilt(folder: Path, kind: str) -> tuple[object, ...]:
 
 
 KINDS = (
-    "image", "bomb", "mat", "pack", "suite", "suite, digits", "suite, terminal", "last run", "references",
-    "plug-in", "plug-in, mute",
+    "image", "bomb", "mat", "pack", "suite", "suite, digits", "suite, terminal", "references", "plug-in",
+    "plug-in, mute",
 )  # fmt: skip
 
 
@@ -150,6 +149,21 @@ def test_a_command_refuses_it_and_loses_nothing(
     before = snapshot(folder / "store")
     refused(*argv)
     assert snapshot(folder / "store") == before
+
+
+def test_a_damaged_note_of_the_last_run_is_named_and_a_run_quarantines_it(filled: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(filled, tmp_path / "work")
+    last, before = folder / "store" / "last.json", snapshot(folder / "store")
+    last.write_bytes(NESTED)
+    result = bench("tables", "--store", folder / "store")
+    assert (result.code, result.out.startswith("Table 1")) == (0, True)
+    assert "last.json: damaged" in result.err
+    sets = ("--train", f"folder:{folder / 'train'}", "--test-sets", f"folder:{folder / 'tests'}")
+    argv = ("run", "--methods", "n2c", "--noise", "gauss25", "--steps", "1", *sets, "--store", folder / "store")
+    assert bench(*argv).code == 0
+    assert snapshot(folder / "store") == before
+    assert last.with_name("last.json.quarantined").read_bytes() == NESTED
+    assert "not read" not in bench("tables", "--store", folder / "store").err
 
 
 def test_nothing_but_the_line_is_printed_in_a_process_of_its_own(filled: Path, tmp_path: Path) -> None:

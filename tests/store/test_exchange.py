@@ -77,7 +77,7 @@ def test_a_merge_into_an_empty_store_gives_the_same_tables(filled: Tiny, archive
     result = merge(archive, tmp_path / "new")
     assert (result.code, result.out, result.err) == (0, "6 records taken, 0 were here, 0 refused\n", "")
     assert contents(tmp_path / "new") == contents(filled.store)
-    assert filled.tables(tmp_path / "new") == filled.tables()
+    assert filled.tables(tmp_path / "new").out == filled.tables().out
     assert " 2 seeds" not in filled.tables().err
     again = merge(archive, tmp_path / "new")
     assert (again.code, again.out) == (0, "0 records taken, 6 were here, 0 refused\n")

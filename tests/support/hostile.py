@@ -122,7 +122,7 @@ def see_index(path: Path) -> None:
 
 
 ROWS = [Row(name, 0, 25.0, "mean", {"psnr": 30.0, "ssim": 0.9}) for name in "abc"]
-IDENTITY = {"steps": 6}
+IDENTITY = {"method": "n2c", "noise": "gauss25", "steps": 6}
 
 
 def pieces(path: Path) -> None:
@@ -143,6 +143,13 @@ def record(path: Path) -> None:
 def last(path: Path) -> None:
     asked = {"synthetic": Request(methods=("n2c",), seeds=(0, 1))}
     path.write_bytes(msgspec.json.encode(Last({"folder:photos": "ab"}, asked)))
+
+
+def see_last(path: Path) -> None:
+    """Reads it as every command does, which names the file if it is damaged."""
+    _, wrong = Store(path.parent).look()
+    for error in wrong:
+        raise error
 
 
 def references(path: Path) -> None:
@@ -173,7 +180,7 @@ def state() -> State:
     adam = torch.optim.Adam(net.parameters())
     net(torch.ones(1, 3)).sum().backward()  # type: ignore[no-untyped-call]
     adam.step()
-    return State("key", Machine(), net, adam, 4)
+    return State("key", Machine().setting, net, adam, 4)
 
 
 def checkpoint(path: Path) -> None:
@@ -213,9 +220,9 @@ READERS = {
         "a.toml", lambda path: path.write_text(suite_text(), "utf-8"), lambda p: load(str(p)), ruined.nested_toml
     ),
     "figures": Reader("a.toml", lambda path: shutil.copy(FIGURES, path), see_figures, ruined.nested_toml),
-    "record": Reader(f"fits/{digest(IDENTITY)}.json", record, read_record, ruined.nested),
+    "record": Reader(f"fits/n2c/gauss25/seed0-{digest(IDENTITY)[:8]}.json", record, read_record, ruined.nested),
     "rows": Reader("scores/a.rows.jsonl", pieces, see_rows, ruined.nested),
-    "last run": Reader("last.json", last, lambda path: Store(path.parent).last_request("synthetic"), ruined.nested),
+    "last run": Reader("last.json", last, see_last, ruined.nested),
     "references": Reader("references.json", references, see_references, ruined.nested),
     "cases": Reader("cases.toml", lambda path: shutil.copy(regress.CASES, path), see_cases, ruined.nested_toml),
     "checkpoint": Reader("a.checkpoint", checkpoint, continue_at, ruined.safetensors),
