@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench import datasets, methods
+from bench import api, datasets, methods
 
 FLOORS = [
     ("datasets",), ("methods",), ("protocol",), ("store",), ("compute",), ("runner",), ("report", "apply"), ("tools",),
@@ -18,6 +18,7 @@ FLOORS = [
 ]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 TOP = {"", "__init__", "__main__"}  # the package itself, which names the public classes and functions
+PRINTING = {"report.render", "report.show"}
 HEAVY = ("pandas", "matplotlib", "skimage", "scipy", "joblib")
 ROOTS = {"": bench, "datasets.": datasets, "methods.": methods}
 
@@ -69,6 +70,22 @@ def test_a_module_imports_only_its_own_room_and_the_floors_below(name: str) -> N
         assert below or room(target) == room(name), f"{name} imports {target}"
 
 
+def test_the_command_line_calls_the_api_and_nothing_else() -> None:
+    """It may also print frames and records, know our errors, and load plug-ins."""
+    allowed = {"", "api", "datasets.errors", "methods.registry", *PRINTING}
+    for name in filter(lambda name: room(name) == "cli", modules()):
+        found = {target for target in imported(name, modules()[name]) if room(target) != "cli"}
+        assert found <= allowed, f"{name} imports {found - allowed}"
+
+
+def test_the_api_exports_every_function_of_its_modules() -> None:
+    assert all(hasattr(api, name) for name in api.HOME)
+    for module in ("runs", "report", "records", "sets", "tools"):
+        tree = ast.parse(modules()[f"api.{module}"].read_bytes())
+        public = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+        assert public <= {*api.MODULES[f".{module}"]}
+
+
 def test_every_module_stands_on_a_floor() -> None:
     assert {room(name) for name in modules()} - TOP == LEVEL.keys()
     assert imported("methods.b2u", modules()["methods.b2u"]) >= {"methods.base", "methods.registry"}  # names do resolve
@@ -87,9 +104,10 @@ def test_every_package_says_in_one_line_what_lives_there(name: str) -> None:
         assert "Imports" in said
 
 
-def test_plug_in_authors_do_not_pay_for_what_they_do_not_use() -> None:
-    """`from bench import Method` loads torch, and neither tables nor figures nor image libraries."""
-    code = f"import sys, bench; print(*(m for m in {HEAVY} if m in sys.modules))"
+@pytest.mark.parametrize("use", ["from bench import Method", "from bench.cli.main import parser; parser()"])
+def test_nobody_pays_for_what_is_not_used(use: str) -> None:
+    """Plug-ins and --help load torch, and neither tables nor figures nor image libraries."""
+    code = f"{use}; import sys; print(*(m for m in {HEAVY} if m in sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
 

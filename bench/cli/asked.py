@@ -4,8 +4,6 @@ import argparse
 from typing import Any
 
 from .. import api
-from ..compute.machine import Machine, choose
-from ..protocol.request import Request
 
 ASKED = {"noises": "noise", "tests": "test_sets", "settings": "set"}  # where an option has another name
 COMPUTED = ("data", "store", "device", "precision", "threads", "compile", "deterministic")
@@ -18,16 +16,9 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def computed(options: argparse.Namespace) -> dict[str, Any]:
     """What computes, on which images, into which store."""
-    return {name: getattr(options, name) for name in COMPUTED}
+    return {name: getattr(options, name) for name in COMPUTED if hasattr(options, name)}
 
 
-def request(options: argparse.Namespace, suite: str, methods: tuple[str, ...] = ()) -> Request:
-    """What is asked of a suite."""
-    return api.request(suite, methods, options.preset or "mini", **asked(options))
-
-
-def chosen_machine(options: argparse.Namespace) -> tuple[Machine, list[str]]:
-    """The machine of this process, whose settings it takes on, and what it cannot do."""
-    found, notes = choose(options.device, options.precision, options.threads, options.compile, options.deterministic)
-    found.apply()
-    return found, notes
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """What is asked for, and what computes it."""
+    return asked(options) | computed(options)

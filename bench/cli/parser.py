@@ -6,11 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from .. import api
 from ..datasets.errors import InputError
-from ..datasets.noise.model import families
-from ..datasets.sets.own_folder import absolute
-from ..report.render import FORMATS
 
+FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -66,7 +65,7 @@ def add_all(sub: argparse.ArgumentParser) -> None:
 def add_request(sub: argparse.ArgumentParser) -> None:
     """What to train on, with which seeds and steps, and what to test."""
     add_tests(sub)
-    sub.add_argument("--train", type=absolute, default="", metavar="SET", help="another training set, or folder:PATH")
+    sub.add_argument("--train", default="", metavar="SET", help="another training set, or folder:PATH")
     sub.add_argument("--seeds", type=integers, default=(), metavar="0,1,2")
     sub.add_argument("--steps", type=positive, default=0, metavar="N")
     sub.add_argument("--crop", type=positive, default=0, metavar="N", help="side of training crops in pixels")
@@ -101,7 +100,7 @@ def add_tests(sub: argparse.ArgumentParser) -> None:
 
 def _noises() -> str:
     """Examples of each noise family, with the unit of its levels."""
-    known = [(family.examples or (f"{name}1",), family.unit) for name, family in families().items()]
+    known = [(family.examples or (f"{name}1",), family.unit) for name, family in api.families().items()]
     text = "; ".join(f"{' or '.join(examples)}{f' ({unit})' if unit else ''}" for examples, unit in known)
     return text.replace("%", "%%")
 
@@ -124,7 +123,7 @@ def add_machine(sub: argparse.ArgumentParser) -> None:
 
 def names(text: str) -> tuple[str, ...]:
     """The names of a comma list."""
-    names = tuple(absolute(name.strip()) for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise argparse.ArgumentTypeError("expected a comma list of names")
     return names

@@ -1,21 +1,10 @@
 """The commands that compute: run, rescore, score; and status, which says how far they are."""
 
 import argparse
-import sys
 from pathlib import Path
 
-import pandas as pd
-
 from .. import api
-from ..report.compare import evaluation_protocols, unscored
-from ..report.render import render
-from ..report.tables import build
-from ..runner.display import clock
-from ..runner.engines import ENGINES
-from ..runner.run import Outcome
-from ..runner.status import counted
-from ..store.store import Store, existing
-from .asked import asked, computed, request
+from .asked import asked, given
 from .parser import (
     Commands,
     add_all,
@@ -29,7 +18,7 @@ from .parser import (
     positive,
     setting,
 )
-from .tables import print_tables, requests
+from .printing import print_rows, print_tables, tell
 
 
 def add(commands: Commands) -> None:
@@ -42,7 +31,7 @@ def add(commands: Commands) -> None:
     add_all(sub)
     sub.add_argument("--force", action="store_true", help="compute again what is done")
     sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="units at a time (default 1)")
-    sub.add_argument("--engine", choices=ENGINES, default="local", help="what starts the jobs (default: this machine)")
+    sub.add_argument("--engine", default="local", help="what starts the jobs: local (default), dask, slurm")
     sub.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, such as tcp://host:8786")
     sub.add_argument(
         "--slurm", type=setting, action="append", default=[], metavar="KEY=VALUE", help="such as slurm_partition=gpu"
@@ -80,7 +69,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
-    how = asked(options) | computed(options)
+    how = given(options)
     how |= {name: getattr(options, name) for name in ("force", "jobs", "engine", "scheduler")}
     how |= {"slurm": dict(options.slurm), "plugins": options.plugin}
     what = (options.methods, options.suite or "synthetic", options.preset or "mini")
@@ -89,23 +78,22 @@ def run(options: argparse.Namespace) -> int:
     return _ended(api.run(*what, **how), options)
 
 
-def _dry_run(found: api.DryRun, options: argparse.Namespace) -> int:
-    for line in (f"Store: {found['store']}", *found["notes"]):
-        print(line, file=sys.stderr)
-    rows = [(title, kind, key, clock(seconds)) for title, kind, key, seconds in found["units"]]
-    print(render(pd.DataFrame(rows, columns=["unit", "kind", "key", "estimated"]), options.format))
+def _dry_run(found: "api.DryRun", options: argparse.Namespace) -> int:
+    tell([f"Store: {found['store']}", *found["notes"]])
+    columns = ["unit", "kind", "key", "estimated"]
+    rows = [dict(zip(columns, (*unit, api.clock(seconds)), strict=True)) for *unit, seconds in found["units"]]
+    print_rows(rows, options, columns)
     done, total = found["total"] - len(rows), found["total"]
-    print(f"{done} of {total} units done; the others take about {clock(found['seconds'])}", file=sys.stderr)
+    tell([f"{done} of {total} units done; the others take about {api.clock(found['seconds'])}"])
     return 0
 
 
-def _ended(outcome: Outcome, options: argparse.Namespace) -> int:
+def _ended(outcome: "api.Outcome", options: argparse.Namespace) -> int:
     """Prints the tables of a run, and how many cells ended how."""
-    store = Store(outcome.store)
-    print_tables([table for one in outcome.requests for table in build(store, one, True)], options)
+    print_tables(api.outcome_tables(outcome), options)
     counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
     how = "; run the same command again to continue" if outcome.interrupted else ""
-    print(f"cells: {counted}{how}. Records: {store.root}", file=sys.stderr)
+    tell([f"cells: {counted}{how}. Records: {outcome.store}"])
     return outcome.code
 
 
@@ -113,35 +101,30 @@ def status(options: argparse.Namespace) -> int:
     """Says how far the last runs of a store are, or what would be run."""
     known = {"store": options.store} | asked(options)
     found, wrong = api.status(options.methods, options.suite, options.preset, **known)
-    print(f"Store: {existing(options.store).root}", file=sys.stderr)
-    for line in wrong:
-        print(f"left out: {line}", file=sys.stderr)
+    tell([f"Store: {api.store_folder(options.store)}", *(f"left out: {line}" for line in wrong)])
     rows = [
-        {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": clock(one.seconds)}
+        {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": api.clock(one.seconds)}
         for one in found
         if options.long or one.state != "done"
     ]
     if rows or options.format == "json":
-        print(render(pd.DataFrame(rows), options.format))
-    left = clock(sum(one.seconds for one in found))
-    print(f"{counted(found)}; about {left} of one process's time to go", file=sys.stderr)
+        print_rows(rows, options)
+    left = api.clock(sum(one.seconds for one in found))
+    tell([f"{api.counted(found)}; about {left} of one process's time to go"])
     return 0
 
 
 def rescore(options: argparse.Namespace) -> int:
     """Scores again under other evaluation protocols, then prints what each is worth in dB."""
-    wanted = requests(existing(options.store), options)
-    found, outcome = api.rescore(options.scoring, wanted, bool(options.preset), options.table, **computed(options))
-    print(render(evaluation_protocols(found), options.format))
-    if outcome.interrupted:
-        print("interrupted before all was scored; run the same command again to continue", file=sys.stderr)
-    else:
-        for line in unscored(found):
-            print(line, file=sys.stderr)
-    return outcome.code
+    what = (options.scoring, options.suite, options.preset, options.table)
+    found = api.rescore(*what, **given(options))
+    print_rows(found.scores, options)
+    interrupted = ["interrupted before all was scored; run the same command again to continue"]
+    tell(interrupted if found.outcome.interrupted else found.unscored)
+    return found.outcome.code
 
 
 def score(options: argparse.Namespace) -> int:
     """Scores external weights, then prints the tables."""
-    wanted = request(options, options.suite or "synthetic")
-    return _ended(api.score(options.method, options.weights, wanted, **computed(options)), options)
+    what = (options.method, options.weights, options.suite or "synthetic", options.preset or "mini")
+    return _ended(api.score(*what, **given(options)), options)

@@ -1,24 +1,12 @@
 """The commands for authors and reporters: check, regress, speed, submit, env."""
 
 import argparse
-import sys
 from pathlib import Path
 
-import msgspec
-import pandas as pd
-import torch
-
-from .. import __version__
-from ..apply.submission import About, submit
-from ..compute import machine
-from ..datasets.errors import InputError
-from ..methods import registry
-from ..protocol import plan, suite_files
-from ..report.render import render
-from ..runner.display import Lines
-from ..store.store import Store, default
-from .asked import chosen_machine, request
+from .. import api
+from .asked import computed, given
 from .parser import Commands, add_data, add_machine, add_request, command, few, names
+from .printing import print_frames, print_json, print_rows, tell
 
 
 def add(commands: Commands) -> None:
@@ -61,79 +49,53 @@ def add(commands: Commands) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """Tells whether a method fits the harness."""
-    from ..tools.conformance import check, targets  # imported here: nothing else needs it
-
-    torch.set_num_threads(1)  # small images, and numbers that do not depend on the machine
     rows = []
-    for name, method in targets(options.method).items():
-        for finding in check(name, method):
-            print(f"{name}: {finding.check}: {finding.state}", file=sys.stderr, flush=True)
-            rows.append({"method": name, "check": finding.check, "result": finding.state, "what": finding.text})
-    print(render(pd.DataFrame(rows), options.format))
+    for name, finding in api.check(options.method):
+        tell([f"{name}: {finding.check}: {finding.state}"])
+        rows.append({"method": name, "check": finding.check, "result": finding.state, "what": finding.text})
+    print_rows(rows, options)
     return 1 if any(row["result"] == "failed" for row in rows) else 0
 
 
 def regression(options: argparse.Namespace) -> int:
     """Compares with the committed references, or writes them anew."""
-    from ..tools import regression  # imported here: nothing else needs it
 
-    def report(case: str) -> None:
-        print(case, file=sys.stderr, flush=True)
+    def progress(case: str) -> None:
+        tell([case])
 
     if options.update:
-        for case in regression.update(options.cases, options.data, report):
+        for case in api.update_references(options.cases, data=options.data, progress=progress):
             print(f"{case}: skipped, its data are not on this machine")
         return 0
-    found = list(regression.check(options.cases, options.data, report))
-    rows = [dict(zip(("case", "expected", "found", "verdict"), finding.words, strict=True)) for finding in found]
-    print(render(pd.DataFrame(rows), options.format))
+    found = api.regress(options.cases, data=options.data, progress=progress)
+    columns = ("case", "expected", "found", "verdict")
+    print_rows([dict(zip(columns, finding.words, strict=True)) for finding in found], options)
     red = [finding.case for finding in found if finding.state == "failed"]
-    print(f"{len(red)} of {len(found)} failed" + "".join(f"\n  {case}" for case in red), file=sys.stderr)
+    tell([f"{len(red)} of {len(found)} failed", *(f"  {case}" for case in red)])
     return 1 if red else 0
 
 
 def speed(options: argparse.Namespace) -> int:
     """Prints times of steps and scoring."""
-    from ..tools import scaling  # imported here: nothing else needs them
-    from ..tools.speed import measure
-
-    if options.jobs > 1 and options.methods:
-        raise InputError("speed --jobs has its own work to measure; leave out --methods")
-    for method in options.methods:
-        registry.find(method)
-    chosen, notes = chosen_machine(options)
-    for note in notes:
-        print(note, file=sys.stderr)
-    if options.jobs > 1:
-        print(render(scaling.measure(options.jobs, chosen, options.rounds), options.format))
-        return 0
-    found = [table for table in measure(options.methods, chosen, options.rounds) if len(table)]
-    if options.format in ("json", "csv"):  # one document
-        found = [pd.concat(found).fillna("")]
-    print("\n\n".join(render(table, options.format) for table in found))
+    print_frames(api.speed(options.methods, options.rounds, options.jobs, **computed(options)), options)
     return 0
 
 
 def submission(options: argparse.Namespace) -> int:
     """Writes a submission to the SIDD server."""
-    chosen, notes = chosen_machine(options)
-    for note in notes:
-        print(note, file=sys.stderr)
-    planned = plan.make(request(options, options.suite or "raw", options.methods))
-    about = About(",".join(options.methods), options.authors, options.title, options.venue)
-    store = Store(options.store or default())
-    submit(planned, store, chosen, options.blocks, options.out, options.output, about, Lines())
-    print(options.out)
+    what = (",".join(options.methods), options.blocks, options.out, options.output)
+    about = {name: getattr(options, name) for name in ("authors", "title", "venue")}
+    known = about | given(options)
+    print(api.submit(*what, options.suite or "raw", options.preset or "mini", **known))
     return 0
 
 
 def env(options: argparse.Namespace) -> int:
     """Prints what a bug report needs."""
-    chosen, _ = machine.choose()
-    facts = machine.environment(chosen) | {"bench": __version__, "suites": ", ".join(suite_files.suites())}
+    facts = api.environment()
     if options.format == "json":
-        print(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        print_json(facts)
         return 0
     flat = {**{key: value for key, value in facts.items() if key != "versions"}, **facts["versions"]}
-    print(render(pd.DataFrame({"what": list(flat), "value": [str(v) for v in flat.values()]}), options.format))
+    print_rows([{"what": key, "value": str(value)} for key, value in flat.items()], options)
     return 0

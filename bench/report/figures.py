@@ -35,12 +35,18 @@ class Made(NamedTuple):
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 class Skipped(NamedTuple):
     """A figure that could not be drawn."""
 
     name: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: skipped: {self.reason}"
 
 
 class SkippedError(Exception):

@@ -4,7 +4,8 @@ import io
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -15,7 +16,6 @@ from . import escape, html, latex
 from .frames import by_noise, frame, long
 from .lines import Line, Table, caption, counted, plain
 
-FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
 NARROWEST = 80  # columns that every terminal is taken to have
 SHORTEST = 16  # characters of a line of a method's name
 LEGEND = (
@@ -49,8 +49,9 @@ def page(tables: Sequence[Table], form: str, in_full: bool = False, all_rows: bo
     return "\n\n".join(_section(title, render(shown, form), below, form) for title, shown, below in parts)
 
 
-def render(table: pd.DataFrame, form: str) -> str:
-    """A frame of strings as terminal, md, latex, csv, html or json text."""
+def render(rows: pd.DataFrame | Sequence[Mapping[str, Any]], form: str, columns: list[str] | None = None) -> str:
+    """A frame of strings, or its rows, as terminal, md, latex, csv, html or json text; `columns` are for no rows."""
+    table = pd.DataFrame(rows, columns=columns)
     if form == "json":
         return escape.json(str(table.to_json(orient="records", indent=1, force_ascii=False)))
     if form == "html":

@@ -11,6 +11,7 @@ from ..compute.machine import Machine
 from ..compute.scoring import evaluate
 from ..datasets.errors import DamagedError, InputError, one_line, printable
 from ..datasets.images import SetImage
+from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Score
 from ..store.match import match
 from ..store.record import Record, UnreadableError, summary
@@ -43,6 +44,20 @@ class Drift(Struct, kw_only=True):
     def wrong(self) -> bool:
         """Whether the record is not what its weights give."""
         return self.verdict in ("drifted", "wrong")
+
+    @property
+    def row(self) -> dict[str, str]:
+        """Its columns in a table."""
+        if not self.compared:
+            return {"score": self.title, "recorded": "", "now": "", "drift": "", "result": str(self)}
+        shown = find_metric(self.metric).shown
+        numbers = {"recorded": shown(self.recorded), "now": shown(self.now), "drift": f"{self.apart[self.metric]:.2f}"}
+        others = {
+            f"{find_metric(name).label} drift": f"{apart:.4f}"
+            for name, apart in self.apart.items()
+            if name != self.metric
+        }
+        return {"score": self.title, **numbers, **others, "result": str(self)}
 
     def __str__(self) -> str:
         """Such as `wrong: other weights than the record of its fit has`."""

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from support.cli import Result, bench, photo, refused
 from support.sets import SMALL, small_set
 
-from bench.cli import data as data_commands
+from bench.api import sets as data_commands
 from bench.datasets import files
 from bench.datasets.formats.image_format import digest, read
 from bench.datasets.sets import catalogue

@@ -279,7 +279,7 @@ def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monke
         (("--scheduler", "tcp://x:1"), "--scheduler is for --engine dask"),
         (("--slurm", "a=1"), "--slurm is for --engine slurm"),
         (("--engine", "slurm", "--slurm", "what"), "'what' is not KEY=VALUE"),
-        (("--engine", "pbs"), "invalid choice: 'pbs'"),
+        (("--engine", "pbs"), "unknown engine 'pbs'"),
         (("--jobs", "0"), "'0' is not a whole number"),
     ],
 )

@@ -1,0 +1,48 @@
+"""The functions behind the commands: plain values in, data out, InputError for wrong input. Imports all floors below.
+
+`run` and its kin are in `runs`, what records say in `report`, looking after a store in `records`, image sets in `sets`,
+checks and times in `tools`. A module loads when one of its functions is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..datasets.noise.model import families as families
+    from ..report.lines import Table as Table
+    from ..runner.display import clock as clock
+    from ..runner.run import Outcome as Outcome
+    from ..runner.status import counted as counted
+    from ..store.clean import KINDS as KINDS
+    from .options import *  # noqa: F403
+    from .records import *  # noqa: F403
+    from .report import *  # noqa: F403
+    from .runs import *  # noqa: F403
+    from .sets import *  # noqa: F403
+    from .tools import *  # noqa: F403
+
+MODULES = {
+    ".options": ("Asked", "Computed", "Options", "RunOptions", "request", "requests"),
+    ".runs": ("DryRun", "Rescored", "dry_run", "rescore", "run", "score", "status"),
+    ".report": (
+        "compare", "details", "figures", "find", "methods", "outcome_tables", "recorded_tables", "store_folder",
+        "tables", "unreadable",
+    ),
+    ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
+    ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
+    ".tools": ("check", "environment", "regress", "speed", "submit", "update_references"),
+    "..datasets.noise.model": ("families",),
+    "..report.lines": ("Table",),
+    "..runner.display": ("clock",),
+    "..runner.run": ("Outcome",),
+    "..runner.status": ("counted",),
+    "..store.clean": ("KINDS",),
+}  # fmt: skip
+HOME = {name: module for module, names in MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A function of one of the modules, which is loaded now."""
+    if name not in HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(HOME[name], __name__), name)

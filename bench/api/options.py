@@ -1,0 +1,133 @@
+"""What the functions of this package are given: requests, and what computes them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from msgspec import structs
+
+from ..compute.machine import Machine, choose
+from ..datasets.errors import InputError, unknown
+from ..datasets.sets.own_folder import absolute
+from ..protocol import plan, suite_files
+from ..protocol.request import Request
+from ..protocol.settings import canonical
+from ..report.published import suite_of, with_tables
+from ..runner.engines import cores
+from ..store.store import Store, default, existing
+
+PathLike = str | os.PathLike[str]
+
+
+class Asked(TypedDict, total=False):
+    """What is asked for besides methods, suite and preset; what is left out is as in the preset."""
+
+    noises: Sequence[str]  # such as gauss25
+    train: str  # a training set, or folder:PATH
+    tests: Sequence[str]  # test sets
+    seeds: Sequence[int]
+    steps: int
+    crop: int  # side of training crops [pixels]
+    skip_unusable: bool  # goes on without unreadable or too small images of a folder
+    net: str  # a registered network, for every method that accepts one
+    repeats: int  # noise draws per test image
+    settings: Sequence[str]  # rows for other values of fields, such as b2u.lambda_f=2,40
+    tested: Sequence[str]  # noises that a method was not trained for
+
+
+class Computed(TypedDict, total=False):
+    """What computes, on which images, into which store; by default this machine's best device and `results/runs`."""
+
+    data: PathLike | None  # the folder of image sets
+    store: PathLike | None
+    device: str  # auto, cpu, cuda, cuda:N
+    precision: str  # auto, bf16, float32
+    threads: int
+    compile: bool | None
+    deterministic: bool
+    plugins: Sequence[PathLike]
+    quiet: bool  # shows no progress
+
+
+class Options(Asked, Computed, total=False):
+    """What is asked for, and what computes it."""
+
+
+class RunOptions(Options, total=False):
+    """What a run can be given."""
+
+    force: bool  # computes again what is done
+    jobs: int  # workers
+    engine: str  # what starts them: local, dask, slurm
+    scheduler: str  # the address of Dask's
+    slurm: Mapping[str, int | str]  # parameters of submitit
+
+
+def request(suite: str, methods: Sequence[str], preset: str = "mini", **asked: Unpack[Asked]) -> Request:
+    """What is asked of one suite; the paths of its file and of folders mean the same from everywhere."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
+    values["settings"] = canonical(tuple(asked.get("settings", ())))
+    values["train"], values["tests"] = absolute(asked.get("train", "")), tuple(map(absolute, asked.get("tests", ())))
+    name = str(Path(suite).resolve()) if suite.endswith(".toml") else suite
+    return Request(suite=name, preset=preset, methods=tuple(methods), **values)  # type: ignore[arg-type]
+
+
+def requests(methods: Sequence[str], suite: str, preset: str, **asked: Unpack[Asked]) -> list[Request]:
+    """What is asked of each suite, with those of the methods that it can run; InputError for an unknown one."""
+    if not methods and not asked.get("settings"):
+        raise InputError("--methods A,B is missing; python -m bench methods lists them")
+    names = with_tables() if suite == "all" else [suite]
+    known = {name: plan.methods_of(suite_files.load(name)) for name in names}
+    for method in methods:
+        if method != "all" and not any(method in inside for inside in known.values()):
+            everywhere = dict.fromkeys(one for inside in known.values() for one in inside)
+            raise unknown("method", method, ["all", *everywhere], plan.OWN)
+    found = []
+    for name in names:
+        rows = [row.method for row in suite_files.load(name).rows if not row.optional]
+        chosen = [m for method in methods for m in (rows if method == "all" else [method]) if m in known[name]]
+        own = request(name, tuple(dict.fromkeys(chosen)), preset, **asked)
+        if suite == "all":
+            settings = tuple(one for one in own.settings if one.partition(".")[0] in known[name])
+            own = structs.replace(own, settings=settings)
+        if chosen or own.settings or len(names) == 1:  # of all suites, those that have something to do
+            found.append(own)
+    return found
+
+
+def table_requests(store: Store, suite: str, preset: str, table: int | None, **asked: Unpack[Asked]) -> list[Request]:
+    """What is asked of each suite; if none is named, of those that the store has records of."""
+    if table is not None:
+        suites = [suite_of(table) if suite in ("", "all") else suite]
+        if str(table) not in (known := suite_files.load(suites[0]).tables):
+            raise unknown(f"table of suite {suites[0]}", str(table), known)
+    elif suite and suite != "all":
+        suites = [suite]
+    else:
+        recorded = {record.label["suite"] for record in store.find("")} | store.asked()
+        suites = [name for name in with_tables() if name in recorded or suite == "all"] or ["synthetic"]
+    return [request(name, (), preset or "mini", **asked) for name in suites]
+
+
+def asked_in(options: Options) -> Asked:
+    """The part of the options that says what is asked for."""
+    return {name: value for name, value in options.items() if name in Asked.__annotations__}  # type: ignore[return-value]
+
+
+def path_of(path: PathLike | None) -> Path | None:
+    """A path as such."""
+    return None if path is None else Path(path)
+
+
+def store_of(path: PathLike | None, must_exist: bool = True) -> Store:
+    """The store of a folder, by default this machine's; InputError if one was named that must exist and does not."""
+    return existing(path_of(path)) if must_exist else Store(path_of(path) or default())
+
+
+def machine_of(options: Computed, jobs: int = 1) -> tuple[Machine, list[str]]:
+    """The machine of this process, or of each of several; and a line for each thing that it cannot do."""
+    threads = options.get("threads", 0) or (max(1, cores() // jobs) if jobs > 1 else 0)
+    names = ("device", "precision", "compile", "deterministic")
+    known = {name: options[name] for name in names if name in options}  # type: ignore[literal-required]
+    return choose(threads=threads, **known)

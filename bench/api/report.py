@@ -1,0 +1,150 @@
+"""What the records of a store say: tables, comparisons, single records, figures; and the methods that are known."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import pandas as pd
+
+from ..compute.machine import choose
+from ..datasets.errors import InputError, few, unknown
+from ..methods import registry
+from ..protocol import plan
+from ..protocol.request import Request
+from ..protocol.suite_files import load
+from ..report import compare as comparison
+from ..report import show
+from ..report.frames import frame
+from ..report.lines import Table
+from ..report.published import suite_of
+from ..report.tables import build, request_of
+from ..runner.execution import Sets
+from ..runner.run import Outcome
+from ..store.record import Record
+from ..store.store import Store
+from .options import Asked, Options, PathLike, asked_in, path_of, store_of, table_requests
+
+if TYPE_CHECKING:
+    from ..report.figures import Made, Skipped
+
+
+def tables(table: int = 1, preset: str = "", *, store: PathLike | None = None) -> pd.DataFrame:
+    """A table of the paper from the store's records: its last run, or a preset."""
+    registry.load_entry_points()
+    asked = Request(suite=suite_of(table), preset=preset or "mini")
+    (found,) = build(store_of(store, must_exist=False), asked, bool(preset), table)
+    return frame(found)
+
+
+def recorded_tables(
+    suite: str = "",
+    preset: str = "",
+    table: int | None = None,
+    methods: Sequence[str] = (),
+    *,
+    store: PathLike | None = None,
+    **asked: Unpack[Asked],
+) -> list[Table]:
+    """The tables of suites with all that belongs to each number; `methods` leaves only their rows."""
+    return _tables(store_of(store), suite, preset, table, methods, **asked)
+
+
+def _tables(
+    store: Store, suite: str, preset: str, table: int | None, methods: Sequence[str], **asked: Unpack[Asked]
+) -> list[Table]:
+    wanted = table_requests(store, suite, preset, table, **asked)
+    known = {name for one in wanted for name in plan.methods_of(load(one.suite))}
+    for name in methods:
+        if name not in known:
+            raise unknown("method", name, known, plan.OWN)
+    return [found for one in wanted for found in build(store, one, bool(preset), table, methods)]
+
+
+def compare(
+    other: PathLike,
+    suite: str = "",
+    preset: str = "",
+    table: int | None = None,
+    methods: Sequence[str] = (),
+    *,
+    store: PathLike | None = None,
+    **asked: Unpack[Asked],
+) -> pd.DataFrame:
+    """The tables of two stores side by side; InputError where their evaluation protocols differ."""
+    one, two = store_of(store), Store(Path(other))
+    if not two.root.is_dir():
+        raise InputError(f"--compare {two.root}: no such folder")
+    a, b = (_tables(side, suite, preset, table, methods, **asked) for side in (one, two))
+    return comparison.compare(a, b, (str(one.root), str(two.root)))
+
+
+def outcome_tables(outcome: Outcome) -> list[Table]:
+    """The tables of what a run was asked for."""
+    return [found for asked in outcome.requests for found in build(Store(outcome.store), asked, True)]
+
+
+def store_folder(store: PathLike | None = None) -> Path:
+    """The folder of the store to read; InputError if one was named that does not exist."""
+    return store_of(store).root
+
+
+def unreadable(store: PathLike | None = None) -> list[str]:
+    """The records of a store that cannot be read, and why."""
+    return [str(error) for error in store_of(store).look()[1]]
+
+
+def find(words: str, *, store: PathLike | None = None) -> list[Record]:
+    """The records whose key starts so or whose titles have these words; the fit where the others are its scores."""
+    place = store_of(store)
+    found, wrong = place.find(words), place.look()[1]
+    for error in wrong:
+        if error.path.stem.endswith(f"-{words[:8]}"):
+            raise error
+    if not found:
+        damaged = f" Not readable: {few([str(error) for error in wrong])}" if wrong else ""
+        titles = [record.title for record in place.find("")]
+        raise unknown("cell", words, titles, f"Store: {place.root}.{damaged}")
+    shortest = min(found, key=lambda record: len(record.title))
+    return [shortest] if all(record.title.startswith(shortest.title) for record in found) else found
+
+
+def details(record: Record, *, store: PathLike | None = None) -> dict[str, Any]:
+    """A record with its file, the method's file, the command that makes it again, and its per-image scores."""
+    return show.details(store_of(store), record)
+
+
+def figures(
+    out: PathLike = "figures", suite: str = "", preset: str = "", table: int | None = None, **options: Unpack[Options]
+) -> Iterator["Made | Skipped"]:
+    """Draws what the store has; each figure as it comes. InputError if there is nothing to draw."""
+    from ..report.figures import Inputs, draw  # imported here: matplotlib is slow to load
+
+    store, (machine, _) = store_of(options.get("store")), choose()
+    images, drawn, refused = Sets(path_of(options.get("data"))), False, list[InputError]()
+    for asked in table_requests(store, suite, preset, table, **asked_in(options)):
+        planned = plan.make(request_of(store, asked, bool(preset)), store.digests())
+        try:
+            yield from draw(Inputs(planned, store, machine, images), Path(out))
+            drawn = True
+        except InputError as error:
+            refused.append(error)
+    if refused and not drawn:
+        raise refused[0]
+
+
+def methods() -> list[dict[str, Any]]:
+    """Every registered method with its card, what it may know, what it trains on and its outputs."""
+    return [
+        {
+            "name": name,
+            "paper": method.card.paper,
+            "equations": method.card.equations,
+            "deviations": method.card.deviations,
+            "supervision": method.supervision,
+            "knowledge": method.knowledge,
+            "trains_on": method.trains_on,
+            "outputs": [output.name for output in method.outputs],
+            "primary": method.primary().name,
+        }
+        for name, method in sorted(registry.methods().items())
+    ]

@@ -1,0 +1,237 @@
+"""What computes: run, rescore, score; and what says how far they are or what they would do."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypedDict, Unpack
+
+import pandas as pd
+from msgspec import structs
+
+from ..compute.machine import choose
+from ..datasets.errors import AbsentError, InputError
+from ..datasets.sets.catalogue import data_root
+from ..datasets.sets.find import find
+from ..datasets.sets.image_set import CatalogueSet
+from ..methods import registry
+from ..protocol import plan
+from ..protocol.request import Request
+from ..protocol.scoring import Scoring, rescored, scorings
+from ..protocol.units import Score
+from ..report.compare import evaluation_protocols, unscored
+from ..report.lines import Table
+from ..report.tables import build, request_of
+from ..runner import engines, external_weights
+from ..runner.display import Display
+from ..runner.estimates import Estimates
+from ..runner.execution import Sets
+from ..runner.run import Outcome, Run
+from ..runner.status import Standing, standing
+from ..runner.workers import Job, Jobs
+from ..store.store import Store
+from .options import (
+    Asked,
+    Options,
+    PathLike,
+    RunOptions,
+    asked_in,
+    machine_of,
+    path_of,
+    request,
+    requests,
+    store_of,
+    table_requests,
+)
+
+
+def run(
+    methods: Sequence[str], suite: str = "synthetic", preset: str = "mini", **options: Unpack[RunOptions]
+) -> Outcome:
+    """Trains and scores what is missing in the store; InputError for wrong input."""
+    with Display(options.get("quiet", False)) as display:
+        works = _works(requests(methods, suite, preset, **asked_in(options)), options, display)
+        outcome = Outcome(store=works[0].store.root)
+        for work in _able(works, outcome, display) if len(works) > 1 else works:
+            outcome.add(work.carry_out(), work.plan.request)
+            for line in _excluded(work.plan):
+                display.note(line)
+            if outcome.interrupted:
+                break
+    return outcome
+
+
+class DryRun(TypedDict):
+    """What a run would do."""
+
+    units: list[tuple[str, str, str, float]]  # title, kind, key, estimated seconds of one process
+    total: int  # units, done ones included
+    seconds: float  # of all workers together
+    notes: list[str]  # images that are missing, methods that are left out
+    store: Path
+
+
+def dry_run(
+    methods: Sequence[str], suite: str = "synthetic", preset: str = "mini", **options: Unpack[RunOptions]
+) -> DryRun:
+    """What `run` would do, and how long it takes; nothing is computed, and no image is read."""
+    works = _works(requests(methods, suite, preset, **asked_in(options)), options, Display(quiet=True))
+    pending = {unit.key: unit for work in works for _, unit in work.pending()}
+    estimates = Estimates(works[0].store, works[0].machine)
+    units = [(unit.title, type(unit).__name__.lower(), unit.key, estimates.seconds(unit)) for unit in pending.values()]
+    sets = {unit.test if isinstance(unit, Score) else unit.train for unit in pending.values()}
+    notes = [doubt for work in works for doubt in work.plan.doubts] + _missing_sets(sets, works[0].sets.data)
+    notes += [line for work in works for line in _excluded(work.plan)]
+    total = len(set().union(*(work.keys() for work in works)))
+    seconds = sum(one[3] for one in units) / min(works[0].jobs, max(1, len(units)))
+    return DryRun(units=units, total=total, seconds=seconds, notes=notes, store=works[0].store.root)
+
+
+def _missing_sets(names: Iterable[str], data: Path | None) -> list[str]:
+    """The image sets that are not on this machine, and how to get each."""
+    found = []
+    for name in sorted(names):
+        image_set = find(name)
+        if isinstance(image_set, CatalogueSet) and (lacking := image_set.summary(data).missing):
+            found.append(f"{name}: {lacking} images are missing; get: {image_set.how_to_get}")
+    return found
+
+
+def _excluded(planned: plan.Plan) -> list[str]:
+    """Why cells of a plan have no number, and which methods cannot be run on this machine."""
+    cells = [f"{cell.name} {cell.noise.name}: {cell.excluded}" for cell in planned.cells if cell.excluded]
+    lacking = {cell.name: why for cell in planned.cells if (why := cell.fit.method.unavailable())}
+    return [*cells, *(f"{name}: skipped: {why}" for name, why in lacking.items())]
+
+
+def status(
+    methods: Sequence[str] = (),
+    suite: str = "",
+    preset: str = "",
+    *,
+    store: PathLike | None = None,
+    **asked: Unpack[Asked],
+) -> tuple[list[Standing], list[str]]:
+    """How the units of the last runs stand, or those that `methods` would run; and what cannot be said."""
+    where, (here, _) = store_of(store), choose()
+    if methods or asked.get("settings"):
+        wanted = requests(methods, suite or "synthetic", preset or "mini", **asked)
+    else:
+        wanted = _last_requests(where, suite, preset, request("", (), preset or "mini", **asked))
+    found, wrong = list[Standing](), list[str]()
+    for one in wanted:
+        try:
+            found += standing(plan.make(one, where.digests()), where, here)
+        except InputError as error:  # the suite's file or a plug-in is gone; the others can be said
+            wrong.append(str(error))
+    return found, wrong
+
+
+class Rescored(NamedTuple):
+    """The scores of the same outputs under several evaluation protocols."""
+
+    scores: pd.DataFrame  # with the differences from the first protocol
+    unscored: list[str]  # what the others have no numbers of
+    outcome: Outcome
+
+
+def rescore(
+    scoring: Sequence[str], suite: str = "", preset: str = "", table: int | None = None, **options: Unpack[Options]
+) -> Rescored:
+    """Scores again what the store has under other evaluation protocols; nothing is trained."""
+    store, found = store_of(options.get("store")), dict[str, list[Table]]()
+    wanted = table_requests(store, suite, preset, table, **asked_in(options))
+    names = list(scorings()) if list(scoring) == ["all"] else list(scoring)
+    for name in names:
+        rescored(Scoring(), name)
+    here, notes = machine_of(options)
+    outcome, sets = Outcome(store=store.root), Sets(path_of(options.get("data")))
+    with Display(options.get("quiet", False)) as display:
+        for note in notes:
+            display.note(note)
+        for name in names:
+            found[name] = []
+            for asked in wanted:
+                one = request_of(store, asked, bool(preset))
+                one = structs.replace(one, scoring="" if name == "preset" else name, tested=())
+                if not outcome.interrupted:
+                    work = Run(plan.make(one, store.digests()), store, here, sets, display, training=False)
+                    outcome.add(work.carry_out(), one)
+                found[name] += build(store, one, True, table)
+    return Rescored(evaluation_protocols(found), unscored(found), outcome)
+
+
+def score(
+    method: str, weights: PathLike, suite: str = "synthetic", preset: str = "mini", **options: Unpack[Options]
+) -> Outcome:
+    """Scores external weights as those of a method."""
+    store, file = store_of(options.get("store"), must_exist=False), Path(weights)
+    asked = request(suite, (), preset, **asked_in(options))
+    here, notes = machine_of(options)
+    outcome = Outcome(store=store.root)
+    with Display(options.get("quiet", False)) as display:
+        for note in notes:
+            display.note(note)
+        planned = external_weights.add(store, asked, method, file, display.note)
+        for one in planned.request.weights:
+            if one.file != file.name:
+                display.note(f"{file.name} holds the weights of {one.file}, whose row shows them")
+        work = Run(planned, store, here, Sets(path_of(options.get("data"))), display)
+        outcome.add(work.carry_out(), planned.request)
+    return outcome
+
+
+def _last_requests(store: Store, suite: str, preset: str, asked: Request) -> list[Request]:
+    """What was run last of the suites asked for, with what is asked for otherwise now."""
+    name = request(suite, ()).suite
+    last = [one for each in ([name] if suite not in ("", "all") else sorted(store.asked()))
+            if (one := store.last_request(each)) is not None]  # fmt: skip
+    if not last:
+        of = f" of {suite}" if suite else ""
+        raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")
+    plain = structs.asdict(Request())
+    given = {name: value for name, value in structs.asdict(asked).items() if value != plain[name]}
+    given = {name: value for name, value in given.items() if name not in ("suite", "preset")}
+    return [structs.replace(one, **given | ({"preset": preset} if preset else {})) for one in last]
+
+
+def _works(wanted: list[Request], options: RunOptions, display: Display) -> list[Run]:
+    """A run for each request, whose units this process executes or workers do; InputError before anything starts."""
+    registry.load_entry_points()
+    jobs, kind = options.get("jobs", 1), options.get("engine", "local")
+    store, data = store_of(options.get("store"), must_exist=False), path_of(options.get("data"))
+    planned = [plan.make(one) for one in wanted]  # all that is wrong is said before anything is trained
+    here, notes = machine_of(options, jobs)
+    known = (store, here, Sets(data), display, options.get("force", False))
+    engine = engines.choose(kind, jobs, options.get("scheduler", ""), dict(options.get("slurm", {})), store.root)
+    for note in notes:
+        display.note(note)
+    if engine is None:
+        return [Run(one, *known) for one in planned]
+    root, local = data_root(data), engine.local  # processes elsewhere choose their own device and threads
+    job = Job(
+        request=Request(),
+        store=str(store.root.resolve()),
+        data=str(root.resolve()) if root else None,
+        device=here.device if local else options.get("device", "auto"),
+        precision=here.precision if local else options.get("precision", "auto"),
+        threads=here.threads if local else options.get("threads", 0),
+        compile=options.get("compile"),
+        deterministic=options.get("deterministic", False),
+        plugins=tuple(str(Path(path).resolve()) for path in options.get("plugins", ())),
+    )
+    return [Jobs(one, *known, engine=engine, job=job) for one in planned]
+
+
+def _able(works: list[Run], outcome: Outcome, display: Display) -> list[Run]:
+    """The runs whose images are on this machine, all looked at before the first trains; AbsentError if none."""
+    able, absent = [], []
+    for work in works:
+        try:
+            work.check(work.pending())
+            able.append(work)
+        except AbsentError as error:
+            absent.append(error)
+            display.note(f"suite {work.plan.suite.name} is left out: {error}")
+            outcome.states["missing"] += sum(cell.excluded is None for cell in work.plan.cells)
+    if not able:
+        raise absent[0]
+    return able

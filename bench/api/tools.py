@@ -1,0 +1,96 @@
+"""What authors and reporters need: checks of a method, the regression check, times, a submission, the environment."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+import pandas as pd
+import torch
+
+from .. import __version__
+from ..apply import submission
+from ..compute.machine import Machine, choose
+from ..compute.machine import environment as machine_facts
+from ..datasets.errors import InputError
+from ..methods import registry
+from ..protocol import plan, suite_files
+from ..runner.display import Display, Lines
+from ..tools import conformance, regression, scaling
+from ..tools import speed as steps
+from .options import Computed, Options, PathLike, asked_in, machine_of, path_of, request, store_of
+
+
+def check(method: str) -> Iterator[tuple[str, conformance.Finding]]:
+    """Whether a registered method, or those of FILE.py or package:Class, fit the harness: findings as they come."""
+    torch.set_num_threads(1)  # small images, and numbers that do not depend on the machine
+    for name, one in conformance.targets(method).items():
+        for finding in conformance.check(name, one):
+            yield name, finding
+
+
+def _silent(case: str) -> None:
+    """Shows no progress."""
+
+
+def regress(
+    cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = _silent
+) -> list[regression.Finding]:
+    """Compares small subsets of the suites with the committed references; `progress` is given each case's name."""
+    return list(regression.check(cases, path_of(data), progress))
+
+
+def update_references(
+    cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = _silent
+) -> list[str]:
+    """Writes the references of the regression check anew; the cases whose data are not on this machine."""
+    return regression.update(cases, path_of(data), progress)
+
+
+def speed(
+    methods: Sequence[str] = (), rounds: int = 5, jobs: int = 1, **options: Unpack[Computed]
+) -> list[pd.DataFrame]:
+    """Times of training steps and of scoring, or of runs with one job and several."""
+    if jobs > 1 and methods:
+        raise InputError("speed --jobs has its own work to measure; leave out --methods")
+    for method in methods:
+        registry.find(method)
+    machine = _applied(options)
+    found = [scaling.measure(jobs, machine, rounds)] if jobs > 1 else steps.measure(methods, machine, rounds)
+    return [table for table in found if len(table)]
+
+
+def submit(
+    method: str,
+    blocks: PathLike,
+    out: PathLike = "SubmitRaw.mat",
+    output: str = "weighted",
+    suite: str = "raw",
+    preset: str = "mini",
+    *,
+    authors: str = "",
+    title: str = "",
+    venue: str = "",
+    **options: Unpack[Options],
+) -> Path:
+    """Writes the file that the SIDD server scores, from the trained weights of one method."""
+    machine = _applied(options)
+    planned = plan.make(request(suite, method.split(","), preset, **asked_in(options)))
+    about = submission.About(method, authors, title, venue)
+    store = store_of(options.get("store"), must_exist=False)
+    submission.submit(planned, store, machine, Path(blocks), Path(out), output, about, Lines())
+    return Path(out)
+
+
+def environment() -> dict[str, Any]:
+    """What a bug report needs."""
+    facts = machine_facts(choose()[0])
+    return facts | {"bench": __version__, "suites": ", ".join(suite_files.suites())}
+
+
+def _applied(options: Computed) -> Machine:
+    """The machine of this process, whose settings it takes on; shows what it cannot do."""
+    machine, notes = machine_of(options)
+    machine.apply()
+    for note in notes:
+        Display(options.get("quiet", False)).note(note)
+    return machine

@@ -1,0 +1,64 @@
+"""What the commands print; what renders loads when something is printed."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import api
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def print_rows(
+    rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", options: Namespace, columns: list[str] | None = None
+) -> None:
+    """Prints a frame, or rows, in the format asked for."""
+    from ..report.render import render
+
+    print(render(rows, options.format, columns))
+
+
+def print_tables(found: "Sequence[api.Table]", options: Namespace) -> None:
+    """Prints tables with their captions and notes in the format asked for."""
+    from ..report.render import page
+
+    print(page(found, options.format, getattr(options, "long", False), options.all))
+
+
+def print_frames(tables: "Sequence[pd.DataFrame]", options: Namespace) -> None:
+    """Prints several frames; in csv and json as one document."""
+    import pandas as pd
+
+    from ..report.render import render
+
+    if options.format in ("json", "csv"):
+        tables = [pd.concat(tables).fillna("")]
+    print("\n\n".join(render(table, options.format) for table in tables))
+
+
+def print_record(found: dict[str, Any], options: Namespace) -> None:
+    """Prints one record in full."""
+    from ..report.show import text
+
+    print(text(found, options.format))
+
+
+def print_json(value: object) -> None:
+    """Prints plain values as JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def tell(lines: Iterable[object]) -> None:
+    """Prints lines for people beside what the command prints."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+def tell_unreadable(store: Path | None) -> None:
+    """Names the records of a store that could not be read."""
+    tell(f"not read: {line}" for line in api.unreadable(store))
