@@ -33,14 +33,15 @@ def verify(words: str = "", **options: Unpack[Computed]) -> list[Drift]:
     machine.apply()
     store, found = store_of(options.get("store")), list[Drift]()
     with Display(options.get("quiet", False)) as display:
+        for note in notes:
+            display.note(note)
         for one in verification.verify(store, words, machine, Sets(path_of(options.get("data")))):
-            for note in notes if not found else ():
-                display.note(note)
+            display.work_begins()
             display.note(f"{one.title}: {one}")
             found.append(one)
-    if not found:
-        titles = [record.title for record in store.find("") if record.kind == "score"]
-        raise unknown("score", words, titles, f"Store: {store.root}.")
+        if not found:
+            titles = [record.title for record in store.find("") if record.kind == "score"]
+            raise unknown("score", words, titles, f"Store: {store.root}.")
     return found
 
 

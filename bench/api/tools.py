@@ -91,6 +91,7 @@ def _applied(options: Computed) -> Machine:
     """The machine of this process, whose settings it takes on; shows what it cannot do."""
     machine, notes = machine_of(options)
     machine.apply()
-    for note in notes:
-        Display(options.get("quiet", False)).note(note)
+    with Display(options.get("quiet", False)) as display:
+        for note in notes:
+            display.note(note)
     return machine

@@ -57,19 +57,19 @@ class Display:
     ) -> None:
         self.bars.stop()
         if not isinstance(value, InputError):
-            self._work_begins()
+            self.work_begins()
 
     def plan(self, units: int, done: int, seconds: float, jobs: int) -> None:
         """So many units in all, so many done already, so many estimated seconds of so many jobs to go."""
         self.units, self.done, self.planned, self.jobs = units, done, seconds, min(jobs, max(1, units - done))
-        self._work_begins()
+        self.work_begins()
         self.overall = self.bars.add_task("units", total=max(units, 1), completed=done, text="")
         if done < units:
             self.note(f"{done} of {units} units done; about {clock(seconds / self.jobs)} for the others")
 
     def begin(self, title: str, cost: float) -> None:
         """A unit starts."""
-        self._work_begins()
+        self.work_begins()
         self.running[title] = Running(cost, self.bars.add_task(title, total=1.0, text=""))
         self._line(f"{title} ...", force=True)
 
@@ -118,7 +118,8 @@ class Display:
         if self._waiting:
             self._waiting.insert(0, self._waiting.pop())
 
-    def _work_begins(self) -> None:
+    def work_begins(self) -> None:
+        """Shows the notes that waited, and those that follow at once."""
         waiting, self._waiting = self._waiting or [], None
         for text in waiting:
             self.note(text)
