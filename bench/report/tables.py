@@ -34,10 +34,11 @@ def build(
     `methods` leaves only their rows and those of the baselines. InputError: a name that means nothing.
     """
     every = store.find("")
-    plan = make(request_of(store, asked, preset, every), store.digests())
+    asked = request_of(store, asked, preset, every)
+    plan = make(asked, store.digests())
     records = [record for record in every if record.label["suite"] == plan.suite.name]
     numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
-    found = [table(plan, store, n) for n in numbers or [None]]
+    found = [table(plan, store, n, narrowed=bool(asked.noises)) for n in numbers or [None]]
     if not any(line.run and line.method not in BASELINES for one in found for line in one.lines):
         found[0].notes += _elsewhere(records, plan)
     found[0].notes += _unknown_methods(records, plan)
@@ -103,13 +104,16 @@ def _only(table: Table, methods: Sequence[str]) -> Table:
     return structs.replace(table, lines=lines)
 
 
-def table(plan: Plan, store: Store, number: int | None) -> Table:
-    """The table of a number, or the suite's only one: every line that a plan has there."""
+def table(plan: Plan, store: Store, number: int | None, narrowed: bool = False) -> Table:
+    """The table of a number, or the suite's only one: every line that a plan has there.
+
+    `narrowed`: noises were asked for, so that those that only the paper has are left out.
+    """
     found: list[Line] = []
     said: list[str] = []
     means: dict[Place, dict[str, float]] = {}
     primary = find_metric(plan.suite.primary)
-    for noise, met in _groups(plan, number):
+    for noise, met in _groups(plan, number, narrowed):
         lines = []
         for row, test in _places(plan, store, number):
             cells = [cell for cell in plan.cells if (cell.name, cell.noise.name) == (row.method, noise)]
@@ -123,14 +127,14 @@ def table(plan: Plan, store: Store, number: int | None) -> Table:
     return Table(number, plan, found, [*notes(found), *said, *_external_weights(plan, found)], means)
 
 
-def _groups(plan: Plan, number: int | None) -> Iterator[tuple[str, str]]:
+def _groups(plan: Plan, number: int | None, narrowed: bool) -> Iterator[tuple[str, str]]:
     """The noises of a table, each with those met in the test."""
     planned: dict[str, dict[str, None]] = {}
     for cell in plan.cells:
         planned.setdefault(cell.noise.name, {}).update(dict.fromkeys(score.noise.name for score in cell.scores))
     for noise, met in planned.items():
         yield from ((noise, name) for name in met or (noise,))
-    if not plan.request.noises:  # a small preset has not all noises that the paper printed
+    if not narrowed:  # a small preset has not all noises that the paper printed
         yield from dict.fromkeys((key[0], key[0]) for key in published_for(plan, number) if key[0] not in planned)
 
 

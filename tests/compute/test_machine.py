@@ -69,6 +69,7 @@ def test_a_short_run_or_a_processor_compiles_nothing_by_itself() -> None:
     assert not Machine("cuda").compiles(machines.COMPILE_STEPS - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
 def test_one_compiled_graph_serves_all_cells_of_a_shape(
     set_images: list[SetImage], small: Callable[..., Method], machine: Machine

@@ -22,12 +22,12 @@ from bench.methods.rng import Rng
 Small = Callable[..., Method]
 Image = Callable[[Tensor], Tensor]
 NARROW = UNetConfig(width=4)
-SIDES = [(64, 64), (32, 64), (96, 32)]
+SIDES = [(32, 64), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((64, 64), (96, 32)))]
 BLIND = ["laine19", "laine19-known", "laine19-muonly", "dbsn"]
 BROKEN_LAINE = ["conv shift", "pool shift", "final shift", "sense of turning back", "circular padding"]
 BROKEN_DBSN = ["undilated block", "ordinary first convolution"]
 
-every_channels = pytest.mark.parametrize("channels", [1, 3, 4])
+every_channels = pytest.mark.parametrize("channels", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))])
 every_side = pytest.mark.parametrize(("height", "width"), SIDES)
 
 

@@ -59,6 +59,7 @@ def threads_of_torch() -> Any:
 # ---- BM3D
 
 
+@pytest.mark.slow
 @needs_bm3d
 @needs_shared_data
 @pytest.mark.parametrize(("mode", "expected_decibels"), [("RGB", 29.778), ("L", 27.425)])
@@ -82,6 +83,7 @@ def test_bm3d_repeats_itself_and_denoises() -> None:
     assert decibels(first, clean) > decibels(y, clean) + 2.0
 
 
+@pytest.mark.slow
 @needs_bm3d
 def test_other_numbers_of_channels_are_filtered_plane_by_plane() -> None:
     y = noisy()[..., :2]
@@ -106,7 +108,10 @@ def test_colour_goes_to_cbm3d_in_the_opponent_space_with_one_thread(monkeypatch:
 
 
 @needs_bm3d
-@pytest.mark.parametrize(("channels", "sigma"), [(1, 0.0), (1, SIGMA), (3, 0.0)])
+@pytest.mark.parametrize(
+    ("channels", "sigma"),
+    [(1, 0.0), pytest.param(1, SIGMA, marks=pytest.mark.slow), pytest.param(3, 0.0, marks=pytest.mark.slow)],
+)
 def test_bm3d_leaves_a_constant_image_alone(channels: int, sigma: float) -> None:
     image = np.full((32, 40, channels), 0.6)
     np.testing.assert_allclose(bm3d.collaborative(image, sigma), image, atol=1e-2)
@@ -115,7 +120,7 @@ def test_bm3d_leaves_a_constant_image_alone(channels: int, sigma: float) -> None
 @needs_bm3d
 def test_gray_stored_as_colour_is_filtered_as_gray() -> None:
     """The package divides by an opponent channel's range, which is zero here."""
-    gray = noisy()[..., :1]
+    gray = noisy(height=32, width=40)[..., :1]
     made = bm3d.collaborative(gray.repeat(3, axis=2), SIGMA)
     assert np.isfinite(made).all()
     np.testing.assert_array_equal(made, bm3d.collaborative(gray, SIGMA).repeat(3, axis=2))
@@ -144,6 +149,7 @@ def run(tests: Path, tmp_path: Path) -> Callable[..., Result]:
     return made
 
 
+@pytest.mark.slow
 @needs_bm3d
 def test_two_threads_give_the_rows_of_one(run: Callable[..., Result], tmp_path: Path) -> None:
     for threads in (1, 2):
@@ -236,6 +242,7 @@ def test_pure_noise(channels: int, tolerance: float) -> None:
     assert noise_level(y) == pytest.approx(25.0, rel=tolerance)
 
 
+@pytest.mark.slow
 @needs_shared_data
 @pytest.mark.parametrize("sigma", [5.0, 25.0, 50.0])
 def test_noise_level_of_kodak(sigma: float) -> None:
@@ -285,7 +292,7 @@ def test_anscombe_denoises_and_its_inverses_differ() -> None:
 
 
 @needs_bm3d
-@pytest.mark.parametrize("value", [0.0, 0.5])
+@pytest.mark.parametrize("value", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_anscombe_of_a_constant_image_is_finite(value: float) -> None:
     for image in filtered(np.full((32, 40, 1), value), "poisson30", "anscombe").values():
         assert np.isfinite(image).all()
@@ -333,7 +340,9 @@ def test_the_estimated_variance_is_not_biased(a: float, b: float) -> None:
 
 
 @needs_bm3d
-@pytest.mark.parametrize("slope", [-1e-3, 0.0, 1e-8, 1e-7])
+@pytest.mark.parametrize(
+    "slope", [-1e-3, *(pytest.param(slope, marks=pytest.mark.slow) for slope in (0.0, 1e-8)), 1e-7]
+)
 def test_noise_that_hardly_grows_is_taken_as_constant(slope: float, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = np.broadcast_to(np.linspace(0.2, 0.8, 64)[None, :, None], (64, 64, 1))
     noisy = clean + 0.05 * np.random.default_rng(0).standard_normal(clean.shape)
