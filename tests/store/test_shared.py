@@ -24,12 +24,17 @@ from bench.store.tensors import write_tensors
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     place = Tiny(tmp_path_factory.mktemp("filled"))
-    old = os.umask(0o027)
+    place.run()
+    return place
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    old = os.umask(mask)
     try:
-        place.run()
+        yield
     finally:
         os.umask(old)
-    return place
 
 
 @contextmanager
@@ -50,21 +55,18 @@ def forbidden(path: Path) -> Iterator[None]:
 # ---- rights
 
 
-def test_every_file_and_folder_has_the_mode_of_the_umask(filled: Tiny) -> None:
-    modes = {
-        (path.is_dir(), stat.S_IMODE(path.stat().st_mode))
-        for path in filled.store.rglob("*")
-        if path.suffix != ".lock"  # of the library
-    }
-    assert modes == {(True, 0o750), (False, 0o640)}
+def test_every_file_and_folder_has_the_mode_of_the_umask(tmp_path: Path) -> None:
+    place = Tiny(tmp_path)
+    with umask(0o027):
+        place.run()
+    paths = [path for path in place.store.rglob("*") if path.suffix != ".lock"]  # of the library
+    expected = {True: 0o750, False: 0o640}
+    assert [p for p in paths if stat.S_IMODE(p.stat().st_mode) != expected[p.is_dir()]] == []
 
 
 def test_weights_follow_the_umask(tmp_path: Path) -> None:
-    old = os.umask(0o002)
-    try:
+    with umask(0o002):
         write_tensors(tmp_path / "w.safetensors", {"a": torch.zeros(1)}, {})
-    finally:
-        os.umask(old)
     assert stat.S_IMODE((tmp_path / "w.safetensors").stat().st_mode) == 0o664
 
 

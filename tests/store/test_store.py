@@ -136,11 +136,12 @@ def test_two_runs_on_one_store_share_the_work(place: Place, tmp_path: Path) -> N
     assert (one.code, two.code) == (0, 0), one.err + two.err
     assert Counter(place.done()) == Counter([f"{s} {i}" for s in range(4) for i in range(6)] + ["score"] * 4)
     assert one.out == two.out
-    assert "not run" not in next(row for row in one.out.splitlines() if " counted " in row)
+    assert "not run" not in next(row for row in one.out.splitlines() if row.startswith("counted "))
     trained = [result.err.count("trained in") for result in (one, two)]
     assert sum(trained) == 4
 
 
+@pytest.mark.slow
 def test_a_claimed_unit_is_waited_for(place: Place, tmp_path: Path) -> None:
     slow = start(*place.command, "--store", place.store, COUNTED_LOG=place.log, COUNTED_SLEEP=0.5)
     while slow.poll() is None and not place.log.read_text(encoding="utf-8"):
@@ -155,6 +156,7 @@ def test_a_claimed_unit_is_waited_for(place: Place, tmp_path: Path) -> None:
 # ---- killed and interrupted
 
 
+@pytest.mark.slow
 def test_a_killed_run_s_claim_is_taken_over(place: Place) -> None:
     assert place.kill("3", signal.SIGKILL).code == -signal.SIGKILL
     assert place.done() == steps(0, 1, 2, 3)
@@ -172,7 +174,7 @@ def test_a_killed_run_loses_the_time_since_its_checkpoint(place: Place) -> None:
     assert same(weights(place.store, "counted"), weights(place.folder / "other", "counted"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_continues_where_it_was(number: signal.Signals, place: Place) -> None:
     result = place.kill("2", number)
     assert result.code == 128 + number
@@ -186,8 +188,8 @@ def test_an_interrupted_run_continues_where_it_was(number: signal.Signals, place
 def test_an_interrupted_run_says_how_to_continue(place: Place) -> None:
     result = place.interrupt("2")
     assert "run the same command again to continue" in result.err
+    assert "1 missing" in result.err
     assert "Traceback" not in result.err
-    assert "not run" in next(row for row in result.out.splitlines() if " counted " in row)
 
 
 def test_a_run_interrupted_in_its_last_step_is_trained(place: Place) -> None:
@@ -199,6 +201,7 @@ def test_a_run_interrupted_in_its_last_step_is_trained(place: Place) -> None:
     assert same(weights(place.store, "counted"), weights(place.folder / "other", "counted"))
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_while_it_scores_is_not_trained_again(place: Place) -> None:
     assert place.kill("score", signal.SIGTERM).code == 128 + signal.SIGTERM
     fits = {name: value for name, value in snapshot(place.store).items() if name.startswith("fits")}
@@ -208,6 +211,7 @@ def test_a_run_interrupted_while_it_scores_is_not_trained_again(place: Place) ->
     assert fits.items() <= snapshot(place.store).items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_training_stopped_from_outside_ends_with_the_same_weights(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,16 +263,14 @@ def test_a_damaged_checkpoint_is_no_checkpoint(content: bytes | None, place: Pla
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
-def test_damaged_weights_are_trained_again_when_needed(content: bytes | None, place: Place) -> None:
+def test_damaged_weights_are_trained_again(content: bytes | None, place: Place) -> None:
     assert place.run().code == 0
     before = weights(place.store, "counted")
     path = file_of(place.store, "fit", "counted", ".safetensors")
     path.write_bytes(path.read_bytes()[:200] if content is None else content)
     place.done()
     assert place.run().code == 0
-    assert place.done() == []  # nothing needs them
-    assert place.run("--repeats", "2").code == 0
-    assert place.done() == [*steps(*range(6)), "score", "score"]
+    assert place.done() == steps(*range(6))  # the scores are of the same weights
     assert same(weights(place.store, "counted"), before)
 
 
@@ -288,7 +290,7 @@ def test_scores_of_other_weights_than_the_fit_has_now_are_no_result(place: Place
     argv = (*place.command[3:], "--store", place.store)
     asked = [one for one in argv if one not in ("--threads", 1)]
     states = {one["label"]: one["state"] for one in lines(*asked) if one["state"] != "not run"}
-    assert states["counted"].startswith("stale: scored with other weights")
+    assert states["counted"] == "stale"
     place.done()
     assert place.run().code == 0
     assert place.done() == ["score"]
