@@ -10,6 +10,7 @@ from msgspec import structs
 from ..compute.machine import Machine, choose
 from ..datasets.errors import InputError, unknown
 from ..datasets.sets.own_folder import absolute
+from ..methods import registry
 from ..protocol import plan, suite_files
 from ..protocol.request import Request
 from ..protocol.settings import canonical
@@ -75,6 +76,8 @@ def request(suite: str, methods: Sequence[str], preset: str = "mini", **asked: U
 
 def requests(methods: Sequence[str], suite: str, preset: str, **asked: Unpack[Asked]) -> list[Request]:
     """What is asked of each suite, with those of the methods that it can run; InputError for an unknown one."""
+    if isinstance(methods, str):
+        raise InputError(f"methods = {methods!r}: expected a list of names, such as [{methods!r}]")
     if not methods and not asked.get("settings"):
         raise InputError("--methods A,B is missing; python -m bench methods lists them")
     names = with_tables() if suite == "all" else [suite]
@@ -110,8 +113,18 @@ def table_requests(store: Store, suite: str, preset: str, table: int | None, **a
     return [request(name, (), preset or "mini", **asked) for name in suites]
 
 
+def load_plugins(paths: Sequence[PathLike]) -> None:
+    """Registers installed plug-ins and what these files register."""
+    registry.load_entry_points()
+    for path in paths:
+        registry.load_plugin(Path(path))
+
+
 def asked_in(options: Options) -> Asked:
-    """The part of the options that says what is asked for."""
+    """The part of the options that says what is asked for; InputError for an option that there is not."""
+    for name in options:
+        if name not in RunOptions.__annotations__:
+            raise unknown("option", name, RunOptions.__annotations__)
     return {name: value for name, value in options.items() if name in Asked.__annotations__}  # type: ignore[return-value]
 
 

@@ -32,7 +32,7 @@ def tables(table: int = 1, preset: str = "", *, store: PathLike | None = None) -
     """A table of the paper from the store's records: its last run, or a preset."""
     registry.load_entry_points()
     asked = Request(suite=suite_of(table), preset=preset or "mini")
-    (found,) = build(store_of(store, must_exist=False), asked, bool(preset), table)
+    (found,) = build(store_of(store, must_exist=store is not None), asked, bool(preset), table)
     return frame(found)
 
 

@@ -34,6 +34,7 @@ from .options import (
     PathLike,
     RunOptions,
     asked_in,
+    load_plugins,
     machine_of,
     path_of,
     request,
@@ -47,6 +48,7 @@ def run(
     methods: Sequence[str], suite: str = "synthetic", preset: str = "mini", **options: Unpack[RunOptions]
 ) -> Outcome:
     """Trains and scores what is missing in the store; InputError for wrong input."""
+    load_plugins(options.get("plugins", ()))
     with Display(options.get("quiet", False)) as display:
         works = _works(requests(methods, suite, preset, **asked_in(options)), options, display)
         outcome = Outcome(store=works[0].store.root)
@@ -73,6 +75,7 @@ def dry_run(
     methods: Sequence[str], suite: str = "synthetic", preset: str = "mini", **options: Unpack[RunOptions]
 ) -> DryRun:
     """What `run` would do, and how long it takes; nothing is computed, and no image is read."""
+    load_plugins(options.get("plugins", ()))
     works = _works(requests(methods, suite, preset, **asked_in(options)), options, Display(quiet=True))
     pending = {unit.key: unit for work in works for _, unit in work.pending()}
     estimates = Estimates(works[0].store, works[0].machine)

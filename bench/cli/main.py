@@ -1,4 +1,4 @@
-"""The commands: parse, call, print."""
+"""Train, score and compare image denoisers under one protocol."""
 
 import io
 import os

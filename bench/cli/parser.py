@@ -42,7 +42,8 @@ class Parser(argparse.ArgumentParser):
 def command(commands: Commands, name: str, text: str) -> Parser:
     """A command with the options of all."""
     sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-    sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a method of yours")
+    adds = "a file that registers a method, network, noise, metric or image format"
+    sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=adds)
     sub.add_argument("--format", choices=FORMATS, default="terminal")
     return sub
 

@@ -143,7 +143,7 @@ def caption(table: Table) -> str:
     where = sorted({f"in {one['precision']} on {one.get('device')}" for one in ran})
     how = f" ({' and '.join(where)})" if where else ""
     printed = any(line.published for line in found)
-    note = " Columns (paper) hold the numbers that the paper printed, from its own training." if printed else ""
+    note = " The paper's numbers come from its own training." if printed else ""
     title = plan.suite.tables.get(str(table.number), plan.suite.title)
     trained = ", ".join(map(short_name, training_sets(preset)))
     return (

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from ..compute.machine import Machine
 from ..compute.noisy_images import check
 from ..compute.training import Report, Stopped, source_of
 from ..datasets.noise.captured import Captured
 from ..methods import registry
+from ..methods.networks.registry import Network
 from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import Cell, Plan
 from ..protocol.request import Request
@@ -234,9 +235,9 @@ class Run:
         label |= {"method": cell.name, "noise": cell.noise.name, "seed": cell.seed, "knowledge": method.knowledge}
         label |= {"train": cell.fit.train} if isinstance(unit, Fit) else {"test": unit.test, "passes": method.passes()}
         metrics = () if isinstance(unit, Fit) else unit.metrics
-        plugins = registry.plugin_files(
-            [type(method), type(cell.noise.family), *(find_metric(name).function for name in metrics)]
-        )
+        networks = [type(value) for value in structs.asdict(method).values() if isinstance(value, Network)]
+        functions = [find_metric(name).function for name in metrics]
+        plugins = registry.plugin_files([type(method), *networks, type(cell.noise.family), *functions])
         label["command"] = self.plan.request.command(cell.name, cell.noise.name, plugins)
         return label
 

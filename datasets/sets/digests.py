@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..errors import InputError
 from .find import find
 
 
@@ -27,7 +28,12 @@ class SetDigests:
         if key in self._sets:
             return self._sets[key]
         known = image_set.folder is not None and not _is_there(image_set.folder) and self._known(key, plain)
-        self._sets[key] = known or image_set.digest(channels, least)
+        try:
+            self._sets[key] = known or image_set.digest(channels, least)
+        except InputError:  # such as images of a format whose plug-in is not loaded
+            if key not in self.known:
+                raise
+            self._sets[key] = self.known[key]
         if image_set.folder is not None and (key in self.known or not known):
             self.folders[key] = self._sets[key]
         return self._sets[key]
