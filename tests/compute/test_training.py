@@ -57,7 +57,7 @@ def assert_identical(one: Trained, two: Trained) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", BF16])
-@pytest.mark.parametrize("kind", ["fresh", "fixed"])
+@pytest.mark.parametrize("kind", ["fresh", pytest.param("fixed", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["n2c", "n2n", "nbr2nbr", "b2u"])
 def test_a_continued_training_is_bit_identical(
     name: str, kind: str, precision: Any, work: Work, set_images: list[SetImage], tmp_path: Path

@@ -29,7 +29,7 @@ ALL = sorted(registry.methods())
 TRAINED = [name for name in ALL if registry.find(name).has_weights()]
 LEARNING = [name for name in ALL if registry.find(name).learns()]
 GAUSS, POISSON = parse("gauss25"), parse("poisson30")
-CHUNKS = [1, 2, 3, 5, 16, 100]
+CHUNKS = [2, 3, 100, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in (1, 5, 16))]
 SIZE = 3  # samples per batch: neither a multiple nor a divisor of most chunks
 
 
