@@ -199,7 +199,11 @@ def test_a_loss_that_does_not_fall_is_found() -> None:
         checks.loss_goes_down(checks.Subject("rising", Rising(), parse("gauss25"), 3))
 
 
-@pytest.mark.parametrize("name", sorted(registry.methods()))
+FEW = ("b2u", "n2n", "noisy", "r2r")  # of every kind of supervision; tox -e full checks all methods
+EVERY = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in sorted(registry.methods())]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_our_own_methods_pass(name: str, small: Callable[..., Method], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "CHANNELS", (3, 1, 4))
     method = small(name)

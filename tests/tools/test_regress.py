@@ -122,7 +122,11 @@ FAULTS: list[tuple[Plant, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "method"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
+FEW = (scoring_noise, transposed_pairs, attached_visible, biased_inverse)
+PLANTED = [pytest.param(*one, marks=() if one[0] in FEW else pytest.mark.slow) for one in FAULTS]
+
+
+@pytest.mark.parametrize(("fault", "method"), PLANTED, ids=lambda value: getattr(value, "__name__", None))
 def test_a_planted_fault_is_red(fault: Plant, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
     assert {case.split()[0] for case in red(method)} == {SHORT[method]}
