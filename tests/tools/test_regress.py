@@ -123,7 +123,7 @@ FAULTS: list[tuple[Plant, str]] = [
 ]
 
 
-FEW = (scoring_noise, transposed_pairs, attached_visible)
+FEW = (scoring_noise, transposed_pairs, other_weights)
 PLANTED = [pytest.param(*one, marks=() if one[0] in FEW else pytest.mark.slow) for one in FAULTS]
 
 
