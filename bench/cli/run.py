@@ -14,8 +14,8 @@ from .parser import (
     add_table,
     add_tests,
     command,
+    few,
     names,
-    positive,
     setting,
 )
 from .printing import print_rows, print_tables, tell
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
     add_data(sub)
     add_all(sub)
     sub.add_argument("--force", action="store_true", help="compute again what is done")
-    sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="units at a time (default 1)")
+    sub.add_argument("--jobs", type=few, default=1, metavar="N", help="units at a time (default 1)")
     sub.add_argument("--engine", default="local", help="what starts the jobs: local (default), dask, slurm")
     sub.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, such as tcp://host:8786")
     sub.add_argument(

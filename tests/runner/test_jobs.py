@@ -318,6 +318,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[str]
             process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_dask_worker_s_unit_is_continued_by_another(
     scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[object], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -333,6 +334,7 @@ def test_a_killed_dask_worker_s_unit_is_continued_by_another(
     assert len(set(executed(result))) == len(executed(result))
 
 
+@pytest.mark.slow
 def test_a_signal_stops_the_units_on_dask(
     scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[object], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
