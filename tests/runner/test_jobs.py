@@ -158,6 +158,7 @@ def test_the_jobs_of_a_killed_run_end_too(command: list[object], whole: dict[str
     check_same(settled(tmp_path), whole, again.err)
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_done_by_another(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
     process = start(*command, "--store", tmp_path, "--jobs", 2)
     until_training(tmp_path)
@@ -384,6 +385,7 @@ def test_a_wrong_parameter_of_submitit_is_refused(tmp_path: Path) -> None:
     assert "colour" in said
 
 
+@pytest.mark.slow
 def test_one_job_and_two_are_measured_on_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
     few = Request(methods=("noisy",), noises=("gauss25",))
     monkeypatch.setattr(scaling, "WORKLOADS", {"little": few})
