@@ -172,7 +172,7 @@ def test_the_checkpoint_before_is_there_when_the_last_is_lost(
 
     found = train(unit, set_images, machine, path, follow)
     assert steps == [0, 3, 4, 5, 6]
-    assert said[0] == "the checkpoint is damaged; going on at the one before it"
+    assert "damaged" in said[0]
     assert same(found.net, train(unit, set_images, machine).net)
 
 
