@@ -8,7 +8,7 @@ import pandas as pd
 from msgspec import structs
 
 from ..compute.machine import choose
-from ..datasets.errors import AbsentError, InputError
+from ..datasets.errors import AbsentError, InputError, few
 from ..datasets.sets.catalogue import data_root
 from ..datasets.sets.find import find
 from ..datasets.sets.image_set import CatalogueSet
@@ -16,6 +16,7 @@ from ..methods import registry
 from ..protocol import plan
 from ..protocol.request import Request
 from ..protocol.scoring import Scoring, rescored, scorings
+from ..protocol.settings import parse_all
 from ..protocol.units import Score
 from ..report.compare import evaluation_protocols, unscored
 from ..report.lines import Table
@@ -47,11 +48,11 @@ from .options import (
 def run(
     methods: Sequence[str], suite: str = "synthetic", preset: str = "mini", **options: Unpack[RunOptions]
 ) -> Outcome:
-    """Trains and scores what is missing in the store; InputError for wrong input."""
+    """Trains and scores what is missing in the store; InputError for wrong input, or if nothing of it is possible."""
     load_plugins(options.get("plugins", ()))
     with Display(options.get("quiet", False)) as display:
         works = _works(requests(methods, suite, preset, **asked_in(options)), options, display)
-        outcome = Outcome(store=works[0].store.root)
+        outcome = Outcome(store=works[0].store.root, impossible=_impossible(works, methods))
         for work in _able(works, outcome, display) if len(works) > 1 else works:
             outcome.add(work.carry_out(), work.plan.request)
             for line in _excluded(work.plan):
@@ -67,7 +68,8 @@ class DryRun(TypedDict):
     units: list[tuple[str, str, str, float]]  # title, kind, key, estimated seconds of one process
     total: int  # units, done ones included
     seconds: float  # of all workers together
-    notes: list[str]  # images that are missing, methods that are left out
+    notes: list[str]  # images that are missing, cells that are left out
+    impossible: list[str]  # methods of which all cells are, with the reasons
     store: Path
 
 
@@ -77,6 +79,7 @@ def dry_run(
     """What `run` would do, and how long it takes; nothing is computed, and no image is read."""
     load_plugins(options.get("plugins", ()))
     works = _works(requests(methods, suite, preset, **asked_in(options)), options, Display(quiet=True))
+    impossible = _impossible(works, methods)
     pending = {unit.key: unit for work in works for _, unit in work.pending()}
     estimates = Estimates(works[0].store, works[0].machine)
     units = [(unit.title, type(unit).__name__.lower(), unit.key, estimates.seconds(unit)) for unit in pending.values()]
@@ -85,7 +88,8 @@ def dry_run(
     notes += [line for work in works for line in _excluded(work.plan)]
     total = len(set().union(*(work.keys() for work in works)))
     seconds = sum(one[3] for one in units) / min(works[0].jobs, max(1, len(units)))
-    return DryRun(units=units, total=total, seconds=seconds, notes=notes, store=works[0].store.root)
+    store = works[0].store.root
+    return DryRun(units=units, total=total, seconds=seconds, notes=notes, impossible=impossible, store=store)
 
 
 def _missing_sets(names: Iterable[str], data: Path | None) -> list[str]:
@@ -103,6 +107,21 @@ def _excluded(planned: plan.Plan) -> list[str]:
     cells = [f"{cell.name} {cell.noise.name}: {cell.excluded}" for cell in planned.cells if cell.excluded]
     lacking = {cell.name: why for cell in planned.cells if (why := cell.fit.method.unavailable())}
     return [*cells, *(f"{name}: skipped: {why}" for name, why in lacking.items())]
+
+
+def _impossible(works: list[Run], methods: Sequence[str]) -> list[str]:
+    """Those of the methods asked for of which no cell can be computed; InputError if that is true of all of them."""
+    cells = [cell for work in works for cell in work.plan.cells]
+    settings = [one.name for one in parse_all(text for work in works for text in work.plan.request.settings)]
+    asked, found = list(dict.fromkeys([*methods, *settings])), list[str]()
+    for name in asked:
+        mine = [cell for cell in cells if cell.name == name or (name == "all" and cell.name not in plan.BASELINES)]
+        reasons = dict.fromkeys(f"{cell.noise.name}: {cell.excluded}" for cell in mine if cell.excluded)
+        if mine and all(cell.excluded and cell.excluded.kind != "failed" for cell in mine):
+            found.append(f"{name} {few(list(reasons), '; ')}")
+    if len(found) == len(asked):
+        raise InputError(f"nothing that was asked for can be computed: {few(found, '; ')}")
+    return found
 
 
 def status(

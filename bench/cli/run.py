@@ -78,6 +78,11 @@ def run(options: argparse.Namespace) -> int:
     return _ended(api.run(*what, **how), options)
 
 
+def _tell_impossible(methods: list[str]) -> None:
+    """Names the methods of which nothing can be computed: wrong input."""
+    tell(f"bench: error: {line}" for line in methods)
+
+
 def _dry_run(found: "api.DryRun", options: argparse.Namespace) -> int:
     tell([f"Store: {found['store']}", *found["notes"]])
     columns = ["unit", "kind", "key", "estimated"]
@@ -85,7 +90,8 @@ def _dry_run(found: "api.DryRun", options: argparse.Namespace) -> int:
     print_rows(rows, options, columns)
     done, total = found["total"] - len(rows), found["total"]
     tell([f"{done} of {total} units done; the others take about {api.clock(found['seconds'])}"])
-    return 0
+    _tell_impossible(found["impossible"])
+    return 2 if found["impossible"] else 0
 
 
 def _ended(outcome: "api.Outcome", options: argparse.Namespace) -> int:
@@ -94,6 +100,7 @@ def _ended(outcome: "api.Outcome", options: argparse.Namespace) -> int:
     counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
     how = "; run the same command again to continue" if outcome.interrupted else ""
     tell([f"cells: {counted}{how}. Records: {outcome.store}"])
+    _tell_impossible(outcome.impossible)
     return outcome.code
 
 

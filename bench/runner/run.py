@@ -37,6 +37,7 @@ class Outcome(Struct):
     states: Counter[str] = field(default_factory=Counter)
     interrupted: int = 0  # the signal's number
     requests: list[Request] = []
+    impossible: list[str] = []  # methods that were asked for and that no cell can be computed of, with the reasons
 
     def add(self, other: "Outcome", request: Request) -> None:
         """Takes in how the run of one suite ended."""
@@ -46,9 +47,11 @@ class Outcome(Struct):
 
     @property
     def code(self) -> int:
-        """0: every cell that is possible is done; 1: some are not; 128 + signal."""
+        """0: every cell that is possible is done; 1: some are not; 2: none of a method is possible; 128 + signal."""
         if self.interrupted:
             return 128 + self.interrupted
+        if self.impossible:
+            return 2
         return int(any(self.states[kind] for kind in ("failed", "diverged", "missing", "skipped")))
 
 

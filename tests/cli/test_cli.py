@@ -208,11 +208,11 @@ def test_noisy_images_alone_train_b2u_and_say_why_not_the_others(tmp_path: Path)
     noisy = photos(tmp_path / "noisy", "astronaut", "chelsea", height=64, width=80)
     argv = ("--noise", "none", "--train", f"folder:{noisy}", "--steps", "2", "--store", tmp_path / "s")
     result = bench("run", "--methods", "n2c,n2n,b2u", *argv)
-    assert result.code == 0, result.err
+    assert result.code == 2, result.err
     assert record(tmp_path / "s", "fit", "b2u none")["state"] == "done"
     assert len(list((tmp_path / "s" / "fits").rglob("*.json"))) == 1
     for method, needs in (("n2c", "clean images"), ("n2n", "two noisy frames")):
-        reason = next(row for row in result.err.splitlines() if row.startswith(f"{method} none:"))
+        reason = next(row for row in result.err.splitlines() if row.startswith(f"bench: error: {method} none:"))
         assert "not possible" in reason
         assert needs in reason
 

@@ -202,9 +202,8 @@ def test_a_diverged_cell_is_a_result(argv: tuple[object, ...], tmp_path: Path) -
 
 def test_a_method_that_is_not_defined_here_says_so(argv: tuple[object, ...], tmp_path: Path) -> None:
     body = "    def applies(self, noise, channels):\n        return 'needs Poisson noise'\n"
-    result = bench("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE + body), *argv)
-    assert result.code == 0
-    assert "not defined: needs Poisson noise" in result.out
+    error = refused("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE + body), *argv)
+    assert "mine gauss25: not defined: needs Poisson noise" in error
 
 
 @pytest.mark.parametrize(

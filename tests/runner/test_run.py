@@ -59,8 +59,12 @@ def test_a_dry_run_of_all_suites_trains_nothing_and_answers_at_once(
 
 
 def test_a_dry_run_says_why_a_method_has_no_number(tmp_path: Path) -> None:
-    result = bench("run", "--methods", "bm3d", "--noise", "poisson30", "--dry-run", "--store", tmp_path)
-    assert (result.code, "bm3d poisson30: not defined" in result.err) == (0, True)
+    argv = ("run", "--methods", "noisy,bm3d", "--noise", "poisson30", "--dry-run", "--store", tmp_path)
+    result = bench(*argv)
+    assert result.code == 2
+    assert "bench: error: bm3d poisson30: not defined" in result.err
+    assert "bm3d gauss25" not in bench(*argv, "--noise", "poisson30,gauss25").err
+    assert bench(*argv, "--noise", "poisson30,gauss25").code == 0
 
 
 def test_a_status_trains_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
