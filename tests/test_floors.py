@@ -112,6 +112,15 @@ def test_nobody_pays_for_what_is_not_used(use: str) -> None:
     assert found.stdout.split() == []
 
 
+def test_a_dry_run_loads_no_more_than_it_uses(tmp_path: Path) -> None:
+    """A compiler, which torch's own counter of operations loads, takes longer than all the rest."""
+    words = ["run", "--methods", "n2c", "--dry-run", "--store", str(tmp_path)]
+    heavy = {"torch._dynamo", "sympy", "matplotlib", "skimage", "scipy.stats", "scipy.ndimage"}
+    code = f"import sys; from bench.cli.main import main; main({words}); print(*({heavy} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == ""
+
+
 def test_the_package_cannot_be_imported_a_second_time_through_itself() -> None:
     with pytest.raises(ModuleNotFoundError):
         __import__("bench.bench")

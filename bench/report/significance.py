@@ -7,8 +7,8 @@ from statistics import fmean, stdev
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata, t, wilcoxon
 
 from ..datasets.errors import InputError
 from ..store.rows import Row
@@ -42,7 +42,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     """The 95 % interval of the mean over images by Student's t; NaN for fewer than 2 values or an infinite one."""
     if len(values) < 2 or not np.isfinite(values).all():
         return math.nan, math.nan
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    half = float(scipy.stats.t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
 
 
@@ -59,14 +59,16 @@ def p_value(
     if not differences.size:
         return 1.0
     if differences.size > EXACT:
-        return float(wilcoxon(differences, alternative=alternative, method="asymptotic", correction=True).pvalue)
+        normal = scipy.stats.wilcoxon(differences, alternative=alternative, method="asymptotic", correction=True)
+        return float(normal.pvalue)
     less, greater = _tails(differences)
     return greater if alternative == "greater" else min(1.0, 2.0 * min(less, greater))
 
 
 def _tails(differences: NDArray[np.float64]) -> tuple[float, float]:
     """P(W+ <= w) and P(W+ >= w) for the observed w, if each sign is a coin's; unlike scipy's, exact with ties too."""
-    doubled = np.rint(2.0 * rankdata(np.abs(differences))).astype(int)  # whole numbers, as mean ranks are not
+    ranks = scipy.stats.rankdata(np.abs(differences))
+    doubled = np.rint(2.0 * ranks).astype(int)  # whole numbers, as mean ranks are not
     chances = np.zeros(doubled.sum() + 1)
     chances[0] = 1.0
     for rank in doubled:

@@ -12,7 +12,8 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from ..compute.machine import Machine, environment
 from ..compute.training import build
@@ -108,6 +109,24 @@ def size_of(method: Method, channels: int) -> Size:
         return _size(N2C(), channels)
 
 
+class Operations(TorchFunctionMode):
+    """Counts the floating-point operations of convolutions and linear layers, two for each multiply-add.
+
+    torch.utils.flop_counter counts the same numbers, and takes seconds to load.
+    """
+
+    count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What the function returns."""
+        output = func(*args, **(kwargs or {}))
+        if func in (F.conv2d, F.linear):
+            self.count += 2 * output.numel() * args[1][0].numel()  # each value of the output sees one filter
+        elif func is F.conv_transpose2d:
+            self.count += 2 * args[0].numel() * args[1][0].numel()  # each value of the input fills one filter
+        return output
+
+
 def _size(method: Method, channels: int) -> Size:
     """Counted in one forward pass of a small image."""
     kept: dict[int, int] = {}
@@ -117,13 +136,13 @@ def _size(method: Method, channels: int) -> Size:
         return tensor
 
     net = build(method, channels, 1.0, 0)
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+    with Operations() as operations, saved_tensors_hooks(keep, lambda tensor: tensor):
         output = net(torch.rand(1, channels, SIDE, SIDE))
     own = {parameter.data_ptr() for parameter in net.parameters()}
     held = sum(size for at, size in kept.items() if at not in own)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in net.parameters())
     del output  # until here it keeps the tensors alive, and their addresses apart
-    return Size(counter.get_total_flops() / SIDE**2, weights, math.ceil(held / SIDE**2))
+    return Size(operations.count / SIDE**2, weights, math.ceil(held / SIDE**2))
 
 
 def pixels_of(unit: Score) -> list[int]:

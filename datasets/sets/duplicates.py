@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, groupby
 
 import numpy as np
+import scipy
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import gaussian_filter
 
 from ..images import SetImage, unit
 
@@ -106,8 +105,8 @@ def _half(x: Floats) -> Floats:
 
 def _band(x: Floats) -> Floats:
     """Details at equal contrast everywhere: a single strong edge must not decide."""
-    detail = gaussian_filter(x, 0.7) - gaussian_filter(x, 3.0)
-    return np.asarray(detail / (np.sqrt(gaussian_filter(detail**2, 6.0)) + CONTRAST), np.float32)
+    detail = scipy.ndimage.gaussian_filter(x, 0.7) - scipy.ndimage.gaussian_filter(x, 3.0)
+    return np.asarray(detail / (np.sqrt(scipy.ndimage.gaussian_filter(detail**2, 6.0)) + CONTRAST), np.float32)
 
 
 def _candidates(first: _Block, second: _Block) -> Iterator[tuple[int, int, tuple[int, int], tuple[int, int]]]:
@@ -130,11 +129,11 @@ def _correlations(a: Floats, b: Floats, least: int) -> Iterator[Floats]:
     own = _norms(a, top, bottom, left, right)
     others = _norms(b, top - y, bottom - y, left - x, right - x)
     # cyclic: at this size only overlaps below `least` fold back, onto each other
-    size = [fft.next_fast_len(a.shape[i] + b.shape[i] - least, real=True) for i in (1, 2)]
-    spectra = fft.rfft2(b[:, ::-1, ::-1], size)  # flipped, so that the product is a correlation
+    size = [scipy.fft.next_fast_len(a.shape[i] + b.shape[i] - least, real=True) for i in (1, 2)]
+    spectra = scipy.fft.rfft2(b[:, ::-1, ::-1], size)  # flipped, so that the product is a correlation
     inside = np.s_[:, least - 1 : least - 1 + len(y), least - 1 : least - 1 + len(x)]
     for set_image, norm in zip(a, own, strict=True):
-        yield fft.irfft2(fft.rfft2(set_image, size) * spectra, size)[inside] / (norm * others)
+        yield scipy.fft.irfft2(scipy.fft.rfft2(set_image, size) * spectra, size)[inside] / (norm * others)
 
 
 def _spans(length: int, other: int, least: int) -> tuple[Integers, Integers, Integers]:

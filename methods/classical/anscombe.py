@@ -4,10 +4,9 @@ from collections.abc import Callable
 from functools import cache, partial
 
 import numpy as np
+import scipy  # loads its parts where they are used
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
-from scipy.stats import poisson
 from torch import Tensor, nn
 
 from ...datasets.noise.model import Noise
@@ -31,13 +30,14 @@ def expected(mean: Floats) -> Floats:
     """E[f(z)] for z ~ Poisson(mean), the sum over all counts that matter."""
     highest = mean.max()
     z = np.arange(np.floor(highest + 12.0 * np.sqrt(highest) + 30.0))
-    return np.array([np.dot(forward(z), poisson.pmf(z, m)) for m in mean])
+    return np.array([np.dot(forward(z), scipy.stats.poisson.pmf(z, m)) for m in mean])
 
 
 @cache
-def _table() -> PchipInterpolator:
+def _table() -> Callable[[Floats], Floats]:
     mean = np.linspace(0.0, TABLE / 2.0, 4001) ** 2  # even in D; the first step is 0.000025 counts
-    return PchipInterpolator(expected(mean), mean)
+    table: Callable[[Floats], Floats] = scipy.interpolate.PchipInterpolator(expected(mean), mean)
+    return table
 
 
 def exact(d: Floats) -> Floats:

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.cli import bench, record, refused
 from support.tiny import Tiny
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
 from bench.compute import training
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
 from bench.methods.n2c import N2C
+from bench.methods.networks import registry as networks
 from bench.protocol.plan import make
 from bench.protocol.request import Request
-from bench.runner.estimates import Estimates
+from bench.runner.estimates import Estimates, Operations
 from bench.store.store import Store
 
 
@@ -81,6 +84,14 @@ def test_finished_trainings_of_the_store_say_how_long_a_step_takes(tiny: Tiny) -
     cell = make(Request(suite=str(tiny.suite), methods=("n2c",), steps=10)).cells[-1]
     assert Estimates(Store(tiny.store), machine).seconds(cell.fit) == pytest.approx(70.0)
     assert Estimates(Store(tiny.folder / "none"), machine).seconds(cell.fit) < 7.0  # from its operations
+
+
+@pytest.mark.parametrize("net", ["unet", {"upsample": "transposed"}, "dncnn"])
+def test_operations_are_counted_as_torch_counts_them(net: str | dict[str, str]) -> None:
+    image, network = torch.zeros(1, 3, 32, 32), networks.read(net).build(3)
+    with FlopCounterMode(display=False) as torchs, Operations() as ours:
+        network(image)
+    assert ours.count == torchs.get_total_flops() > 0
 
 
 def test_the_old_result_stays_until_the_new_one_is_complete(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
