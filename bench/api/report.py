@@ -44,20 +44,31 @@ def recorded_tables(
     *,
     store: PathLike | None = None,
     **asked: Unpack[Asked],
-) -> list[Table]:
-    """The tables of suites with all that belongs to each number; `methods` leaves only their rows."""
+) -> tuple[list[Table], list[str]]:
+    """The tables of suites with all that belongs to each number, and which suites cannot be shown.
+
+    `methods` leaves only their rows. InputError if there is nothing to show.
+    """
     return _tables(store_of(store), suite, preset, table, methods, **asked)
 
 
 def _tables(
     store: Store, suite: str, preset: str, table: int | None, methods: Sequence[str], **asked: Unpack[Asked]
-) -> list[Table]:
+) -> tuple[list[Table], list[str]]:
     wanted = table_requests(store, suite, preset, table, **asked)
     known = {name for one in wanted for name in plan.methods_of(load(one.suite))}
     for name in methods:
         if name not in known:
             raise unknown("method", name, known, plan.OWN)
-    return [found for one in wanted for found in build(store, one, bool(preset), table, methods)]
+    found, refused = list[Table](), dict[str, InputError]()
+    for one in wanted:
+        try:
+            found += build(store, one, bool(preset), table, methods)
+        except InputError as error:  # of a suite's file or a plug-in; the others can be shown
+            refused[one.suite] = error
+    if refused and not found:
+        raise next(iter(refused.values()))
+    return found, [f"suite {name} is left out: {error}" for name, error in refused.items()]
 
 
 def compare(
@@ -69,13 +80,13 @@ def compare(
     *,
     store: PathLike | None = None,
     **asked: Unpack[Asked],
-) -> pd.DataFrame:
-    """The tables of two stores side by side; InputError where their evaluation protocols differ."""
+) -> tuple[pd.DataFrame, list[str]]:
+    """The tables of two stores side by side, and what cannot be; InputError where their protocols differ."""
     one, two = store_of(store), Store(Path(other))
     if not two.root.is_dir():
         raise InputError(f"--compare {two.root}: no such folder")
-    a, b = (_tables(side, suite, preset, table, methods, **asked) for side in (one, two))
-    return comparison.compare(a, b, (str(one.root), str(two.root)))
+    (a, left_a), (b, left_b) = (_tables(side, suite, preset, table, methods, **asked) for side in (one, two))
+    return comparison.compare(a, b, (str(one.root), str(two.root))), [*dict.fromkeys([*left_a, *left_b])]
 
 
 def outcome_tables(outcome: Outcome) -> list[Table]:

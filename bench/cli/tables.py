@@ -45,13 +45,13 @@ def tables(options: argparse.Namespace) -> int:
     what = (options.suite, options.preset, options.table, options.methods)
     known = {"store": options.store} | asked(options)
     if options.compare:
-        found = api.compare(options.compare, *what, **known)
-        tell([f"Store: {api.store_folder(options.store)}"])
+        found, left_out = api.compare(options.compare, *what, **known)
+        tell([f"Store: {api.store_folder(options.store)}", *left_out])
         print_rows(found, options)
         tell_unreadable(options.compare)
     else:
-        shown = api.recorded_tables(*what, **known)
-        tell([f"Store: {api.store_folder(options.store)}"])
+        shown, left_out = api.recorded_tables(*what, **known)
+        tell([f"Store: {api.store_folder(options.store)}", *left_out])
         print_tables(shown, options)
     tell_unreadable(options.store)
     return 0

@@ -9,7 +9,7 @@ from msgspec import Struct, to_builtins
 from ..datasets.sets.own_folder import short_name, short_names
 from ..protocol.metrics.metric import Metric
 from ..protocol.metrics.registry import find_metric
-from ..protocol.plan import Plan
+from ..protocol.plan import BASELINES, Plan
 from ..protocol.states import State
 from ..protocol.suites import Suite, training_sets
 
@@ -66,6 +66,12 @@ class Line(Struct, kw_only=True):
         """Whether something was computed for it, with or without success."""
         return self.state.kind not in ("not run", "not defined", "not possible")
 
+    @property
+    def rival(self) -> bool:
+        """Whether it may be best: the primary output of a self-supervised method, on whole images, with a number."""
+        fair = self.state.kind == "done" and self.method not in BASELINES and not self.centre_crop
+        return fair and self.supervision in ("noisy", "none") and self.primary
+
 
 class Table(Struct):
     """One table of a suite as far as a store has it."""
@@ -73,8 +79,9 @@ class Table(Struct):
     number: int | None
     plan: Plan
     lines: list[Line]
-    notes: list[str]
+    notes: list[str]  # of records that no line shows
     means: dict[Place, dict[str, float]]  # the primary metric of every image
+    unmarked: dict[tuple[str, str, str], str] = {}  # noise, tested, test set -> why none of its lines is best
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -107,25 +114,52 @@ def row_name(line: Line) -> str:
     return f"{line.label} ({line.reduced_settings})" if line.reduced_settings else line.label
 
 
-def notes(found: list[Line]) -> list[str]:
-    """What is too long for the cells: why one has no number or a doubtful one, and which output an oracle chose."""
-    reasons = {
-        f"{group(line)}, {line.label}{_where(line, found)}: {line.state}": None
-        for line in found
-        if line.state.kind in HOLES
-    }
-    warned = [
+def notes(table: Table) -> list[str]:
+    """What is too long for the cells of a table's lines, and what it says of other records."""
+    found = table.lines
+    return [*_holes(found), *_warnings(found), *_oracles(found), *_unmarked(table), *_external(table), *table.notes]
+
+
+def _holes(found: list[Line]) -> list[str]:
+    """Why a line has no number."""
+    holes = [line for line in found if line.state.kind in HOLES]
+    return [*dict.fromkeys(f"{group(line)}, {line.label}{_where(line, found)}: {line.state}" for line in holes)]
+
+
+def _warnings(found: list[Line]) -> list[str]:
+    """Why a number may not be what it seems."""
+    return [
         f"{group(line)}, {line.label}, {short_name(line.test)}: {text}"
         for line in found
         if line.state.kind == "done"
         for text in line.warnings
     ]
+
+
+def _oracles(found: list[Line]) -> list[str]:
+    """Which output an oracle chose."""
     chosen: dict[str, list[str]] = {}
     for line in found:
         if line.oracle and line.state.kind == "done":
             chosen.setdefault(f"{group(line)}, {line.label}", []).append(f"{line.output} ({short_name(line.test)})")
     best = "the output that scored best on the test set"
-    return [*reasons, *warned, *(f"{row}: {best}: {', '.join(outputs)}" for row, outputs in chosen.items())]
+    return [f"{row}: {best}: {', '.join(outputs)}" for row, outputs in chosen.items()]
+
+
+def _unmarked(table: Table) -> list[str]:
+    """Why none of the lines that are there is best."""
+    found: dict[str, None] = {}
+    for line in table.lines:
+        if line.rival and (why := table.unmarked.get((line.noise, line.tested, line.test))):
+            found[f"{group(line)}, {short_name(line.test)}: {why}"] = None
+    return list(found)
+
+
+def _external(table: Table) -> list[str]:
+    """What the caption cannot say of weights that were not trained here."""
+    shown = {line.label for line in table.lines}
+    names = dict.fromkeys(one.name for one in table.plan.request.weights if one.name in shown)
+    return [f"{name}: external weights; how and on what they were trained is not known" for name in names]
 
 
 def _where(line: Line, found: list[Line]) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from statistics import fmean
 
-from ..datasets.sets.own_folder import short_name
 from ..protocol.metrics.metric import Metric
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.states import State
-from .lines import Line, Place, group
+from .lines import Line, Place
 from .significance import marks, why_unmarked
 
 Means = Mapping[Place, Mapping[str, float]]
@@ -26,12 +25,12 @@ def judge(plan: Plan, lines: list[Line], primary: Metric) -> None:
             line.metrics, line.std, line.low, line.high = {}, {}, None, None
 
 
-def mark(lines: list[Line], means: Means, primary: Metric) -> list[str]:
-    """Marks the best and second of the candidates on each test set; says why there is none."""
-    unmarked: dict[str, None] = {}
+def mark(lines: list[Line], means: Means, primary: Metric) -> dict[tuple[str, str, str], str]:
+    """Marks the best and second of the rivals on each test set; says why there is none: noise, tested, set -> why."""
+    unmarked: dict[tuple[str, str, str], str] = {}
     noisy = _noisy(lines, primary)
     for test in dict.fromkeys(line.test for line in lines):
-        rivals = {line.label: line for line in lines if line.test == test and _candidate(line)}
+        rivals = {line.label: line for line in lines if line.test == test and line.rival}
         scores = {label: _signed(means[line.place], primary) for label, line in rivals.items()}
         if len({line.method for line in rivals.values()}) < 2:
             continue  # nobody to beat
@@ -40,8 +39,9 @@ def mark(lines: list[Line], means: Means, primary: Metric) -> list[str]:
             if floor is None or fmean(scores[label].values()) > primary.sign * floor:
                 rivals[label].mark = found
         if why := why_unmarked(scores):
-            unmarked[f"{group(next(iter(rivals.values())))}, {short_name(test)}: {why}"] = None
-    return list(unmarked)
+            one = next(iter(rivals.values()))
+            unmarked[one.noise, one.tested, test] = why
+    return unmarked
 
 
 def _noisy(lines: list[Line], primary: Metric) -> dict[str, float]:
@@ -53,9 +53,3 @@ def _noisy(lines: list[Line], primary: Metric) -> dict[str, float]:
 def _signed(values: Mapping[str, float], primary: Metric) -> dict[str, float]:
     """Values of images, better where they are higher."""
     return {image: primary.sign * value for image, value in values.items()}
-
-
-def _candidate(line: Line) -> bool:
-    """The primary output of a self-supervised method, on whole images; a blur's width is chosen by the scores."""
-    fair = line.state.kind == "done" and line.method not in BASELINES and not line.centre_crop
-    return fair and line.supervision in ("noisy", "none") and line.primary

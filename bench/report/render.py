@@ -14,7 +14,7 @@ from tabulate import tabulate
 from ..datasets.sets.own_folder import short_name
 from . import escape, html, latex
 from .frames import by_noise, frame, long
-from .lines import Line, Table, caption, counted, plain
+from .lines import Line, Table, caption, counted, notes, plain
 
 NARROWEST = 80  # columns that every terminal is taken to have
 SHORTEST = 16  # characters of a line of a method's name
@@ -72,9 +72,8 @@ def _brief(table: Table) -> str:
     lines = _rows_that_ran(table.lines)
     left = len(set(map(_row, table.lines)) - set(map(_row, lines)))
     shown = msgspec.structs.replace(table, lines=lines)
-    notes = _notes(shown) + (
-        [f"Left out: {counted(left, 'row')} that nothing was run for; --all shows them."] if left else []
-    )
+    below = _notes(shown)
+    below += [f"Left out: {counted(left, 'row')} that nothing was run for; --all shows them."] if left else []
     width = max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns)
     body = render(frame(shown), "terminal")
     if _width(body) > width:
@@ -82,7 +81,7 @@ def _brief(table: Table) -> str:
         numbers = [line for line in lines if not ran or line.run or line.test in table.plan.preset.tests]
         groups = by_noise(table, numbers).items()
         body = "\n\n".join(f"{escape.plain(name)}\n{_fitted(one, width)}" for name, one in groups)
-    title, *below = (textwrap.fill(escape.plain(text, escape.NOTE), width) for text in (caption(shown), *notes))
+    title, *below = (textwrap.fill(escape.plain(text, escape.NOTE), width) for text in (caption(shown), *below))
     return "\n\n".join(filter(None, [title, body, "\n".join(below)]))
 
 
@@ -141,7 +140,7 @@ def _section(title: str, body: str, notes: Sequence[str], form: str) -> str:
 
 
 def _notes(table: Table) -> list[str]:
-    return [LEGEND] * any(line.mark for line in table.lines) + table.notes
+    return [LEGEND] * any(line.mark for line in table.lines) + notes(table)
 
 
 def _unmarked(table: pd.DataFrame) -> pd.DataFrame:

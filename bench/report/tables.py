@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
-from ..datasets.errors import printable
+from ..datasets.errors import InputError, printable
+from ..datasets.noise.model import parse as parse_noise
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
-from ..methods.networks.registry import label_of
+from ..methods.networks.registry import label_of, networks
 from ..protocol.metrics.registry import find_metric
-from ..protocol.plan import BASELINES, Cell, Plan, make
+from ..protocol.plan import BASELINES, Cell, Plan, make, methods_of
 from ..protocol.request import Request
 from ..protocol.settings import parse
 from ..protocol.suite_files import load
@@ -20,10 +21,12 @@ from ..protocol.suites import Row
 from ..protocol.units import Score
 from ..store.record import Record
 from ..store.store import Store
-from .lines import Line, Place, Table, counted, notes
+from .lines import Line, Place, Table, counted
 from .measured import measure, trained
 from .published import published_for
 from .ranking import judge, mark
+
+PLUGIN = "--plugin FILE.py"
 
 
 def build(
@@ -42,6 +45,7 @@ def build(
     if not any(line.run and line.method not in BASELINES for one in found for line in one.lines):
         found[0].notes += _elsewhere(records, plan)
     found[0].notes += _unknown_methods(records, plan)
+    found[0].notes += [] if preset else _not_known(store.last_request(plan.request.suite))
     if methods:
         found = [one for one in (_only(one, methods) for one in found) if one.lines] or found[:1]
     return found
@@ -51,6 +55,7 @@ def request_of(store: Store, asked: Request, preset: bool, records: Sequence[Rec
     """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
     last, wanted = store.last_request(asked.suite), asked.noises
     if last is not None and not preset:
+        last = _known(last)
         given = {name: value for name in asked.__struct_fields__ if (value := getattr(asked, name))}
         asked = structs.replace(last, **given | {"preset": last.preset})
     suite = load(asked.suite)
@@ -63,8 +68,44 @@ def request_of(store: Store, asked: Request, preset: bool, records: Sequence[Rec
         name for name in (*(row.method for row in suite.rows), *asked.methods, *recorded) if name in known
     )
     imported = dict.fromkeys(one for record in records if (one := record.external) and one.name in recorded)
-    weights = tuple(one for one in imported if one.method in known)
+    weights = tuple(one for one in imported if one.method in known and _is_noise(one.noise))
     return structs.replace(asked, methods=tuple(methods), weights=weights)
+
+
+def _known(last: Request) -> Request:
+    """What a run was asked for, as far as names of plug-ins are known here."""
+    return structs.replace(
+        last,
+        noises=tuple(filter(_is_noise, last.noises)),
+        tested=tuple(filter(_is_noise, last.tested)),
+        settings=tuple(text for text in last.settings if _method_of(text) in methods_of(load(last.suite))),
+        net=last.net if last.net in networks() else "",
+    )
+
+
+def _not_known(last: Request | None) -> list[str]:
+    """What of a run cannot be shown, as the plug-in that registered it was not given."""
+    if last is None:
+        return []
+    known = _known(last)
+    names = [name for name in (*last.noises, *last.tested) if not _is_noise(name)]
+    names += [text for text in last.settings if text not in known.settings]
+    names += [last.net] if last.net != known.net else []
+    return [
+        printable(f"{name}: the last run had it, but it is not known here; give the file that registers it: {PLUGIN}")
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _is_noise(name: str) -> bool:
+    try:
+        return bool(parse_noise(name))
+    except InputError:
+        return False
+
+
+def _method_of(setting: str) -> str:
+    return setting.partition(".")[0]
 
 
 def _elsewhere(records: Sequence[Record], plan: Plan) -> list[str]:
@@ -89,7 +130,7 @@ def _fix(name: str) -> str:
     """What shows the records of a name that is not known."""
     if setting := re.fullmatch(r"([\w-]+), (\S+=\S+)", name):
         return f"to show them, add --set {setting[1]}.{setting[2]}"
-    return "no method has this name; give the file that registers it: --plugin FILE.py"
+    return f"no method has this name; give the file that registers it: {PLUGIN}"
 
 
 def _only(table: Table, methods: Sequence[str]) -> Table:
@@ -110,7 +151,7 @@ def table(plan: Plan, store: Store, number: int | None, narrowed: bool = False) 
     `narrowed`: noises were asked for, so that those that only the paper has are left out.
     """
     found: list[Line] = []
-    said: list[str] = []
+    unmarked: dict[tuple[str, str, str], str] = {}
     means: dict[Place, dict[str, float]] = {}
     primary = find_metric(plan.suite.primary)
     for noise, met in _groups(plan, number, narrowed):
@@ -122,9 +163,9 @@ def table(plan: Plan, store: Store, number: int | None, narrowed: bool = False) 
                 lines.append(line)
                 means[line.place] = images
         judge(plan, lines, primary)
-        said += mark(lines, means, primary)
+        unmarked |= mark(lines, means, primary)
         found += lines
-    return Table(number, plan, found, [*notes(found), *said, *_external_weights(plan, found)], means)
+    return Table(number, plan, found, [], means, unmarked)
 
 
 def _groups(plan: Plan, number: int | None, narrowed: bool) -> Iterator[tuple[str, str]]:
@@ -157,7 +198,32 @@ def _line(
     plan: Plan, store: Store, number: int | None, row: Row, noises: tuple[str, str], test: str, cells: list[Cell]
 ) -> tuple[Line, dict[str, float]]:
     """One cell, and the primary metric of each of its images."""
+    line, mine = _printed(plan, number, row, noises, test, cells), [cell for cell in cells if test in cell.tests]
+    if not mine and not any(cell.excluded and cell.excluded.kind == "not defined" for cell in cells[:1]):
+        return line, {}  # printed, but not planned
+    cells = mine or cells
+    cell = cells[0]
+    method = cell.fit.method
+    line.knowledge, line.passes = method.knowledge, method.passes().get(line.output)
+    line.supervision = "" if cell.fit.weights else method.supervision  # not known of external weights
+    line.primary = _stands_for_method(plan, number, row, method)
+    line.command = plan.request.command(cell.name, cell.noise.name)
+    if state := cell.excluded or cell.undefined.get(line.tested):
+        line.state = state
+        return line, {}
+    line.reduced_settings = reduced_settings(plan, cell)
+    if not cell.scores:
+        line.state = trained(store, [cell.fit for cell in cells])
+        return line, {}
+    scores = [_score(cell, test, line.tested) for cell in cells]
+    planned = [score for score in scores if score is not None]
+    return line, measure(store, line, planned, plan.suite.primary) if len(planned) == len(scores) else {}
+
+
+def _printed(plan: Plan, number: int | None, row: Row, noises: tuple[str, str], test: str, cells: list[Cell]) -> Line:
+    """A line of which nothing but its place and the paper's numbers is known."""
     noise, tested = noises
+    method = cells[0].fit.method if cells else registry.methods().get(row.method)
     other_net = _on_another_network(plan, cells)
     line = Line(
         table=number,
@@ -168,31 +234,12 @@ def _line(
         tested=tested,
         label=f"{row.label}, {label_of(cells[0].fit.method.network)}" if other_net else row.label,
         method=row.method,
-        output=row.output or _primary_output(row, cells),
+        output=row.output or (method.primary().name if method else ""),
         test=test,
     )
     if noise == tested and not other_net:  # the paper has its own networks only
         line.published = published_for(plan, number).get((noise, row.method, row.output, test))
-    mine = [cell for cell in cells if test in cell.tests]
-    if not mine and not any(cell.excluded and cell.excluded.kind == "not defined" for cell in cells[:1]):
-        return line, {}  # printed, but not planned
-    cells = mine or cells
-    cell = cells[0]
-    method = cell.fit.method
-    line.knowledge, line.passes = method.knowledge, method.passes().get(line.output)
-    line.supervision = "" if cell.fit.weights else method.supervision  # not known of external weights
-    line.primary = line.output in _primary_outputs(plan, number, row, method)
-    line.command = plan.request.command(cell.name, cell.noise.name)
-    if state := cell.excluded or cell.undefined.get(tested):
-        line.state = state
-        return line, {}
-    line.reduced_settings = reduced_settings(plan, cell)
-    if not cell.scores:
-        line.state = trained(store, [cell.fit for cell in cells])
-        return line, {}
-    scores = [_score(cell, test, tested) for cell in cells]
-    planned = [score for score in scores if score is not None]
-    return line, measure(store, line, planned, plan.suite.primary) if len(planned) == len(scores) else {}
+    return line
 
 
 def _on_another_network(plan: Plan, cells: list[Cell]) -> bool:
@@ -200,18 +247,13 @@ def _on_another_network(plan: Plan, cells: list[Cell]) -> bool:
     return bool(plan.request.net and cells) and registry.accepts_network(type(cells[0].fit.method))
 
 
-def _primary_output(row: Row, cells: list[Cell]) -> str:
-    if row.method in registry.methods():
-        return registry.find(row.method).primary().name
-    return cells[0].fit.method.primary().name if cells else ""
-
-
-def _primary_outputs(plan: Plan, number: int | None, row: Row, method: Method) -> set[str]:
-    """The outputs that stand for a method in a table: its only one, else the printed ones, else its primary."""
+def _stands_for_method(plan: Plan, number: int | None, row: Row, method: Method) -> bool:
+    """Whether a row's output does: the only one of the method, else one that the paper printed, else the primary."""
     primary = method.primary().name
-    rows = [one.output or primary for one in plan.suite.rows if one.method == row.method and _shows(one, number)]
+    if len([one for one in plan.suite.rows if one.method == row.method and _shows(one, number)]) == 1:
+        return True
     printed = {output or primary for _, name, output, _ in published_for(plan, number) if name == row.method}
-    return set(rows) if len(rows) == 1 else printed or {primary}
+    return (row.output or primary) in (printed or {primary})
 
 
 def _shows(row: Row, number: int | None) -> bool:
@@ -237,10 +279,3 @@ def reduced_settings(plan: Plan, cell: Cell) -> str:
 
 def _has_record(plan: Plan, store: Store, name: str) -> bool:
     return any(store.path(unit).is_file() for cell in plan.cells if cell.name == name for unit in cell.units())
-
-
-def _external_weights(plan: Plan, found: list[Line]) -> list[str]:
-    """What the caption cannot say of weights that were not trained here."""
-    shown = {line.label for line in found}
-    names = dict.fromkeys(one.name for one in plan.request.weights if one.name in shown)
-    return [f"{name}: external weights; how and on what they were trained is not known" for name in names]
