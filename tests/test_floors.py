@@ -72,7 +72,7 @@ def test_a_module_imports_only_its_own_room_and_the_floors_below(name: str) -> N
 
 def test_the_command_line_calls_the_api_and_nothing_else() -> None:
     """It may also print frames and records, know our errors, and load plug-ins."""
-    allowed = {"", "api", "datasets.errors", "methods.registry", *PRINTING}
+    allowed = {"", "api", "datasets.errors", "methods.plugins", *PRINTING}
     for name in filter(lambda name: room(name) == "cli", modules()):
         found = {target for target in imported(name, modules()[name]) if room(target) != "cli"}
         assert found <= allowed, f"{name} imports {found - allowed}"

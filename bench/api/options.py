@@ -10,7 +10,7 @@ from msgspec import structs
 from ..compute.machine import Machine, choose
 from ..datasets.errors import InputError, unknown
 from ..datasets.sets.own_folder import absolute
-from ..methods import registry
+from ..methods import plugins
 from ..protocol import plan, suite_files
 from ..protocol.request import Request
 from ..protocol.settings import canonical
@@ -115,9 +115,9 @@ def table_requests(store: Store, suite: str, preset: str, table: int | None, **a
 
 def load_plugins(paths: Sequence[PathLike]) -> None:
     """Registers installed plug-ins and what these files register."""
-    registry.load_entry_points()
+    plugins.load_entry_points()
     for path in paths:
-        registry.load_plugin(Path(path))
+        plugins.load(Path(path))
 
 
 def asked_in(options: Options) -> Asked:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..compute.machine import choose
 from ..datasets.errors import InputError, few, unknown
-from ..methods import registry
+from ..methods import plugins, registry
 from ..protocol import plan
 from ..protocol.request import Request
 from ..protocol.suite_files import load
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def tables(table: int = 1, preset: str = "", *, store: PathLike | None = None) -> pd.DataFrame:
     """A table of the paper from the store's records: its last run, or a preset."""
-    registry.load_entry_points()
+    plugins.load_entry_points()
     asked = Request(suite=suite_of(table), preset=preset or "mini")
     (found,) = build(store_of(store, must_exist=store is not None), asked, bool(preset), table)
     return frame(found)

@@ -12,7 +12,7 @@ from ..datasets.errors import AbsentError, InputError, few
 from ..datasets.sets.catalogue import data_root
 from ..datasets.sets.find import find
 from ..datasets.sets.image_set import CatalogueSet
-from ..methods import registry
+from ..methods import plugins
 from ..protocol import plan
 from ..protocol.request import Request
 from ..protocol.scoring import Scoring, rescored, scorings
@@ -217,7 +217,7 @@ def _last_requests(store: Store, suite: str, preset: str, asked: Request) -> lis
 
 def _works(wanted: list[Request], options: RunOptions, display: Display) -> list[Run]:
     """A run for each request, whose units this process executes or workers do; InputError before anything starts."""
-    registry.load_entry_points()
+    plugins.load_entry_points()
     jobs, kind = options.get("jobs", 1), options.get("engine", "local")
     store, data = store_of(options.get("store"), must_exist=False), path_of(options.get("data"))
     planned = [plan.make(one) for one in wanted]  # all that is wrong is said before anything is trained

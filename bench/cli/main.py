@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from .. import __version__
 from ..datasets.errors import InputError
-from ..methods import registry
+from ..methods import plugins
 from . import data, run, store, tables, tools
 from .parser import Parser
 
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that cannot show every character
     try:
         options = parser().parse_args(arguments)
-        registry.load_entry_points()
+        plugins.load_entry_points()
         for path in options.plugin:
-            registry.load_plugin(path)
+            plugins.load(path)
         code = int(options.do(options))
         sys.stdout.flush()  # a full device says so here, not when Python exits
         return code

@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..datasets.noise.captured import Captured
 from ..datasets.noise.model import Noise
 from ..datasets.sets.digests import SetDigests
-from ..methods import registry
+from ..methods import plugins, registry
 from ..methods.base import Method
 from ..methods.networks import registry as networks
 from .metrics.registry import DEFAULT, find_metric
@@ -49,7 +49,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             "revision": [registered.revision, LOOP_REVISION],
             "noise": self.noise.name,
         } | ({"view": self.view} if self.view != "plain" else {})
-        if source := registry.plugin_source(registered):
+        if source := plugins.source(registered):
             known["source"] = source  # a plug-in's author may forget to raise the revision
         known |= noise_source(self.noise)
         if others := networks_identity(self.method):
@@ -141,7 +141,7 @@ Unit = Fit | Score
 
 def noise_source(noise: Noise) -> dict[str, str]:
     """What identifies the code of a plug-in's noise; nothing for our own."""
-    source = registry.plugin_source(type(noise.family))
+    source = plugins.source(type(noise.family))
     return {"noise_source": source} if source else {}
 
 
@@ -168,7 +168,7 @@ def networks_identity(method: Method) -> dict[str, list[Any]]:
     for field in method.__struct_fields__:
         value = getattr(method, field)
         if isinstance(value, networks.Network) and (name := networks.name_of(value)) != networks.UNTAGGED:
-            found[name] = [value.revision, registry.plugin_source(type(value))]
+            found[name] = [value.revision, plugins.source(type(value))]
     return found
 
 

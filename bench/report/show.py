@@ -6,7 +6,7 @@ import msgspec
 import pandas as pd
 
 from ..datasets.errors import InputError, printable
-from ..methods import registry
+from ..methods import plugins, registry
 from ..protocol import suite_files
 from ..store.match import request_of_label
 from ..store.record import Record
@@ -21,7 +21,7 @@ def details(store: Store, record: Record) -> dict[str, Any]:
     method = _method(store, record)
     known = method in registry.methods()
     found["file"] = str(store.path(record))
-    found["method_file"] = str(registry.source_file(registry.find(method)) or "") if known else ""
+    found["method_file"] = str(plugins.source_file(registry.find(method)) or "") if known else ""
     found["command"] = command(record)
     if (record.kind, record.state) == ("score", "done"):
         found["rows"] = [row.flat for row in store.rows(record)]

@@ -15,7 +15,7 @@ from ..compute.machine import Machine
 from ..compute.noisy_images import check
 from ..compute.training import Report, Stopped, source_of
 from ..datasets.noise.captured import Captured
-from ..methods import registry
+from ..methods import plugins
 from ..methods.networks.registry import Network
 from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import Cell, Plan
@@ -240,8 +240,8 @@ class Run:
         metrics = () if isinstance(unit, Fit) else unit.metrics
         networks = [type(value) for value in structs.asdict(method).values() if isinstance(value, Network)]
         functions = [find_metric(name).function for name in metrics]
-        plugins = registry.plugin_files([type(method), *networks, type(cell.noise.family), *functions])
-        label["command"] = self.plan.request.command(cell.name, cell.noise.name, plugins)
+        files = plugins.files([type(method), *networks, type(cell.noise.family), *functions])
+        label["command"] = self.plan.request.command(cell.name, cell.noise.name, files)
         return label
 
     def _states(self) -> Counter[str]:

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from ..compute import machine
 from ..datasets.errors import InputError
-from ..methods import registry
+from ..methods import plugins
 from ..protocol.plan import Cell, make
 from ..protocol.request import Request
 from ..protocol.units import Unit
@@ -88,9 +88,9 @@ class Worker(Run):
     signals = (*Run.signals, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else []))  # Slurm's: time is nearly up
 
     def __init__(self, job: Job, note: Callable[[str], None]) -> None:
-        registry.load_entry_points()
+        plugins.load_entry_points()
         for path in job.plugins:
-            registry.load_plugin(Path(path))
+            plugins.load(Path(path))
         chosen, notes = machine.choose(job.device, job.precision, job.threads, job.compile, job.deterministic)
         sets = Sets(None if job.data is None else Path(job.data))
         super().__init__(make(job.request), Store(Path(job.store)), chosen, sets, _Said(note))

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..datasets.errors import InputError
 from ..datasets.noise.model import parse
-from ..methods import registry
+from ..methods import plugins, registry
 from ..methods.base import Method
 from ..methods.guard import MethodError, guarded
 from . import conformance_checks
@@ -104,9 +104,9 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
 def targets(text: str) -> dict[str, Method]:
     """The methods of a registered name, a plug-in file, or package:Class, with their default fields."""
     if text.endswith(".py"):
-        registry.load_plugin(Path(text))
+        plugins.load(Path(text))
         file = Path(text).resolve()
-        classes = {name: cls for name, cls in registry.methods().items() if registry.source_file(cls) == file}
+        classes = {name: cls for name, cls in registry.methods().items() if plugins.source_file(cls) == file}
     elif ":" in text:
         module, _, attribute = text.partition(":")
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
-from ..plugins import Registry
+from ..registry import Registry
 
 Stored = NDArray[Any]  # [H, W, 1 or 3], uint8 in 0..255 or float32 in 0..1
 

@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from ..errors import InputError, unknown
-from ..plugins import Registry
+from ..registry import Registry
 
 Image = NDArray[np.float32]  # [H, W, C] in 0..1
 Values = Any  # a number, a numpy array or a torch tensor

@@ -8,7 +8,7 @@ from msgspec import Struct
 from torch import nn
 
 from ...datasets.errors import InputError, unknown
-from ...datasets.plugins import Registry
+from ...datasets.registry import Registry
 
 UNTAGGED = "unet"  # `net = { width = 4 }` without a name means the shared U-Net
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.cli import bench, finish, line, lines, photos, record, refused, start
 
-from bench.methods import registry
+from bench.methods import plugins, registry
 
 HEAD = """
 import torch
@@ -230,7 +230,7 @@ def install(folder: Path, text: str, point: str, monkeypatch: pytest.MonkeyPatch
     info = folder / "their_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{point}\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{point}\n", encoding="utf-8")
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "their_package", raising=False)
 

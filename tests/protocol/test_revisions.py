@@ -35,7 +35,8 @@ START = "bench.runner.execution"  # where every unit of work is executed; itself
 ROOMS = ("bench.datasets", "bench.methods", "bench.compute", "bench.protocol.metrics")
 APART = (  # words and names: they make no numbers
     "bench.datasets.errors",
-    "bench.datasets.plugins",
+    "bench.datasets.registry",
+    "bench.methods.plugins",
     "bench.methods.registry",
     "bench.methods.networks.registry",
 )

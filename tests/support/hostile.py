@@ -22,7 +22,7 @@ from bench.datasets.formats import image_format, raster
 from bench.datasets.formats.mat import read_mat
 from bench.datasets.formats.pack import Pack, Writer
 from bench.datasets.sets.archives import extract
-from bench.methods import registry
+from bench.methods import plugins
 from bench.protocol.request import Request
 from bench.protocol.suite_files import load
 from bench.protocol.units import digest
@@ -226,9 +226,7 @@ READERS = {
     "references": Reader("references.json", references, see_references, ruined.nested),
     "cases": Reader("cases.toml", lambda path: shutil.copy(regress.CASES, path), see_cases, ruined.nested_toml),
     "checkpoint": Reader("a.checkpoint", checkpoint, continue_at, ruined.safetensors),
-    "plug-in": Reader(
-        "mine.py", lambda path: path.write_text(ruined.PLUGIN, "utf-8"), registry.load_plugin, ruined.plugins
-    ),
+    "plug-in": Reader("mine.py", lambda path: path.write_text(ruined.PLUGIN, "utf-8"), plugins.load, ruined.plugins),
 }
 
 

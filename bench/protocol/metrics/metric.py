@@ -7,7 +7,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ...datasets.errors import AbsentError
-from ...methods import registry
+from ...methods import plugins
 from ..scoring import Scoring
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ class Metric(Struct, frozen=True):
     @property
     def source(self) -> str:
         """The digest of the plug-in that defines it; empty for our own."""
-        return "" if self.function.__module__.startswith(__package__) else registry.plugin_source(self.function)
+        return "" if self.function.__module__.startswith(__package__) else plugins.source(self.function)
 
     def shown(self, value: float, sign: str = "") -> str:
         """A value as tables show it; `sign` "+" for differences."""

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ...datasets.errors import InputError
-from ...datasets.plugins import Registry
+from ...datasets.registry import Registry
 from ..scoring import Scoring
 from .metric import Array, Metric
 
