@@ -27,7 +27,7 @@ from ..runner.estimates import Estimates
 from ..runner.execution import Sets
 from ..runner.run import Outcome, Run
 from ..runner.status import Standing, standing
-from ..runner.workers import Job, Jobs
+from ..runner.workers import Assignment, SharedRun
 from ..store.store import Store
 from .options import (
     Asked,
@@ -229,7 +229,7 @@ def _works(wanted: list[Request], options: RunOptions, display: Display) -> list
     if engine is None:
         return [Run(one, *known) for one in planned]
     root, local = data_root(data), engine.local  # processes elsewhere choose their own device and threads
-    job = Job(
+    assignment = Assignment(
         request=Request(),
         store=str(store.root.resolve()),
         data=str(root.resolve()) if root else None,
@@ -240,7 +240,7 @@ def _works(wanted: list[Request], options: RunOptions, display: Display) -> list
         deterministic=options.get("deterministic", False),
         plugins=tuple(str(Path(path).resolve()) for path in options.get("plugins", ())),
     )
-    return [Jobs(one, *known, engine=engine, job=job) for one in planned]
+    return [SharedRun(one, *known, engine=engine, assignment=assignment) for one in planned]
 
 
 def _able(works: list[Run], outcome: Outcome, display: Display) -> list[Run]:

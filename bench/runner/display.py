@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..datasets.errors import InputError
+from .estimates import Cost
 
 LINE_SECONDS = 20.0
 
@@ -17,9 +20,16 @@ LINE_SECONDS = 20.0
 class Running(Struct):
     """A unit that is worked on."""
 
-    cost: float  # estimated seconds
+    cost: Cost
     bar: TaskID
+    began: float
     fraction: float = 0.0
+    first: float = 0.0  # the fraction that was there when it began: a training may continue in its middle
+
+    @property
+    def estimated(self) -> float:
+        """Estimated seconds of what was done since it began."""
+        return self.cost.seconds * (self.fraction - self.first)
 
 
 class Display:
@@ -41,12 +51,14 @@ class Display:
         self.bars = Progress(*columns, console=self.console, disable=not self.live)
         self.overall: TaskID | None = None
         self.running: dict[str, Running] = {}
-        self.spent = self.planned = 0.0
+        self.left: defaultdict[str, float] = defaultdict(float)  # estimated seconds to go, by kind of unit
+        self.estimated: defaultdict[str, float] = defaultdict(float)  # of the units that ended ...
+        self.took: defaultdict[str, float] = defaultdict(float)  # ... and what they took
         self.done = self.units = 0
         self.jobs = 1
         self._said: set[str] = set()
         self._waiting: list[str] | None = []  # notes; None once the work began
-        self._began = self._printed = time.monotonic()
+        self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
         self.bars.start()
@@ -59,18 +71,22 @@ class Display:
         if not isinstance(value, InputError):
             self.work_begins()
 
-    def plan(self, units: int, done: int, seconds: float, jobs: int) -> None:
-        """So many units in all, so many done already, so many estimated seconds of so many jobs to go."""
-        self.units, self.done, self.planned, self.jobs = units, done, seconds, min(jobs, max(1, units - done))
+    def plan(self, units: int, to_go: Collection[Cost], jobs: int) -> None:
+        """So many units in all, and what the others take of so many jobs."""
+        done = units - len(to_go)
+        self.units, self.done, self.jobs = units, done, min(jobs, max(1, len(to_go)))
+        self.left.clear()
+        for cost in to_go:
+            self.left[cost.kind] += cost.seconds
         self.work_begins()
         self.overall = self.bars.add_task("units", total=max(units, 1), completed=done, text="")
         if done < units:
-            self.note(f"{done} of {units} units done; about {clock(seconds / self.jobs)} for the others")
+            self.note(f"{done} of {units} units done; about {clock(self.to_go())} for the others")
 
-    def begin(self, title: str, cost: float) -> None:
+    def begin(self, title: str, cost: Cost) -> None:
         """A unit starts."""
         self.work_begins()
-        self.running[title] = Running(cost, self.bars.add_task(title, total=1.0, text=""))
+        self.running[title] = Running(cost, self.bars.add_task(title, total=1.0, text=""), time.monotonic())
         self._line(f"{title} ...", force=True)
 
     def advance(self, title: str, fraction: float, text: str) -> None:
@@ -78,22 +94,27 @@ class Display:
         unit = self.running.get(title)
         if unit is None:  # it ended while this was on its way
             return
+        if not unit.fraction:
+            unit.first, unit.began = fraction, time.monotonic()
         unit.fraction = fraction
         self.bars.update(unit.bar, completed=fraction, text=text)
         if self.overall is not None:
             self.bars.update(self.overall, text=self._eta())
         self._line(f"[{self.done}/{self.units}] {title}: {text}{self._eta()}")
 
-    def leave(self, title: str) -> None:
+    def leave(self, title: str) -> Running | None:
         """A unit is not worked on any more."""
         unit = self.running.pop(title, None)
         if unit is not None:
             self.bars.remove_task(unit.bar)
+        return unit
 
-    def end(self, title: str, text: str, cost: float) -> None:
+    def end(self, title: str, text: str, cost: Cost) -> None:
         """A unit is over."""
-        self.leave(title)
-        self.spent += cost
+        if unit := self.leave(title):
+            self.estimated[cost.kind] += cost.seconds * (1.0 - unit.first)
+            self.took[cost.kind] += time.monotonic() - unit.began
+        self.left[cost.kind] -= cost.seconds
         self.done += 1
         if self.overall is not None:
             self.bars.update(self.overall, completed=self.done, text=self._eta())
@@ -124,12 +145,19 @@ class Display:
         for text in waiting:
             self.note(text)
 
+    def to_go(self) -> float:
+        """Estimated seconds to go, for each kind corrected by how the estimates of that kind fared so far."""
+        total, now = 0.0, time.monotonic()
+        for kind, left in self.left.items():
+            running = [unit for unit in [*self.running.values()] if unit.cost.kind == kind]
+            estimated = self.estimated[kind] + sum(unit.estimated for unit in running)
+            took = self.took[kind] + sum(now - unit.began for unit in running if unit.fraction)
+            pace = took / estimated if took > 5.0 and estimated > 0.0 else 1.0
+            total += pace * max(0.0, left - sum(unit.cost.seconds * unit.fraction for unit in running))
+        return total / self.jobs
+
     def _eta(self) -> str:
-        """Estimated time to go, corrected by how the estimates fared so far."""
-        counted = self.spent + sum(unit.fraction * unit.cost for unit in [*self.running.values()])
-        elapsed = time.monotonic() - self._began
-        pace = elapsed / counted if elapsed > 5.0 and counted > 0.0 else 1.0 / self.jobs
-        return f", {clock(pace * max(0.0, self.planned - counted))} to go"
+        return f", {clock(self.to_go())} to go"
 
     def _line(self, text: str, force: bool = False) -> None:
         if self.live or self.quiet:

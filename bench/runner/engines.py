@@ -17,7 +17,7 @@ from msgspec import structs
 
 from ..datasets.errors import InputError, one_line, unknown
 from ..store.folder import unwritable
-from .workers import GRACE, Ended, Engine, Job, work
+from .workers import GRACE, Assignment, Ended, Engine, work
 
 Note = Callable[[str], None]
 ENGINES = ("local", "dask", "slurm")
@@ -34,12 +34,14 @@ class Local:
         self.jobs = jobs
         self._workers: dict[int, subprocess.Popen[bytes]] = {}  # by number
 
-    def start(self, job: Job, note: Note) -> None:
+    def start(self, assignment: Assignment, note: Note) -> None:
         """Starts one worker; worker i takes GPU i modulo their count. InputError if the system starts no more."""
         number = next(n for n in range(self.jobs) if n not in self._workers)
-        device, gpus = job.device, torch.cuda.device_count() if job.device == "cuda" else 0
-        job = structs.replace(job, device=f"cuda:{number % gpus}" if gpus > 1 else device, parent=os.getpid())
-        threads = dict.fromkeys(THREADS, str(max(1, job.threads)))
+        device, gpus = assignment.device, torch.cuda.device_count() if assignment.device == "cuda" else 0
+        assignment = structs.replace(
+            assignment, device=f"cuda:{number % gpus}" if gpus > 1 else device, parent=os.getpid()
+        )
+        threads = dict.fromkeys(THREADS, str(max(1, assignment.threads)))
         pipe = subprocess.PIPE
         try:
             process = subprocess.Popen(
@@ -50,7 +52,7 @@ class Local:
             raise InputError(f"cannot start a worker: {error.strerror or error}") from None
         assert process.stdin is not None
         with process.stdin as stream:
-            stream.write(msgspec.json.encode(job))
+            stream.write(msgspec.json.encode(assignment))
         threading.Thread(target=_pass_on, args=(process, note), daemon=True).start()
         self._workers[number] = process
 
@@ -123,9 +125,9 @@ class Dask:
             raise InputError(f"--scheduler {self._address}: this package is not installed for its worker {without[0]}")
         return sum(self._client.nthreads().values())
 
-    def start(self, job: Job, note: Note) -> None:
+    def start(self, assignment: Assignment, note: Note) -> None:
         """Starts one worker."""
-        self._futures.append(self._client.submit(work, msgspec.json.encode(job), pure=False))
+        self._futures.append(self._client.submit(work, msgspec.json.encode(assignment), pure=False))
 
     def ended(self) -> list[Ended]:
         """The workers that ended since the last call; Dask itself starts one again whose process died."""
@@ -181,10 +183,10 @@ class Slurm:
             raise InputError(f"--slurm: {one_line(error)} (allowed: {what})") from None
         return executor
 
-    def start(self, job: Job, note: Note) -> None:
+    def start(self, assignment: Assignment, note: Note) -> None:
         """Submits one worker; InputError for what sbatch says."""
         try:
-            self._sent.append(self._executor(self._folder).submit(work, msgspec.json.encode(job)))
+            self._sent.append(self._executor(self._folder).submit(work, msgspec.json.encode(assignment)))
         except OSError as error:
             raise unwritable(self._folder, error) from None
         except RuntimeError as error:

@@ -38,6 +38,13 @@ LIVE = 0.4  # of what training keeps of a call, in inference (measured: n2c 0.38
 KEPT = 4  # copies of the weights: themselves, their gradients, Adam's two moments
 
 
+class Cost(Struct, frozen=True):
+    """What a unit will take, and its kind: the estimates of one kind are wrong by about the same factor."""
+
+    kind: str = ""
+    seconds: float = 0.0
+
+
 class Size(Struct, frozen=True):
     """How large a network is."""
 
@@ -58,6 +65,10 @@ class Estimates:
             steps, took = record.identity.get("steps"), store.seconds(record, record) if record.kind == "fit" else None
             if same and steps and took:
                 self._steps[_like(record.identity)] = took / steps
+
+    def cost(self, unit: Unit) -> Cost:
+        """What a unit will take, and its kind."""
+        return Cost("fit" if isinstance(unit, Fit) else unit.fit.method.trains_on, self.seconds(unit))
 
     def seconds(self, unit: Unit) -> float:
         """What a training or a score will take."""

@@ -22,9 +22,10 @@ from ..protocol.plan import Cell, Plan
 from ..protocol.request import Request
 from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Notes
+from ..store.record import Record
 from ..store.store import Store, stale
 from .display import Display
-from .estimates import Estimates
+from .estimates import Cost, Estimates
 from .execution import Sets, Watch, describe, execute, failed
 
 DEATHS = 3  # of the processes that execute a unit, until the unit is taken for the cause
@@ -58,7 +59,7 @@ class Outcome(Struct):
 class Run:
     """One plan on one store and machine."""
 
-    signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGINT, signal.SIGTERM)  # that stop it at a safe point
+    stops_at: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGINT, signal.SIGTERM)
     jobs = 1
 
     def __init__(
@@ -74,11 +75,12 @@ class Run:
         self.plan, self.store, self.machine, self.display = plan, store, machine, display
         self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = sets
-        self.signal = 0
+        self.stopped_by = 0  # the number of a signal
         units = {unit.key: unit for cell in plan.cells for unit in cell.units()} if force else {}
-        self.forced = {key: self._made(unit) for key, unit in units.items()}  # when a record was made that is to go
-        self.run = ""  # of several processes: what their notes have in common
+        self.forced = {key: self._made(unit) for key, unit in units.items()}  # when the record to replace was written
+        self.group = ""  # names the run that this process works for, where there are several
         self.tried: set[str] = set()  # keys that this run has executed
+        self.costs: dict[str, Cost] = {}  # of units by key, for the display
 
     def carry_out(self) -> Outcome:
         """Executes what is to do; waits for units that another run has claimed."""
@@ -89,19 +91,18 @@ class Run:
         self.check(pending := self.pending())
         self.display.store(self.store.root)
         estimates = Estimates(self.store, self.machine)
-        costs = {unit.key: estimates.seconds(unit) for _, unit in pending}
-        total = len(self.keys())
-        self.display.plan(total, total - len(pending), sum(costs.values()), self.jobs)
+        self.costs = {unit.key: estimates.cost(unit) for _, unit in pending}
+        self.display.plan(len(self.keys()), self.costs.values(), self.jobs)
         if self.training:
             self.store.remember(self.plan)
-        with self._signals():
-            self._work(costs)
-        return Outcome(self.store.root, self._states(), self.signal)
+        with self._stopped_by_signals():
+            self._work()
+        return Outcome(self.store.root, self._states(), self.stopped_by)
 
-    def _work(self, costs: dict[str, float]) -> None:
-        """Executes units until none is left; `costs`: their estimated seconds, for the display."""
+    def _work(self) -> None:
+        """Executes units until none is left."""
         while not self._stopping() and (pending := self.pending()):
-            if not self._pass(pending, costs):
+            if not self._pass(pending):
                 time.sleep(1.0)  # another process works on these
 
     def pending(self) -> list[tuple[Cell, Unit]]:
@@ -174,7 +175,7 @@ class Run:
         images = score.repeats * len(self.sets.used_by(score))
         return len(list(self.store.images(score).glob("*.safetensors"))) == images
 
-    def _pass(self, pending: list[tuple[Cell, Unit]], costs: dict[str, float]) -> bool:
+    def _pass(self, pending: list[tuple[Cell, Unit]]) -> bool:
         """Executes every pending unit that is ready and not claimed; whether there was one."""
         progressed = False
         for cell, unit in pending:
@@ -185,16 +186,16 @@ class Run:
             with self.store.claim(unit) as mine:
                 if mine and self._todo(cell, unit):  # not done by another run meanwhile
                     progressed = True
-                    self._execute(cell, unit, costs.get(unit.key, 0.0))
+                    self._execute(cell, unit)
         return progressed
 
-    def _execute(self, cell: Cell, unit: Unit, seconds: float) -> None:
+    def _execute(self, cell: Cell, unit: Unit) -> None:
         again = self._again(unit)
         self.store.discard(unit, checkpoint=again)
         if note := self.store.quarantine(unit):
             self.display.note(note)
-        self.display.begin(unit.title, seconds)
-        notes, label = Notes(self.store, unit.key, unit.title, self.run), self._label(cell, unit)
+        self.display.begin(unit.title, self._cost(unit.key))
+        notes, label = Notes(self.store, unit.key, unit.title, self.group), self._label(cell, unit)
         try:
             if notes.deaths >= DEATHS:
                 reason = f"its process was killed {DEATHS} times (out of memory?)"
@@ -206,11 +207,15 @@ class Run:
             return
         finally:
             notes.end()
-        self._finish(unit, describe(unit, record, self.store), seconds)
+        self._finish(unit, record)
 
-    def _finish(self, unit: Unit, text: str, seconds: float) -> None:
+    def _finish(self, unit: Unit, record: Record) -> None:
         self.tried.add(unit.key)
-        self.display.end(unit.title, text, seconds)
+        self.display.end(unit.title, describe(unit, record, self.store), self._cost(unit.key))
+
+    def _cost(self, key: str) -> Cost:
+        """What a unit was estimated to take; a worker, which shows nothing, does not know."""
+        return self.costs.get(key, Cost())
 
     def _watch(self, unit: Unit, notes: Notes) -> Watch:
         """Shows the progress of a unit here, and to other processes."""
@@ -230,7 +235,7 @@ class Run:
         return Watch(fit, score, self._stopping)
 
     def _stopping(self) -> bool:
-        return self.signal != 0
+        return self.stopped_by != 0
 
     def _label(self, cell: Cell, unit: Unit) -> dict[str, Any]:
         suite, method = self.plan.suite, cell.fit.method
@@ -259,16 +264,16 @@ class Run:
         return states
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _stopped_by_signals(self) -> Iterator[None]:
         """Ctrl-C and SIGTERM stop at the next step or image; a second Ctrl-C stops at once."""
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self.signal:
+            if self.stopped_by:
                 raise KeyboardInterrupt
-            self.signal = number
+            self.stopped_by = number
 
         old = {}
-        for number in self.signals:
+        for number in self.stops_at:
             try:
                 old[number] = signal.signal(number, stop)
             except ValueError:  # not in the main thread: its owner handles signals

@@ -24,7 +24,7 @@ from ..store.progress import running
 from ..store.store import Store
 from .display import Display
 from .estimates import check_memory
-from .execution import Sets, describe
+from .execution import Sets
 from .run import Run
 
 GRACE = 60.0  # seconds that workers without a parent, or on other machines, have to reach their next safe point
@@ -35,7 +35,7 @@ OTHER = (
 )
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class Assignment(Struct, frozen=True, kw_only=True):
     """What a worker needs to know."""
 
     request: Request
@@ -66,7 +66,7 @@ class Engine(Protocol):
     local: bool  # whether the workers are on this machine
     jobs: int  # how many workers there should be at a time
 
-    def start(self, job: Job, note: Callable[[str], None]) -> None:
+    def start(self, assignment: Assignment, note: Callable[[str], None]) -> None:
         """Starts one worker."""
 
     def ended(self) -> list[Ended]:
@@ -85,30 +85,32 @@ class Engine(Protocol):
 class Worker(Run):
     """Claims, executes and writes until nothing is left."""
 
-    signals = (*Run.signals, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else []))  # Slurm's: time is nearly up
+    stops_at = (*Run.stops_at, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else []))  # Slurm's: time is nearly up
 
-    def __init__(self, job: Job, note: Callable[[str], None]) -> None:
+    def __init__(self, assignment: Assignment, note: Callable[[str], None]) -> None:
         plugins.load_entry_points()
-        for path in job.plugins:
+        for path in assignment.plugins:
             plugins.load(Path(path))
-        chosen, notes = machine.choose(job.device, job.precision, job.threads, job.compile, job.deterministic)
-        sets = Sets(None if job.data is None else Path(job.data))
-        super().__init__(make(job.request), Store(Path(job.store)), chosen, sets, _Said(note))
-        self.job, self.forced, self.run = job, dict(job.forced), job.stop
+        names = ("device", "precision", "threads", "compile", "deterministic")
+        chosen, notes = machine.choose(**{name: getattr(assignment, name) for name in names})
+        sets = Sets(None if assignment.data is None else Path(assignment.data))
+        super().__init__(make(assignment.request), Store(Path(assignment.store)), chosen, sets, _Said(note))
+        self.assignment, self.forced, self.group = assignment, dict(assignment.forced), assignment.stop
         for line in notes:
             note(line)
 
     def work(self) -> None:
         """Does what nobody else does; InputError if this process would plan other units than the run."""
-        if self.keys() != set(self.job.keys):
+        if self.keys() != set(self.assignment.keys):
             raise InputError(OTHER)
         self.machine.apply()
         self.store.open()
-        with self._signals():
-            self._work({})
+        with self._stopped_by_signals():
+            self._work()
 
     def _stopping(self) -> bool:
-        return super()._stopping() or os.path.lexists(self.job.stop) or self.job.parent not in (0, os.getppid())
+        orphan = self.assignment.parent not in (0, os.getppid())
+        return orphan or super()._stopping() or os.path.lexists(self.assignment.stop)
 
 
 class _Said(Display):
@@ -123,10 +125,10 @@ class _Said(Display):
         self.say(text)
 
 
-def work(job: bytes) -> str:
+def work(assignment: bytes) -> str:
     """What a worker process does; the text of an InputError, or nothing."""
     try:
-        Worker(msgspec.json.decode(job, type=Job), _to_stderr).work()
+        Worker(msgspec.json.decode(assignment, type=Assignment), _to_stderr).work()
     except InputError as error:
         return str(error)
     return ""
@@ -137,75 +139,78 @@ def _to_stderr(text: str) -> None:
     sys.stderr.flush()
 
 
-class Jobs(Run):
+class SharedRun(Run):
     """A run whose units other processes execute."""
 
-    def __init__(self, *args: Any, engine: Engine, job: Job, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, engine: Engine, assignment: Assignment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.engine, self.jobs = engine, engine.jobs
+        self.error = ""  # that ends the run
+        self.early = 0  # workers that ended in a row before any of them began a unit
         self.stop = self.store.root.resolve() / "claims" / f"{uuid4().hex[:12]}.stop"
-        self.job = structs.replace(
-            job, request=self.plan.request, forced=self.forced, keys=tuple(self.keys()), stop=str(self.stop)
+        self.assignment = structs.replace(
+            assignment, request=self.plan.request, forced=self.forced, keys=tuple(self.keys()), stop=str(self.stop)
         )
 
     def check(self, pending: list[tuple[Cell, Unit]]) -> None:
-        """As every run, and the memory that workers on this machine will take; InputError."""
+        """Also InputError if the workers on this machine would need more memory than is free."""
         super().check(pending)
         if self.engine.local:
             check_memory((unit for _, unit in pending), self.machine, min(self.jobs, len(pending)))
 
-    def _work(self, costs: dict[str, float]) -> None:
+    def _work(self) -> None:
         units = {unit.key: unit for _, unit in self.pending()}
         made = {key: self._made(unit) for key, unit in units.items()}
-        error, early, seen = "", 0, self._progress()
+        self.seen = self._progress()
         with self._closing():
-            while (pending := self.pending()) or self.engine.running():
-                if self._stopping() or error:
+            while self.engine.running() or (self.pending() and not self._stopping()):
+                if self._stopping():
                     with self.store.writing():
                         self.stop.touch()
                     self.engine.stop()
-                elif self.engine.running() < min(self.jobs, len(pending)):
-                    self.engine.start(self.job, self.display.once)
+                elif self.engine.running() < min(self.jobs, len(self.pending())):
+                    self.engine.start(self.assignment, self.display.once)
                     continue
                 time.sleep(0.2)
-                self._follow(units, made, costs)
+                self._follow(units, made)
                 for one in self.engine.ended():
-                    error = error or one.error
-                    now = self._progress()
-                    early, seen = early + 1 if now[0] and now == seen else 0, now
-                    if one.died and not self._stopping():
-                        self.display.once(f"{one.died}; continuing with what is left")
-                    if early == PATIENCE and not error:
-                        error = f"{one.died or 'a worker ended'}, {PATIENCE} times before any unit was begun"
-                if (self._stopping() or error) and not self.engine.running():
-                    break
-        self._follow(units, made, costs)
-        if error:
-            raise InputError(error)
+                    self._ended(one)
+        self._follow(units, made)
+        if self.error:
+            raise InputError(self.error)
+
+    def _stopping(self) -> bool:
+        return super()._stopping() or bool(self.error)
+
+    def _ended(self, one: Ended) -> None:
+        """Goes on without this worker, unless several ended in a row before any of them began a unit."""
+        progress = self._progress()
+        self.early, self.seen = self.early + 1 if progress[0] and progress == self.seen else 0, progress
+        if one.died and not self._stopping():
+            self.display.once(f"{one.died}; continuing with what is left")
+        if self.early == PATIENCE:
+            self.error = self.error or f"{one.died or 'a worker ended'}, {PATIENCE} times before any unit was begun"
+        self.error = one.error or self.error
 
     def _progress(self) -> tuple[int, int]:
         """Changes when a unit was begun or ended."""
         notes = sum(1 + note.deaths for note in running(self.store, dead=True))
         return len(self.pending()), notes
 
-    def _follow(self, units: dict[str, Unit], made: dict[str, int], costs: dict[str, float]) -> None:
-        """Shows which units are worked on, how far they are, and how they ended."""
-        notes = {note.title: note for note in running(self.store) if note.key in units}
+    def _follow(self, units: dict[str, Unit], made: dict[str, int]) -> None:
+        """Shows how units ended, which are worked on, and how far they are."""
+        for key, unit in units.items():
+            if key not in self.tried and self._made(unit) != made[key] and (record := self.store.whole(unit)):
+                for warning in record.result.get("warnings", ()):
+                    self.display.once(f"{unit.title}: {warning}")
+                self._finish(unit, record)
+        notes = {note.title: note for note in running(self.store) if note.key in units.keys() - self.tried}
         for title in self.display.running.keys() - notes.keys():
             self.display.leave(title)
         for title, note in notes.items():
             if title not in self.display.running:
-                self.display.begin(title, costs.get(note.key, 0.0))
+                self.display.begin(title, self._cost(note.key))
             self.display.advance(title, note.fraction, note.text)
-        for key, unit in units.items():
-            if (
-                key not in self.tried
-                and self._made(unit) != made[key]
-                and (record := self.store.whole(unit)) is not None
-            ):
-                for warning in record.result.get("warnings", ()):
-                    self.display.once(f"{unit.title}: {warning}")
-                self._finish(unit, describe(unit, record, self.store), costs.get(key, 0.0))
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
@@ -218,9 +223,9 @@ class Jobs(Run):
 
 
 def serve() -> int:
-    """A worker on this machine: its job comes on standard input, an error goes to standard output."""
-    job = sys.stdin.buffer.read()
-    parent = msgspec.json.decode(job, type=Job).parent
+    """A worker on this machine: its assignment comes on standard input, an error goes to standard output."""
+    assignment = sys.stdin.buffer.read()
+    parent = msgspec.json.decode(assignment, type=Assignment).parent
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -229,7 +234,7 @@ def serve() -> int:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    error = work(job)
+    error = work(assignment)
     with suppress(OSError):
         sys.stdout.write(error)
         sys.stdout.flush()

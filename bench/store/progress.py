@@ -29,8 +29,8 @@ class Progress(Struct, frozen=True):
     since: float  # the fraction that was done when this process began
     fraction: float  # that is done
     text: str
-    run: str = ""  # of several processes: what their notes have in common
-    deaths: int = 0  # of processes of this run that worked on it before
+    group: str = ""  # names the run that this process works for, where there are several
+    deaths: int = 0  # of processes of this group that worked on it before
 
     @property
     def left(self) -> float | None:
@@ -42,11 +42,11 @@ class Progress(Struct, frozen=True):
 class Notes:
     """Notes the progress of one unit, now and then; a note that cannot be written is not worth an error."""
 
-    def __init__(self, store: Store, key: str, title: str, run: str = "") -> None:
+    def __init__(self, store: Store, key: str, title: str, group: str = "") -> None:
         self._path = store.note(key)
-        self._key, self._title, self._run = key, title, run
-        left = _read(self._path) if run else None  # whoever wrote it died, as the claim is ours
-        self.deaths = left.deaths + 1 if left and left.run == run else 0
+        self._key, self._title, self._group = key, title, group
+        left = _read(self._path) if group else None  # whoever wrote it died, as the claim is ours
+        self.deaths = left.deaths + 1 if left and left.group == group else 0
         self._began, self._noted, self._since = time.time(), 0.0, -1.0
         self(0.0, "starting")
 
@@ -60,7 +60,7 @@ class Notes:
         self._noted = now
         since = max(self._since, 0.0)
         note = Progress(
-            self._key, self._title, platform.node(), os.getpid(), self._began, now, since, fraction, text, self._run,
+            self._key, self._title, platform.node(), os.getpid(), self._began, now, since, fraction, text, self._group,
             self.deaths,
         )  # fmt: skip
         with suppress(OSError):

@@ -16,7 +16,7 @@ from ..runner import engines
 from ..runner.display import Display
 from ..runner.execution import Sets
 from ..runner.run import Run
-from ..runner.workers import Job, Jobs
+from ..runner.workers import Assignment, SharedRun
 from ..store.store import Store
 
 WORKLOADS = {
@@ -52,9 +52,9 @@ def _seconds(request: Request, jobs: int, machine: Machine) -> float:
     with tempfile.TemporaryDirectory() as folder:
         known = structs.asdict(machine)
         settings = {name: known[name] for name in ("device", "precision", "threads", "compile", "deterministic")}
-        job = Job(request=request, store=folder, data=None, **settings)
+        assignment = Assignment(request=request, store=folder, data=None, **settings)
         what = (make(request), Store(Path(folder)), machine, Sets(None), Display(quiet=True))
-        run = Jobs(*what, engine=engines.Local(jobs), job=job) if jobs > 1 else Run(*what)
+        run = SharedRun(*what, engine=engines.Local(jobs), assignment=assignment) if jobs > 1 else Run(*what)
         began = time.perf_counter()
         if run.carry_out().code:
             raise InputError(f"a unit of {', '.join(request.methods)} failed: nothing to compare")

@@ -23,7 +23,7 @@ from bench.compute.machine import Machine
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.runner import engines, estimates
-from bench.runner.workers import Job, work
+from bench.runner.workers import Assignment, work
 from bench.tools import scaling
 
 psutil = pytest.importorskip("psutil", reason="psutil tells which processes are left; it comes with the test extra")
@@ -201,7 +201,7 @@ def test_larger_networks_and_crops_need_more_memory() -> None:
 
 
 def test_worker_i_takes_gpu_i_modulo_their_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Job] = []
+    started: list[Assignment] = []
 
     class Process:
         def __init__(self, *_: object, **__: object) -> None:
@@ -214,31 +214,31 @@ def test_worker_i_takes_gpu_i_modulo_their_count(tmp_path: Path, monkeypatch: py
             pass
 
         def write(self, text: bytes) -> None:
-            started.append(msgspec.json.decode(text, type=Job))
+            started.append(msgspec.json.decode(text, type=Assignment))
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(engines.subprocess, "Popen", Process)
     local = engines.Local(3)
     for _ in range(3):
-        local.start(job(tmp_path, device="cuda"), lambda text: None)
+        local.start(assignment(tmp_path, device="cuda"), lambda text: None)
     assert [one.device for one in started] == ["cuda:0", "cuda:1", "cuda:0"]
 
 
 # ---- a worker in this process
 
 
-def job(store: Path, **changes: Any) -> Job:
+def assignment(store: Path, **changes: Any) -> Assignment:
     """What a worker on this machine's processor needs to know."""
     known: dict[str, Any] = {"request": Request(), "store": str(store), "data": None, "device": "cpu", "threads": 1}
     known |= {"precision": "float32", "compile": None, "deterministic": False, "stop": str(store / "none.stop")}
-    return Job(**known | changes)
+    return Assignment(**known | changes)
 
 
 def worked(tiny: Tiny, **changes: Any) -> str:
     """The error of a worker on the units of a suite's file."""
     request = Request(suite=str(tiny.suite), methods=("n2c",))
     keys = tuple(unit.key for cell in make(request).cells for unit in cell.units())
-    return work(msgspec.json.encode(job(tiny.store, **{"request": request, "keys": keys} | changes)))
+    return work(msgspec.json.encode(assignment(tiny.store, **{"request": request, "keys": keys} | changes)))
 
 
 def test_a_worker_that_would_do_other_units_says_so(tmp_path: Path) -> None:
