@@ -71,7 +71,7 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     supervision: ClassVar[Literal["clean", "pair", "noisy", "none"]] = "noisy"
     knowledge: ClassVar[Literal["none", "family", "level"]] = "none"
     trains_on: ClassVar[Literal["dataset", "image", "nothing"]] = "dataset"
-    kept: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
+    keeps_images: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
     outputs: ClassVar[tuple[Output, ...]] = (Output(),)
     revision: ClassVar[int] = 1  # raise it when the code's numbers change
 
@@ -135,7 +135,7 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
         """What this configuration with so many steps does less of than the published one; tables print it."""
         return ""
 
-    def doubt(self, height: int, width: int, channels: int) -> str:
+    def warning(self, height: int, width: int, channels: int) -> str:
         """Why the outputs for images of this size cannot be trusted; tables print it. Empty if they can."""
         return ""
 

@@ -25,7 +25,7 @@ class Self2Self(Method, frozen=True):
         "fewer steps and a smaller ensemble where the table says so, then under the shared recipe",
     )
     trains_on = "image"
-    kept = True
+    keeps_images = True
     multiple = Self2SelfNet.multiple
     keep: float = 0.7
     dropout: float = 0.3

@@ -84,7 +84,7 @@ def dry_run(
     estimates = Estimates(works[0].store, works[0].machine)
     units = [(unit.title, type(unit).__name__.lower(), unit.key, estimates.seconds(unit)) for unit in pending.values()]
     sets = {unit.test if isinstance(unit, Score) else unit.train for unit in pending.values()}
-    notes = [doubt for work in works for doubt in work.plan.doubts] + _missing_sets(sets, works[0].sets.data)
+    notes = [warning for work in works for warning in work.plan.warnings] + _missing_sets(sets, works[0].sets.data)
     notes += [line for work in works for line in _excluded(work.plan)]
     total = len(set().union(*(work.keys() for work in works)))
     seconds = sum(one[3] for one in units) / min(works[0].jobs, max(1, len(units)))

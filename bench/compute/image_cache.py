@@ -14,9 +14,9 @@ from .noisy_images import Noisy
 
 def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
     """The stored images of a method that keeps them, else computed ones."""
-    if folder is not None and (work.fit.method.kept or work.fit.method.per_image()):
+    if folder is not None and (work.fit.method.keeps_images or work.fit.method.per_image()):
         folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
-    if folder is None or not work.fit.method.kept:
+    if folder is None or not work.fit.method.keeps_images:
         return compute()
     path = folder / f"{noisy.file}.safetensors"
     try:

@@ -59,10 +59,10 @@ class Plan(Struct, frozen=True):
     digests: SetDigests  # of the image sets that its units use
 
     @property
-    def doubts(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Noises whose levels are probably a mistake, and what to write instead."""
         noises = [noise for cell in self.cells for noise in (cell.noise, *(score.noise for score in cell.scores))]
-        return [*dict.fromkeys(noise.doubt for noise in noises if noise.doubt)]
+        return [*dict.fromkeys(noise.warning for noise in noises if noise.warning)]
 
 
 def make(request: Request, digests: SetDigests | None = None) -> Plan:

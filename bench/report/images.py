@@ -80,7 +80,7 @@ def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: s
     """All outputs; empty if neither weights nor kept images are there: nothing is trained for a figure."""
     method = score.fit.method
     noisy = _noisy(score, sets, image, repeat)
-    if method.kept or method.per_image():
+    if method.keeps_images or method.per_image():
         folder = store.images(score)
         try:
             return kept(score, noisy, folder, _absent) if folder.is_dir() else {}

@@ -78,7 +78,7 @@ class Estimates:
             return unit.steps * (known or self._step(unit, pixels))
         fit, total = unit.fit, unit.repeats * sum(pixels_of(unit))
         if not fit.method.learns():
-            return total * CLASSICAL[fit.method.kept] / self.machine.threads  # several images at a time
+            return total * CLASSICAL[fit.method.keeps_images] / self.machine.threads  # several images at a time
         size = size_of(fit.method, fit.planes)
         took = total * max(fit.method.passes().values()) * size.operations / (EFFICIENCY * rate(self.machine.device))
         return took + (fit.steps * self._step(fit, total) if fit.method.per_image() else 0.0)

@@ -117,7 +117,7 @@ def execute(
                 rows, digest = _score(unit, store, machine, sets, watch, again)
                 record.result = {"outputs": summary(rows)} | ({"weights": digest} if digest else {})
                 said = filter(None, [sets.left_out(unit), sets.copies(unit)[0]])
-                if warnings := [*said, *_doubts(unit, sets.used_by(unit))]:
+                if warnings := [*said, *_warnings_of(unit, sets.used_by(unit))]:
                     record.result["warnings"] = warnings
                 if unit.fit.method.per_image():
                     record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
@@ -192,12 +192,12 @@ def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch
     return rows, digest
 
 
-def _doubts(unit: Score, set_images: list[SetImage]) -> list[str]:
+def _warnings_of(unit: Score, set_images: list[SetImage]) -> list[str]:
     """What the method says of images whose outputs cannot be trusted, with their names."""
     found: dict[str, list[str]] = {}
     for set_image in set_images:
         height, width = (side if unit.fit.view == "plain" else side // 2 for side in _scored_size(unit, set_image))
-        found.setdefault(unit.fit.method.doubt(height, width, unit.fit.planes), []).append(set_image.name)
+        found.setdefault(unit.fit.method.warning(height, width, unit.fit.planes), []).append(set_image.name)
     return [f"{few(names)}: {text}" for text, names in found.items() if text]
 
 

@@ -85,8 +85,8 @@ class Run:
     def carry_out(self) -> Outcome:
         """Executes what is to do; waits for units that another run has claimed."""
         self.machine.apply()
-        for doubt in self.plan.doubts:
-            self.display.note(doubt)
+        for warning in self.plan.warnings:
+            self.display.note(warning)
         self.store.open()
         self.check(pending := self.pending())
         self.display.store(self.store.root)
@@ -166,7 +166,7 @@ class Run:
     def _ready(self, score: Score) -> bool:
         """Whether the weights to score are there and belong to a training that succeeded."""
         fit = score.fit
-        if not self.training and (fit.method.kept or fit.method.per_image()):
+        if not self.training and (fit.method.keeps_images or fit.method.per_image()):
             return self._kept(score)
         return not fit.method.has_weights() or (not self._again(fit) and self.store.weights(fit) is not None)
 

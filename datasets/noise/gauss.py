@@ -21,7 +21,7 @@ class Gauss(NoiseFamily, frozen=True):
         deviation = level / 255.0
         return deviation * deviation
 
-    def doubt(self, low: float, high: float) -> str:
+    def warning(self, low: float, high: float) -> str:
         """A standard deviation below one gray level was probably meant in 0..1 units."""
         if high >= 1.0:
             return ""

@@ -66,7 +66,7 @@ class NoiseFamily(Struct, frozen=True):
         match = re.fullmatch(rf"{re.escape(cls.name)}{NUMBER}(?:_{NUMBER})?", text, re.ASCII)
         return None if match is None else (cls(), float(match[1]), float(match[2] or match[1]))
 
-    def doubt(self, low: float, high: float) -> str:
+    def warning(self, low: float, high: float) -> str:
         """Why this range of levels is probably a mistake, and what to write instead; empty if it is not."""
         return ""
 
@@ -112,9 +112,9 @@ class Noise(Struct, frozen=True):
         return self.low == self.high
 
     @property
-    def doubt(self) -> str:
+    def warning(self) -> str:
         """Why the levels are probably a mistake, and what to write instead; empty if they are not."""
-        why = self.family.doubt(self.low, self.high)
+        why = self.family.warning(self.low, self.high)
         return why and f"noise {self.name}: {why}"
 
     def under(self, condition: Condition) -> "Noise":

@@ -33,9 +33,9 @@ class PoissonGauss(NoiseFamily, frozen=True):
         """Such as poisson30+gauss10."""
         return f"poisson{levels}+gauss{self.sigma:.12g}"
 
-    def doubt(self, low: float, high: float) -> str:
+    def warning(self, low: float, high: float) -> str:
         """That of its Gaussian part."""
-        return Gauss().doubt(self.sigma, self.sigma)
+        return Gauss().warning(self.sigma, self.sigma)
 
     @classmethod
     def read(cls, text: str) -> tuple[Self, float, float] | None:

@@ -78,7 +78,7 @@ class Anscombe(Method, frozen=True):
     supervision = "none"
     knowledge = "level"
     trains_on = "nothing"
-    kept = True
+    keeps_images = True
     outputs = tuple(Output(name, primary=name == "exact") for name in INVERSES)
     clip: bool = False  # the noisy image to 0..1 first (wrong; a candidate for the printed numbers)
     gain: float | None = None  # counts of a white pixel; None: lambda
@@ -95,9 +95,9 @@ class Anscombe(Method, frozen=True):
         """Without the package's binary for this platform."""
         return missing()
 
-    def doubt(self, height: int, width: int, channels: int) -> str:
+    def warning(self, height: int, width: int, channels: int) -> str:
         """An estimated noise level of small images is not known."""
-        return chen.doubt(height, width, channels) if self.estimate else ""
+        return chen.warning(height, width, channels) if self.estimate else ""
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every inverse of the one filtered image."""

@@ -27,7 +27,7 @@ class BM3D(Method, frozen=True):
     )
     supervision = "none"
     trains_on = "nothing"
-    kept = True
+    keeps_images = True
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Gaussian noise, or noise as it comes."""
@@ -40,9 +40,9 @@ class BM3D(Method, frozen=True):
         """Without the package's binary for this platform."""
         return missing()
 
-    def doubt(self, height: int, width: int, channels: int) -> str:
+    def warning(self, height: int, width: int, channels: int) -> str:
         """The noise level of small images is not known."""
-        return chen.doubt(height, width, channels if channels in (1, 3) else 1)
+        return chen.warning(height, width, channels if channels in (1, 3) else 1)
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """One image after the other."""

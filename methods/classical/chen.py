@@ -16,7 +16,7 @@ def noise_level(image: Floats, patch: int = PATCH) -> float:
     """sigma in the units of the image [H, W, C]: the channels of a patch are one vector (Alg. 1); needs a patch's size.
 
     Small images are under-estimated, as there are few patches for so many dimensions (128x128 colour: -10 %), and very
-    small ones so much that `doubt` says so.
+    small ones so much that `warning` says so.
     """
     return float(np.sqrt(max(0.0, redundant(spectrum(image, patch))[0])))
 
@@ -32,7 +32,7 @@ def spectrum(image: Floats, patch: int = PATCH) -> NDArray[np.float64]:
     return np.linalg.eigvalsh(centred.T @ centred / len(centred))
 
 
-def doubt(height: int, width: int, channels: int) -> str:
+def warning(height: int, width: int, channels: int) -> str:
     """Why the noise level of an image of this size is not known; empty if it is."""
     if _patches(height, width) >= LEAST * PATCH**2 * channels:
         return ""

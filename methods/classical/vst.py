@@ -27,7 +27,7 @@ class VST(Method, frozen=True):
     supervision = "none"
     trains_on = "nothing"
     revision = 2
-    kept = True
+    keeps_images = True
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Noise that may grow with the signal; whatever its name."""

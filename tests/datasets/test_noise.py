@@ -70,12 +70,12 @@ def test_mixtures_that_are_no_family_are_refused(name: str) -> None:
     [("gauss0.1", "gauss25.5"), ("gauss0.02_0.2", "gauss5.1_51"), ("poisson30+gauss0.04", "gauss10.2")],
 )
 def test_levels_in_units_of_one_are_doubted(name: str, meant: str) -> None:
-    assert parse(name).doubt.endswith(meant)
+    assert parse(name).warning.endswith(meant)
 
 
 @pytest.mark.parametrize("name", ["gauss1", "gauss0.5_50", "poisson0.5", "sensor0.5", "poisson30+gauss1", "none"])
 def test_other_levels_are_not_doubted(name: str) -> None:
-    assert parse(name).doubt == ""
+    assert parse(name).warning == ""
 
 
 def test_composed_conditions_are_applied_one_after_the_other() -> None:

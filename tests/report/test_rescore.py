@@ -55,7 +55,7 @@ class Own(Small, frozen=True):
 class Keeper(Method, frozen=True):
     supervision = "none"
     trains_on = "nothing"
-    kept = True
+    keeps_images = True
     multiple = 1
 
     def build(self, channels):

@@ -76,7 +76,7 @@ def test_a_black_image_among_others_is_named_and_the_rows_stay_finite(tiny: Tiny
      (32, 40, 1, False), (7, 300, 1, False), (64, 64, 4, True), (32, 32, 4, False)],
 )  # fmt: skip
 def test_bm3d_says_for_which_sizes_it_knows_no_noise_level(height: int, width: int, channels: int, known: bool) -> None:
-    assert (bm3d.BM3D().doubt(height, width, channels) == "") == known
+    assert (bm3d.BM3D().warning(height, width, channels) == "") == known
 
 
 def test_a_row_with_images_too_small_for_a_noise_level_is_warned_of(

@@ -58,7 +58,7 @@ class Tiny(Method, frozen=True):
 class Keeper(Method, frozen=True):
     supervision = "none"
     trains_on = "nothing"
-    kept = True
+    keeps_images = True
 
     def build(self, channels):
         return None

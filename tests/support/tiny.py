@@ -49,7 +49,7 @@ from bench import Method, register
 class Keeper(Method, frozen=True):
     supervision = "none"
     trains_on = "nothing"
-    kept = True
+    keeps_images = True
 
     def build(self, channels):
         return None
