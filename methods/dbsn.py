@@ -1,8 +1,9 @@
 """Dilated blind-spot network: masked and dilated convolutions, and Bayes' rule (Wu et al., ECCV 2020)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,15 +31,15 @@ class DBSN(Method, frozen=True):
     revision = 2  # 1 had the framework's initial weights, with which it did not learn in short runs
     outputs = (Output("mu", blind=True, primary=False), Output("map"))
     width: int = WIDTH
-    blocks: int = BLOCKS
+    blocks: Annotated[int, Meta(ge=1, le=1000)] = BLOCKS
     model: Literal["simulated", "gauss", "poisson"] = (
         "simulated"  # of the noise; simulated: that of the simulated noise
     )
 
     def __post_init__(self) -> None:
         """InputError for a width for which oneDNN's bf16 gradient of dilated convolutions is not a number."""
-        if self.width < 16 or self.width % 16:
-            raise InputError(f"dbsn: width = {self.width}; allowed: multiples of 16")
+        if not 16 <= self.width <= 1024 or self.width % 16:
+            raise InputError(f"dbsn: width = {self.width}; allowed: multiples of 16 up to 1024")
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A noise family: one level per image (Gaussian), or a level that depends on the intensity (Poisson)."""

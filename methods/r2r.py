@@ -33,8 +33,8 @@ class R2R(Method, frozen=True):
 
     def __post_init__(self) -> None:
         """InputError for a pair or an ensemble that is none."""
-        if self.alpha <= 0.0 or self.ensemble < 1:
-            raise InputError(f"r2r: alpha = {self.alpha:g}, ensemble = {self.ensemble}; allowed: above 0, 1 and more")
+        if self.alpha <= 0.0 or not 1 <= self.ensemble <= 10_000:
+            raise InputError(f"r2r: alpha = {self.alpha:g}, ensemble = {self.ensemble}; allowed: above 0, 1 to 10,000")
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A known level of a known family."""

@@ -34,9 +34,10 @@ class Self2Self(Method, frozen=True):
 
     def __post_init__(self) -> None:
         """InputError for probabilities, an ensemble or a width that leave nothing."""
-        fits = 0.0 < self.keep < 1.0 and 0.0 <= self.dropout < 1.0 and self.ensemble >= 1 and self.width >= 3
-        if not fits:
-            raise InputError("self2self: allowed: 0 < keep < 1, 0 <= dropout < 1, ensemble >= 1, width >= 3")
+        numbers = 1 <= self.ensemble <= 10_000 and 3 <= self.width <= 1024
+        if not (numbers and 0.0 < self.keep < 1.0 and 0.0 <= self.dropout < 1.0):
+            allowed = "0 < keep < 1, 0 <= dropout < 1, ensemble 1 to 10,000, width 3 to 1,024"
+            raise InputError(f"self2self: allowed: {allowed}")
 
     def build(self, channels: int) -> nn.Module:
         """Its own network."""

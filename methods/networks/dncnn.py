@@ -1,11 +1,13 @@
 """DnCNN (Zhang et al., Beyond a Gaussian Denoiser, TIP 2017): plain 3x3 convolutions that predict the noise."""
 
+from typing import Annotated
+
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...datasets.errors import InputError
-from .registry import Network, register_network
+from .registry import Network, Width, register_network
 
 
 @register_network("dncnn")
@@ -18,15 +20,8 @@ class DnCNN(Network, frozen=True):
     """
 
     label = "DnCNN"
-    depth: int | None = None  # layers; None: 17 for one channel, else 20
-    width: int = 64
-
-    def __post_init__(self) -> None:
-        """InputError for a network without layers or features."""
-        if self.depth is not None and not 2 <= self.depth <= 1000:
-            raise InputError(f"dncnn: depth = {self.depth}; allowed: 2 to 1000")
-        if not 1 <= self.width <= 4096:
-            raise InputError(f"dncnn: width = {self.width}; allowed: 1 to 4096")
+    depth: Annotated[int, Meta(ge=2, le=1000)] | None = None  # layers; None: 17 for one channel, else 20
+    width: Width = 64
 
     def build(self, channels: int, outputs: int | None = None) -> nn.Module:
         """The input minus the network's output; without the residual where `outputs` is another number."""

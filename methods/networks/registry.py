@@ -1,7 +1,7 @@
 """Networks by name: a method's field `net` may hold any of them."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +10,7 @@ from torch import nn
 from ...datasets.errors import InputError, unknown
 from ...datasets.registry import Registry
 
+Width = Annotated[int, msgspec.Meta(ge=1, le=1024)]  # features of a layer; more of them are a slip
 UNTAGGED = "unet"  # `net = { width = 4 }` without a name means the shared U-Net
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .registry import Network, register_network
+from .registry import Network, Width, register_network
 
 
 @register_network("unet")
@@ -16,7 +16,7 @@ class UNetConfig(Network, frozen=True):
 
     multiple: ClassVar[int] = 32  # five 2x2 poolings
     label: ClassVar[str] = "U-Net"
-    width: int = 48
+    width: Width = 48
     slope: float = 0.1
     upsample: Literal["nearest", "transposed"] = "nearest"
     init: Literal["torch", "he/10"] = "torch"

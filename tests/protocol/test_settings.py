@@ -8,6 +8,7 @@ from support.cli import altered_suite
 
 from bench.datasets.errors import InputError
 from bench.methods.b2u import B2U
+from bench.methods.networks.registry import read
 from bench.protocol.plan import Cell, make
 from bench.protocol.request import Request
 from bench.protocol.settings import canonical
@@ -103,3 +104,21 @@ def test_a_network_is_a_setting_like_others_but_not_together_with_net() -> None:
     assert len({cell.fit.key for cell in found.values()}) == 2
     with pytest.raises(InputError, match="--net"):
         cells("b2u.net.width=8", net="dncnn")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "b2u.net.width=1e9", "b2u.net.width=0", "laine19.net.width=5000", "dbsn.width=1600", "dbsn.blocks=1e9",
+        "self2self.width=1e9", "self2self.ensemble=1e9", "r2r.ensemble=1e9",
+    ],
+)  # fmt: skip
+def test_a_network_without_end_is_refused(setting: str) -> None:
+    with pytest.raises(InputError):
+        cells(setting)
+
+
+@pytest.mark.parametrize("field", ["width", "depth"])
+def test_a_dncnn_without_end_is_refused(field: str) -> None:
+    with pytest.raises(InputError, match=field):
+        read({"name": "dncnn", field: 10**9})
