@@ -115,11 +115,15 @@ class Store(Folder):
         return self.inside("images", f"{unit.images_key}.tmp")
 
     def replace_images(self, unit: Score) -> None:
-        """Puts the images that were computed again into the place of the old ones."""
+        """Puts the images that were computed again into the place of the old ones, which are deleted last."""
+        new, images, old = self.new_images(unit), self.images(unit), self.inside("images", f"{unit.images_key}.old.tmp")
         with self.writing():
-            if self.new_images(unit).is_dir():
-                shutil.rmtree(self.images(unit), ignore_errors=True)
-                self.new_images(unit).rename(self.images(unit))
+            if new.is_dir():
+                shutil.rmtree(old, ignore_errors=True)  # of a process that was killed here
+                if images.is_dir():
+                    images.rename(old)
+                new.rename(images)
+                shutil.rmtree(old, ignore_errors=True)
 
     def examine(self, unit: Unit | Record) -> Record | None:
         """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be read."""

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 import torch
 from support.cli import bench, record, refused
-from support.tiny import Tiny
+from support.tiny import KEEPER, Tiny, contents
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
-from bench.compute import training
+from bench.compute import scoring, training
+from bench.compute.image_cache import kept
 from bench.compute.machine import Machine
+from bench.compute.noisy_images import Noisy
 from bench.datasets.errors import InputError
+from bench.datasets.noise.model import Image
 from bench.methods.n2c import N2C
 from bench.methods.networks import registry as networks
 from bench.protocol.plan import make
 from bench.protocol.request import Request
+from bench.protocol.units import Score
 from bench.runner.estimates import Estimates, Operations
 from bench.store.store import Store
 
@@ -103,6 +107,28 @@ def test_the_old_result_stays_until_the_new_one_is_complete(tiny: Tiny, monkeypa
     assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
     tiny.run("--force")
     assert "trained in" in tiny.run("--force").err
+
+
+def test_the_old_images_stay_until_the_new_ones_are_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, keeper = Tiny(tmp_path), tmp_path / "keeper.py"
+    keeper.write_text(KEEPER, encoding="utf-8")
+    words: Any = {"methods": "keeper"}
+    made.run("--plugin", keeper, **words)
+    before = contents(made.store)
+    with monkeypatch.context() as patch:
+
+        def strike(work: Score, noisy: Noisy, *others: Any) -> dict[str, Image]:
+            if noisy.set_image.name == "chelsea":
+                raise KeyboardInterrupt
+            return kept(work, noisy, *others)
+
+        patch.setattr(scoring, "kept", strike)
+        assert bench(*made.command("--force", "--plugin", keeper, **words)).code == 130
+    after = contents(made.store)
+    assert [name for name in after.keys() - before.keys() if ".tmp/astronaut" in name]
+    assert {name: after[name] for name in before} == before
+    made.run("--force", "--plugin", keeper, **words)
+    assert contents(made.store) == before
 
 
 def test_weights_without_their_record_are_trained_again(tiny: Tiny) -> None:
