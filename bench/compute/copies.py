@@ -11,18 +11,24 @@ LARGEST = 40_000_000  # pixels of all pairs of images that are compared: some te
 MOST = 200  # images of a set
 
 
-def copies(train: str, training: Sequence[SetImage], test: str, tests: Sequence[SetImage]) -> str:
-    """Which test images are copies of training images or share a region with one; empty if none is found."""
+def copies(train: str, training: Sequence[SetImage], test: str, tests: Sequence[SetImage]) -> list[str]:
+    """Which test images are copies of training images or share a region with one, and what was not searched."""
     digests = {image.digest for image in training}
     names = {image.name: None for image in tests if image.digest in digests}
+    train, test, found = short_name(train), short_name(test), list[str]()
     if comparable(training, tests):
         names |= {overlap.second: None for overlap in near_duplicates([(train, training), (test, tests)])}
-    if not names:
-        return ""
-    return (
-        f"{len(names)} of {len(tests)} test images of {short_name(test)} show what training images of "
-        f"{short_name(train)} show, so their scores may be too good: {few(list(names))}"
-    )
+    else:
+        found.append(
+            f"{test} with {train}: too large to be searched for images that share a region; "
+            "only exact copies were searched"
+        )
+    if names:
+        found.append(
+            f"{len(names)} of {len(tests)} test images of {test} show what training images of {train} show, "
+            f"so their scores may be too good: {few(list(names))}"
+        )
+    return found
 
 
 def comparable(training: Sequence[SetImage], tests: Sequence[SetImage]) -> bool:

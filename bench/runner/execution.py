@@ -11,7 +11,7 @@ from safetensors.torch import load as tensors_of
 from torch import nn
 
 from ..compute import training
-from ..compute.copies import comparable, copies
+from ..compute.copies import copies
 from ..compute.machine import Machine, environment
 from ..compute.noisy_images import centre_crop
 from ..compute.sanity import DivergedError
@@ -46,7 +46,7 @@ class Sets:
     def __init__(self, data: Path | None) -> None:
         self.data = data
         self._loaded: dict[tuple[str, int], list[SetImage]] = {}
-        self._copies: dict[tuple[str, str, int, int], str] = {}
+        self._copies: dict[tuple[str, str, int, int], list[str]] = {}
 
     def __call__(self, name: str, channels: int, least: int = 0) -> list[SetImage]:
         """The images of a set, with sides of `least` pixels where the others are left out.
@@ -59,29 +59,26 @@ class Sets:
         """The images that a unit trains on or is scored on; InputError as above."""
         return self._chosen(*_asked(unit))[0]
 
-    def left_out(self, unit: Unit) -> str:
-        """Which images of its set a unit does not use, and why; empty if it uses all."""
+    def left_out(self, unit: Unit) -> list[str]:
+        """Which images of its set a unit does not use, and why, in a sentence; none if it uses all."""
         if left_out := self._chosen(*_asked(unit))[1]:
-            return f"{len(left_out)} images of {short_name(_asked(unit)[0])} are left out: {few(left_out, '; ')}"
-        return ""
+            return [f"{len(left_out)} images of {short_name(_asked(unit)[0])} are left out: {few(left_out, '; ')}"]
+        return []
 
-    def copies(self, unit: Unit) -> tuple[str, str]:
-        """A warning of test images that its training has seen, and a note where they were not searched; or empty.
+    def copies(self, unit: Unit) -> list[str]:
+        """Which test images the training has seen, and what was not searched for them.
 
         The catalogue knows its own sets; what is compared here are folders of a user.
         """
         if isinstance(unit, Fit) or not unit.fit.method.has_weights() or unit.fit.weights:
-            return "", ""
+            return []
         train, test = unit.fit.train, unit.test
         if not (is_folder(train) or is_folder(test)) or find(train).overlaps(find(test)):
-            return "", ""
-        training, tests = self.used_by(unit.fit), self.used_by(unit)
+            return []
         place = (train, test, unit.fit.channels, unit.fit.crop)
         if place not in self._copies:
-            self._copies[place] = copies(train, training, test, tests)
-        pair = f"{short_name(test)} with {short_name(train)}"
-        much = f"{pair}: too large to be searched for images that share a region; only exact copies were searched"
-        return self._copies[place], "" if comparable(training, tests) else much
+            self._copies[place] = copies(train, self.used_by(unit.fit), test, self.used_by(unit))
+        return self._copies[place]
 
     def _chosen(self, name: str, channels: int, least: int) -> tuple[list[SetImage], list[str]]:
         image_set = find(name)
@@ -116,8 +113,8 @@ def execute(
             else:
                 rows, digest = _score(unit, store, machine, sets, watch, again)
                 record.result = {"outputs": summary(rows)} | ({"weights": digest} if digest else {})
-                said = filter(None, [sets.left_out(unit), sets.copies(unit)[0]])
-                if warnings := [*said, *_warnings_of(unit, sets.used_by(unit))]:
+                said = [*sets.left_out(unit), *sets.copies(unit)]
+                if warnings := said + _warnings_of(unit, sets.used_by(unit)):
                     record.result["warnings"] = warnings
                 if unit.fit.method.per_image():
                     record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
@@ -174,7 +171,7 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "history": trained.history,
         "quality": trained.quality,
-        "warnings": [*trained.warnings, *filter(None, [sets.left_out(unit)])],
+        "warnings": [*trained.warnings, *sets.left_out(unit)],
         "compiled": machine.compiles(unit.steps),
     }
     return result, trained.seconds

@@ -129,8 +129,8 @@ class Run:
                 check(self.sets.used_by(unit), unit.fit.view, frames)
             else:
                 source_of(unit, self.sets.used_by(unit))
-            notes |= dict.fromkeys((self.sets.left_out(unit), *self.sets.copies(unit)))
-        for text in filter(None, notes):
+            notes |= dict.fromkeys([*self.sets.left_out(unit), *self.sets.copies(unit)])
+        for text in notes:
             self.display.note(text)
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:

@@ -27,7 +27,7 @@ def test_copies_and_crops_of_training_images_are_named(train: list[SetImage], tm
     folder = photos(tmp_path / "test", "astronaut", height=96, width=96)
     Pillow.fromarray(photo("coffee", 96, 96)).save(folder / "copy.png")
     Pillow.fromarray(photo("chelsea", 96, 96)[8:, 4:]).save(folder / "crop.jpg", quality=90)
-    said = copies("folder:train", train, "folder:test", images(folder))
+    (said,) = copies("folder:train", train, "folder:test", images(folder))
     assert "2 of 3" in said
     assert "copy" in said
     assert "crop" in said
@@ -35,7 +35,7 @@ def test_copies_and_crops_of_training_images_are_named(train: list[SetImage], tm
 
 
 def test_other_images_are_not(train: list[SetImage], tmp_path: Path) -> None:
-    assert copies("a", train, "b", images(photos(tmp_path / "test", "astronaut", height=96, width=96))) == ""
+    assert copies("a", train, "b", images(photos(tmp_path / "test", "astronaut", height=96, width=96))) == []
 
 
 def test_large_sets_are_searched_for_exact_copies_only(
@@ -47,7 +47,9 @@ def test_large_sets_are_searched_for_exact_copies_only(
     Pillow.fromarray(np.ascontiguousarray(photo("chelsea", 96, 96)[8:])).save(folder / "crop.png")
     found = images(folder)
     assert not comparable(train, found)
-    assert "1 of 2" in copies("a", train, "b", found)
+    bound, seen = copies("a", train, "b", found)
+    assert "only exact copies" in bound
+    assert "1 of 2" in seen
 
 
 def test_a_warning_stands_before_the_training_and_beside_the_number(tmp_path: Path) -> None:
@@ -61,3 +63,10 @@ def test_a_warning_stands_before_the_training_and_beside_the_number(tmp_path: Pa
     assert any("coffee" in warning for warning in line["warnings"])
     assert "may be too good" in bench("tables", *how).out
     assert not next(one for one in lines(*how) if one["method"] == "noisy")["warnings"]
+
+
+def test_that_a_search_was_bounded_stands_beside_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST", 1000)
+    tiny = Tiny(tmp_path)
+    assert "only exact copies" in tiny.run("--steps", 1).err
+    assert "only exact copies" in tiny.tables().out
