@@ -18,7 +18,7 @@ from ..protocol.request import Request
 from ..protocol.scoring import Scoring, rescored, scorings
 from ..protocol.settings import parse_all
 from ..protocol.units import Score
-from ..report.compare import evaluation_protocols, unscored
+from ..report.compare import by_protocol, evaluation_protocols, unscored
 from ..report.lines import Table
 from ..report.tables import build, request_of
 from ..runner import engines, external_weights
@@ -28,7 +28,7 @@ from ..runner.execution import Sets
 from ..runner.run import Outcome, Run
 from ..runner.status import Standing, standing
 from ..runner.workers import Assignment, SharedRun
-from ..store.store import Store
+from ..store.store import Last, Store
 from .options import (
     Asked,
     Options,
@@ -154,6 +154,11 @@ class Rescored(NamedTuple):
     unscored: list[str]  # what the others have no numbers of
     outcome: Outcome
 
+    @property
+    def by_protocol(self) -> pd.DataFrame:
+        """The scores with a row for each evaluation protocol."""
+        return by_protocol(self.scores)
+
 
 def rescore(
     scoring: Sequence[str], suite: str = "", preset: str = "", table: int | None = None, **options: Unpack[Options]
@@ -172,13 +177,22 @@ def rescore(
         for name in names:
             found[name] = []
             for asked in wanted:
-                one = request_of(store, asked, bool(preset))
-                one = structs.replace(one, scoring="" if name == "preset" else name, tested=())
+                one = structs.replace(request_of(store, asked, bool(preset)), tested=())
+                known = _recorded(store, one)
+                one = structs.replace(one, scoring="" if name == "preset" else name)
                 if not outcome.interrupted:
-                    work = Run(plan.make(one, store.digests()), store, here, sets, display, training=False)
-                    outcome.add(work.carry_out(), one)
+                    planned = plan.make(one, store.digests())
+                    cells = tuple(cell for cell in planned.cells if cell.fit.key in known)
+                    planned = structs.replace(planned, cells=cells)
+                    outcome.add(Run(planned, store, here, sets, display, training=False).carry_out(), one)
                 found[name] += build(store, one, True, table)
     return Rescored(evaluation_protocols(found), unscored(found), outcome)
+
+
+def _recorded(store: Store, asked: Request) -> set[str]:
+    """The keys of the fits of which the store has a record, be it of a score."""
+    cells = plan.make(asked, store.digests()).cells
+    return {cell.fit.key for cell in cells if any(store.path(unit).is_file() for unit in cell.units())}
 
 
 def score(
@@ -196,8 +210,9 @@ def score(
         for one in planned.request.weights:
             if one.file != file.name:
                 display.note(f"{file.name} holds the weights of {one.file}, whose row shows them")
-        work = Run(planned, store, here, Sets(path_of(options.get("data"))), display)
+        work = Run(planned, store, here, Sets(path_of(options.get("data"))), display, training=False)
         outcome.add(work.carry_out(), planned.request)
+        store.adopt(Last(planned.digests.folders, {planned.request.suite: planned.request}))  # no run's request goes
     return outcome
 
 

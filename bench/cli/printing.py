@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 def print_rows(
     rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", options: Namespace, columns: list[str] | None = None
 ) -> None:
-    """Prints a frame, or rows, in the format asked for."""
+    """Prints a frame, or rows, in the format asked for; nothing on a terminal where there is none."""
     from ..report.render import render
 
-    print(render(rows, options.format, columns))
+    if text := render(rows, options.format, columns):
+        print(text)
+
+
+def print_wrapped(text: str) -> None:
+    """Prints a line, over several where the terminal is narrower."""
+    from ..report.render import wrapped
+
+    print(wrapped(text), flush=True)
 
 
 def print_tables(found: "Sequence[api.Table]", options: Namespace) -> None:

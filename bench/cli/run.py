@@ -125,7 +125,7 @@ def rescore(options: argparse.Namespace) -> int:
     """Scores again under other evaluation protocols, then prints what each is worth in dB."""
     what = (options.scoring, options.suite, options.preset, options.table)
     found = api.rescore(*what, **given(options))
-    print_rows(found.scores, options)
+    print_rows(found.by_protocol if options.format == "terminal" else found.scores, options)
     interrupted = ["interrupted before all was scored; run the same command again to continue"]
     tell(interrupted if found.outcome.interrupted else found.unscored)
     return found.outcome.code

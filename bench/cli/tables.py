@@ -46,7 +46,11 @@ def tables(options: argparse.Namespace) -> int:
     known = {"store": options.store} | asked(options)
     if options.compare:
         found, left_out = api.compare(options.compare, *what, **known)
-        tell([f"Store: {api.store_folder(options.store)}", *left_out])
+        sides = {"A": api.store_folder(options.store), "B": options.compare}
+        tell([*(f"{name}: {store}" for name, store in sides.items()), *left_out])
+        for name, store in sides.items() if options.format == "terminal" else ():  # paths are too long for it
+            found = found.rename(columns={str(store): name})
+            found = found.map(lambda cell, store=store, name=name: cell.replace(f"({store})", f"({name})"))
         print_rows(found, options)
         tell_unreadable(options.compare)
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import api
 from .asked import computed, given
 from .parser import Commands, add_data, add_machine, add_request, command, few, names
-from .printing import print_frames, print_json, print_rows, tell
+from .printing import print_frames, print_json, print_rows, print_wrapped, tell
 
 
 def add(commands: Commands) -> None:
@@ -51,9 +51,13 @@ def check(options: argparse.Namespace) -> int:
     """Tells whether a method fits the harness."""
     rows = []
     for name, finding in api.check(options.method):
-        tell([f"{name}: {finding.check}: {finding.state}"])
         rows.append({"method": name, "check": finding.check, "result": finding.state, "what": finding.text})
-    print_rows(rows, options)
+        if options.format == "terminal":
+            print_wrapped(": ".join(filter(None, (name, finding.check, finding.state, finding.text))))
+        else:
+            tell([f"{name}: {finding.check}: {finding.state}"])
+    if options.format != "terminal":
+        print_rows(rows, options)
     return 1 if any(row["result"] == "failed" for row in rows) else 0
 
 

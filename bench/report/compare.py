@@ -12,6 +12,7 @@ from .frames import values
 from .lines import Line, Table, group
 from .significance import p_value
 
+DIFFERENCE = " (diff.)"  # ends the names of columns
 Means = dict[str, float]
 Side = tuple[Line, Table]
 
@@ -30,8 +31,8 @@ def compare(a: Sequence[Table], b: Sequence[Table], names: tuple[str, str] = ("A
     for place in dict.fromkeys(place for side in sides for place in side):
         pair = [side.get(place) for side in sides]
         there = [side for side in pair if side]
-        if all(line.state.kind == "not run" and line.published is not None for line, _ in there):
-            continue  # printed in the paper, in neither store
+        if not any(line.run for line, _ in there):
+            continue  # in neither store
         _check(there)
         line, table = there[0]
         metrics = table.metrics
@@ -122,8 +123,19 @@ def evaluation_protocols(found: dict[str, list[Table]]) -> pd.DataFrame:
         row = {"noise": group(line), "method": line.label, "test": line.test, first: _quality(line, metrics)}
         for name, other in same.items():
             row[name] = "" if other is None else _quality(other, metrics)
-            row[f"{name} (diff.)"] = _difference(line, other, metrics)
+            row[f"{name}{DIFFERENCE}"] = _difference(line, other, metrics)
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_protocol(scores: pd.DataFrame) -> pd.DataFrame:
+    """The same with a row for each evaluation protocol: for a terminal."""
+    places = ["noise", "method", "test"]
+    rows = []
+    for row in scores.to_dict("records"):
+        for name in [name for name in map(str, scores) if name not in places and not name.endswith(DIFFERENCE)]:
+            same = {"evaluation protocol": name, "score": row[name], "diff.": row.get(f"{name}{DIFFERENCE}", "")}
+            rows.append({place: row[place] for place in places} | same)
     return pd.DataFrame(rows)
 
 

@@ -17,6 +17,8 @@ from .frames import by_noise, frame, long
 from .lines import Line, Table, caption, counted, notes, plain
 
 NARROWEST = 80  # columns that every terminal is taken to have
+PADDING = "\xa0" * 2  # what tabulate leaves beside the longest word of a heading
+LONGEST_WORD = 24  # characters of a word that is not broken: a key has so many
 SHORTEST = 16  # characters of a line of a method's name
 LEGEND = (
     "Best (**) and second (_) of the primary outputs of self-supervised methods: "
@@ -62,9 +64,66 @@ def render(rows: pd.DataFrame | Sequence[Mapping[str, Any]], form: str, columns:
         safe.rename(columns=escape.csv).to_csv(text, index=False)
         return text.getvalue().rstrip("\n")
     safe = safe.rename(columns=lambda name: escape.CELLS[form](short_name(name)))
-    if form == "terminal" and "noise" in safe:
-        safe = safe.assign(noise=safe["noise"].where(safe["noise"] != safe["noise"].shift(), ""))
-    return _grid(safe, {"md": "github", "latex": "latex_booktabs"}.get(form) or _style())
+    if form != "terminal":
+        return _grid(safe, {"md": "github", "latex": "latex_booktabs"}[form])
+    return within(safe, _columns()) if len(safe) else ""
+
+
+def within(table: pd.DataFrame, width: int | None) -> str:
+    """A frame of strings in at most `width` characters, if it has to be: cells over several lines, else rows as blocks.
+
+    What is the same in all rows then stands above them.
+    """
+    text = _grid(_once(table), _style())
+    if width is None or _width(text) <= width:
+        return text
+    same = [str(name) for name in table if len(table) > 1 and table[name].nunique() == 1]
+    rest, facts = table.drop(columns=same), {name: str(table[name].iloc[0]) for name in same}
+    above = [_fact(name, value, width, "") for name, value in facts.items() if value]
+    if widths := _column_widths(rest, width):
+        return "\n".join([*above, "", _grid(_once(rest), "simple", widths)]).lstrip("\n")
+    blocks = [
+        [_fact(str(name), value, width, "  ") for name, value in row.items() if value] for _, row in rest.iterrows()
+    ]
+    return "\n\n".join(["\n".join(above), *("\n".join(block).strip() for block in blocks)]).lstrip("\n")
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """With the noise only where it changes."""
+    if "noise" not in table:
+        return table
+    return table.assign(noise=table["noise"].where(table["noise"] != table["noise"].shift(), ""))
+
+
+def _fact(name: str, value: str, width: int, indent: str) -> str:
+    return textwrap.fill(f"{name}: {value}", width, initial_indent=indent, subsequent_indent=f"{indent}  ")
+
+
+def _column_widths(table: pd.DataFrame, width: int) -> list[int] | None:
+    """Widths with which the columns fit, the widest ones wrapped; None if words would have to be broken."""
+    found, least = [], []
+    for name, column in table.items():
+        cells, words = column.tolist(), [word for cell in column for word in cell.split()]
+        found.append(max(map(len, [f"{name}{PADDING}", *cells])))
+        least.append(
+            max([min(LONGEST_WORD, max(map(len, words), default=0)), *map(len, f"{name}{PADDING}".split(" "))])
+        )
+    while (over := sum(found) + 2 * len(found) - 2 - width) > 0:
+        widest = max(range(len(found)), key=lambda i: found[i] - least[i])
+        if found[widest] <= least[widest]:
+            return None
+        found[widest] = max(least[widest], found[widest] - max(1, over // 4))
+    return found
+
+
+def wrapped(text: str) -> str:
+    """A line, over several where the terminal is narrower."""
+    return textwrap.fill(text, columns, subsequent_indent="  ") if (columns := _columns()) else text
+
+
+def _columns() -> int | None:
+    """The width of the terminal; None where the output goes elsewhere, such as to a file or another program."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def _brief(table: Table) -> str:
@@ -117,7 +176,9 @@ def _fitted(table: pd.DataFrame, width: int) -> str:
 
 def _grid(table: pd.DataFrame, style: str, widths: Sequence[int | None] | None = None) -> str:
     columns = {str(name): column.tolist() for name, column in table.items()}
-    return tabulate(columns, headers="keys", tablefmt=style, disable_numparse=True, maxcolwidths=widths)
+    heads = [width - len(PADDING) for width in widths or [] if width]
+    form: dict[str, Any] = {"tablefmt": style, "disable_numparse": True, "maxcolwidths": widths}
+    return tabulate(columns, headers="keys", maxheadercolwidths=heads if len(heads) == len(columns) else None, **form)
 
 
 def _style() -> str:

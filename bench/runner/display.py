@@ -79,6 +79,8 @@ class Display:
         for cost in to_go:
             self.left[cost.kind] += cost.seconds
         self.work_begins()
+        if self.overall is not None:  # of another suite or evaluation protocol
+            self.bars.remove_task(self.overall)
         self.overall = self.bars.add_task("units", total=max(units, 1), completed=done, text="")
         if done < units:
             self.note(f"{done} of {units} units done; about {clock(self.to_go())} for the others")

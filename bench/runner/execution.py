@@ -154,9 +154,13 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
         return f"{record.state}: {record.reason}"
     if isinstance(unit, Fit):
         return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
-    best = record.result["outputs"][unit.fit.method.primary().name]
-    values = [(find_metric(name), infinite(best[name])) for name in unit.metrics]
-    return ", ".join(f"{metric.heading} {metric.shown(value)}" for metric, value in values)
+    outputs, method, first = record.result["outputs"], unit.fit.method, find_metric(unit.metrics[0])
+    name, chosen = method.primary().name, not method.learns() and len(outputs) > 1
+    if chosen:  # as in tables, which show the best of trivial outputs
+        name = max(outputs, key=lambda name: first.sign * infinite(outputs[name][first.name]))
+    values = [(find_metric(metric), infinite(outputs[name][metric])) for metric in unit.metrics]
+    text = ", ".join(f"{metric.heading} {metric.shown(value)}" for metric, value in values)
+    return f"{text} ({name}, the best of {len(outputs)} outputs)" if chosen else text
 
 
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:

@@ -92,7 +92,7 @@ class Run:
         self.display.store(self.store.root)
         estimates = Estimates(self.store, self.machine)
         self.costs = {unit.key: estimates.cost(unit) for _, unit in pending}
-        self.display.plan(len(self.keys()), self.costs.values(), self.jobs)
+        self.display.plan(self._done() + len(self.costs), self.costs.values(), self.jobs)
         if self.training:
             self.store.remember(self.plan)
         with self._stopped_by_signals():
@@ -113,6 +113,11 @@ class Run:
                 if self._todo(cell, unit):
                     found.setdefault(unit.key, (cell, unit))
         return list(found.values())
+
+    def _done(self) -> int:
+        """How many units have a whole record and are not pending; what cannot be computed has none."""
+        units = {unit.key: unit for cell in self.plan.cells for unit in cell.units()}
+        return sum(key not in self.costs and self.store.whole(unit) is not None for key, unit in units.items())
 
     def keys(self) -> set[str]:
         """The keys of all units of the plan."""

@@ -1,13 +1,21 @@
 """What the commands say: codes of runs that cannot do what was asked for, notes, widths, counts."""
 
+import io
+import json
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support.cli import bench, lines, refused
 from support.tiny import Tiny
 
+from bench.cli.main import main
 from bench.datasets.noise.model import FAMILIES
 from bench.methods.registry import METHODS
+from bench.report.render import within
+from bench.tools.conformance import Finding
 
 
 @pytest.fixture
@@ -95,3 +103,80 @@ def test_notes_concern_rows_that_are_shown(tiny: Tiny) -> None:
     assert (result.code, "Anscombe" in result.out) == (0, False)
     assert "Anscombe" in bench("tables", *argv, "--all").out
     assert "not defined" in {one["state"] for one in lines(*argv)}
+
+
+# ---- counts
+
+
+def test_rescore_counts_what_was_run(tiny: Tiny) -> None:
+    argv = ("--test-sets", f"folder:{tiny.folder / 'test'}", "--store", tiny.store)
+    assert bench("run", "--methods", "noisy", "--noise", "poisson30", *argv).code == 0
+    result = bench("rescore", "--scoring", "float", *argv)
+    assert result.code == 0
+    assert "0 of 2 units" in result.err  # the noisy input and the blur
+    assert "gauss25" not in result.err
+
+
+def test_a_unit_of_an_oracle_shows_what_tables_show(tiny: Tiny) -> None:
+    result = tiny.run("--noise", "gauss50", methods="blur")
+    said = next(line for line in result.err.splitlines() if "] blur" in line)
+    record = next((tiny.store / "scores" / "blur").rglob("*.json")).read_text("utf-8")
+    outputs = json.loads(record)["result"]["outputs"]
+    assert f"{max(mean['psnr'] for mean in outputs.values()):.2f}" in said
+    assert outputs["1"]["psnr"] < max(mean["psnr"] for mean in outputs.values())
+
+
+# ---- widths
+
+
+class Terminal(io.StringIO):
+    """Standard output of 80 columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, *argv: object) -> str:
+    """What a command prints on a terminal of 80 columns: no line is longer."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Terminal()
+    with redirect_stdout(out), redirect_stderr(io.StringIO()):
+        main([str(argument) for argument in argv])
+    assert max(map(len, out.getvalue().splitlines()), default=0) <= 80, out.getvalue()
+    return out.getvalue()
+
+
+def test_no_command_is_wider_than_the_terminal(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.run(methods="noisy")
+    store = ("--store", tiny.store)
+    asked = ("--suite", tiny.suite, *store)
+    assert "seed 0" in on_terminal(monkeypatch, *tiny.command("--dry-run", methods="n2c,n2n"))
+    assert "missing" in on_terminal(monkeypatch, "status", "--methods", "n2c", *asked)
+    assert "luma" in on_terminal(monkeypatch, "rescore", "--scoring", "official,luma", *asked)
+    shutil.copytree(tiny.store, tiny.folder / "a long name of another store")
+    compared = on_terminal(monkeypatch, "tables", *asked, "--compare", tiny.folder / "a long name of another store")
+    assert "+0.00/+0.000" in compared
+    assert "Lehtinen" in on_terminal(monkeypatch, "methods")
+    assert "Set14" in on_terminal(monkeypatch, "data", "list")
+    assert "recomputed" in on_terminal(monkeypatch, "verify", *store)
+
+
+def test_rows_that_do_not_fit_at_all_become_blocks() -> None:
+    table = pd.DataFrame([{f"column{i}": f"value{i}{j}" for i in range(12)} | {"same": "x"} for j in range(2)])
+    text = within(table, 80)
+    assert "column11: value111" in text
+    assert text.count("same: x") == 1
+    assert within(table, None).count("same") == 1
+
+
+def test_an_empty_plan_prints_no_box(tiny: Tiny) -> None:
+    tiny.run(methods="noisy")
+    result = bench(*tiny.command("--dry-run", methods="noisy"))
+    assert (result.code, result.out) == (0, "")
+
+
+def test_check_prints_each_result_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.api.tools.conformance.check", lambda name, method: [Finding("odd sizes", "ok", "29x61")])
+    result = bench("check", "n2c")
+    assert (result.out.count("odd sizes"), result.err) == (1, "")
+    assert "29x61" in result.out

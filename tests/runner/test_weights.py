@@ -195,6 +195,13 @@ def test_tables_and_rescore_show_them_later(place: Place, state: Any) -> None:
     ]
 
 
+def test_a_score_does_not_take_the_place_of_the_last_run(place: Place, state: Any) -> None:
+    place.train()
+    last = Store(place.store).last().requests
+    assert place.score(place.saved(state), "b2u", "--noise", "gauss50").code == 0
+    assert Store(place.store).last().requests == last
+
+
 def test_only_tables_that_have_a_score_of_them_show_them(place: Place, state: Any) -> None:
     place.score(place.saved(state))
     assert "mine.pth" in bench("tables", *place.asked).out
