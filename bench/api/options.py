@@ -108,7 +108,7 @@ def table_requests(store: Store, suite: str, preset: str, table: int | None, **a
     elif suite and suite != "all":
         suites = [suite]
     else:
-        recorded = {record.label["suite"] for record in store.find("")} | store.asked()
+        recorded = {record.label["suite"] for record in store.find("")} | store.last.known().requests.keys()
         suites = [name for name in with_tables() if name in recorded or suite == "all"] or ["synthetic"]
     return [request(name, (), preset or "mini", **asked) for name in suites]
 

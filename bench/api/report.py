@@ -133,7 +133,7 @@ def figures(
     store, (machine, _) = store_of(options.get("store")), choose()
     images, drawn, refused = Sets(path_of(options.get("data"))), False, list[InputError]()
     for asked in table_requests(store, suite, preset, table, **asked_in(options)):
-        planned = plan.make(request_of(store, asked, bool(preset)), store.digests())
+        planned = plan.make(request_of(store, asked, bool(preset)), store.last.known().digests)
         try:
             yield from draw(Inputs(planned, store, machine, images), Path(out))
             drawn = True

@@ -28,7 +28,8 @@ from ..runner.execution import Sets
 from ..runner.run import Outcome, Run
 from ..runner.status import Standing, standing
 from ..runner.workers import Assignment, SharedRun
-from ..store.store import Last, Store
+from ..store.last_runs import Last
+from ..store.store import Store
 from .options import (
     Asked,
     Options,
@@ -141,7 +142,7 @@ def status(
     found, wrong = list[Standing](), list[str]()
     for one in wanted:
         try:
-            found += standing(plan.make(one, where.digests()), where, here)
+            found += standing(plan.make(one, where.last.known().digests), where, here)
         except InputError as error:  # the suite's file or a plug-in is gone; the others can be said
             wrong.append(str(error))
     return found, wrong
@@ -181,7 +182,7 @@ def rescore(
                 known = _recorded(store, one)
                 one = structs.replace(one, scoring="" if name == "preset" else name)
                 if not outcome.interrupted:
-                    planned = plan.make(one, store.digests())
+                    planned = plan.make(one, store.last.known().digests)
                     cells = tuple(cell for cell in planned.cells if cell.fit.key in known)
                     planned = structs.replace(planned, cells=cells)
                     outcome.add(Run(planned, store, here, sets, display, training=False).carry_out(), one)
@@ -191,7 +192,7 @@ def rescore(
 
 def _recorded(store: Store, asked: Request) -> set[str]:
     """The keys of the fits of which the store has a record, be it of a score."""
-    cells = plan.make(asked, store.digests()).cells
+    cells = plan.make(asked, store.last.known().digests).cells
     return {cell.fit.key for cell in cells if any(store.path(unit).is_file() for unit in cell.units())}
 
 
@@ -212,15 +213,17 @@ def score(
                 display.note(f"{file.name} holds the weights of {one.file}, whose row shows them")
         work = Run(planned, store, here, Sets(path_of(options.get("data"))), display, training=False)
         outcome.add(work.carry_out(), planned.request)
-        store.adopt(Last(planned.digests.folders, {planned.request.suite: planned.request}))  # no run's request goes
+        store.last.adopt(
+            Last(planned.digests.folders, {planned.request.suite: planned.request})
+        )  # no run's request goes
     return outcome
 
 
 def _last_requests(store: Store, suite: str, preset: str, asked: Request) -> list[Request]:
     """What was run last of the suites asked for, with what is asked for otherwise now."""
-    name = request(suite, ()).suite
-    last = [one for each in ([name] if suite not in ("", "all") else sorted(store.asked()))
-            if (one := store.last_request(each)) is not None]  # fmt: skip
+    known = store.last.known().requests
+    names = [request(suite, ()).suite] if suite not in ("", "all") else sorted(known)
+    last = [known[name] for name in names if name in known]
     if not last:
         of = f" of {suite}" if suite else ""
         raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")

@@ -11,15 +11,15 @@ from .suites import View
 from .units import Fit
 
 
-def excluded(fit: Fit, tests: Sequence[str]) -> State | None:
+def of_fit(fit: Fit, tests: Sequence[str]) -> State | None:
     """Why a fit cannot be trained and scored on these test sets; None if it can."""
-    if state := undefined(fit, fit.noise):
+    if state := of_noise(fit, fit.noise):
         return state
     why = _unaligned(fit.view, tests) or ("" if fit.weights else _untrainable(fit, tests))
     return State("not possible", why) if why else None
 
 
-def undefined(fit: Fit, noise: Noise) -> State | None:
+def of_noise(fit: Fit, noise: Noise) -> State | None:
     """Why the method is not defined for this noise; None if it is."""
     try:
         why = fit.method.applies(noise, fit.planes)

@@ -11,8 +11,7 @@ from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Method
-from . import suite_files, suites
-from .exclusions import excluded, undefined
+from . import exclusions, suite_files, suites
 from .overrides import overridden
 from .request import ExternalWeights, Request
 from .settings import parse_all, with_settings
@@ -188,10 +187,10 @@ class _Planner(Struct, frozen=True):
 
     def _scored(self, fit: Fit, tests: tuple[str, ...], centre_crop: int) -> Cell:
         """The cell of a fit: its scores on all test sets and noises for which the method is defined."""
-        if (state := excluded(fit, tests)) or fit.noise == NONE:  # no clean images: nothing to score against
+        if (state := exclusions.of_fit(fit, tests)) or fit.noise == NONE:  # no clean images: nothing to score against
             return Cell(fit.name, fit.noise, fit.seed, tests, fit, (), state)
         own = fit.noise.under(EightBit()) if self.preset.scoring.noisy == "8bit" else fit.noise
-        others = {noise: undefined(fit, noise) for noise in self.tested if noise != own}
+        others = {noise: exclusions.of_noise(fit, noise) for noise in self.tested if noise != own}
         met = [own, *(noise for noise, state in others.items() if state is None)]
         scores = tuple(self._score(fit, test, noise, centre_crop) for noise in met for test in tests)
         not_met = {noise.name: state for noise, state in others.items() if state is not None}

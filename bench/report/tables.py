@@ -38,14 +38,14 @@ def build(
     """
     every = store.find("")
     asked = request_of(store, asked, preset, every)
-    plan = make(asked, store.digests())
+    plan = make(asked, store.last.known().digests)
     records = [record for record in every if record.label["suite"] == plan.suite.name]
     numbers: list[int | None] = [number] if number else [int(n) for n in plan.suite.tables]
     found = [table(plan, store, n, narrowed=bool(asked.noises)) for n in numbers or [None]]
     if not any(line.run and line.method not in BASELINES for one in found for line in one.lines):
         found[0].notes += _elsewhere(records, plan)
     found[0].notes += _unknown_methods(records, plan)
-    found[0].notes += [] if preset else _not_known(store.last_request(plan.request.suite))
+    found[0].notes += [] if preset else _not_known(store.last.known().requests.get(plan.request.suite))
     if methods:
         found = [one for one in (_only(one, methods) for one in found) if one.lines] or found[:1]
     return found
@@ -53,7 +53,7 @@ def build(
 
 def request_of(store: Store, asked: Request, preset: bool, records: Sequence[Record] | None = None) -> Request:
     """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
-    last, wanted = store.last_request(asked.suite), asked.noises
+    last, wanted = store.last.known().requests.get(asked.suite), asked.noises
     if last is not None and not preset:
         last = _known(last)
         given = {name: value for name in asked.__struct_fields__ if (value := getattr(asked, name))}

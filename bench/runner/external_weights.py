@@ -156,13 +156,14 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     """
     suite = suite_files.load(request.suite)
     noises = plan.noises_of(request, suite, suites.preset(suite, request.preset))
+    digests = store.last.known().digests
     trial = structs.replace(request, weights=(ExternalWeights(method, path.name, noises[0].name, "unknown"),))
-    fit = next(cell.fit for cell in plan.make(trial, store.digests()).cells if cell.name == trial.weights[0].name)
+    fit = next(cell.fit for cell in plan.make(trial, digests).cells if cell.name == trial.weights[0].name)
     if not fit.method.has_weights():
         raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
     tensors = read(path, training.build(fit.method, fit.planes, 1.0, 0).state_dict())
     asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
-    planned = plan.make(structs.replace(request, weights=tuple(asked.values())), store.digests())
+    planned = plan.make(structs.replace(request, weights=tuple(asked.values())), digests)
     cells = [cell for cell in planned.cells if cell.fit.weights]
     if not any(cell.scores for cell in cells):
         raise InputError(f"--method {method}: {cells[0].excluded or 'without clean images there is nothing to score'}")
@@ -204,7 +205,7 @@ def _shape(value: Tensor) -> str:
 def _put(store: Store, planned: Plan, cell: Cell, one: ExternalWeights, tensors: dict[str, Tensor]) -> ExternalWeights:
     """Writes weights and record, unless the store has these weights; what it has them as."""
     fit, suite = cell.fit, planned.suite
-    record = store.read(fit)
+    record = store.whole(fit)
     if record is not None and record.external and store.weights(record):
         return record.external
     path = store.path(fit, ".safetensors")

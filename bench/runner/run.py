@@ -94,7 +94,7 @@ class Run:
         self.costs = {unit.key: estimates.cost(unit) for _, unit in pending}
         self.display.plan(self._done() + len(self.costs), self.costs.values(), self.jobs)
         if self.training:
-            self.store.remember(self.plan)
+            self.store.last.add(self.plan)
         with self._stopped_by_signals():
             self._work()
         return Outcome(self.store.root, self._states(), self.stopped_by)

@@ -53,7 +53,7 @@ def _standing(
         one.seconds = note.left if note.left is not None else estimates.seconds(unit)
         return one
     try:
-        record = store.examine(unit)
+        record = store.read(unit)
     except UnreadableError as error:
         one.state, one.detail = error.state.kind, error.state.reason
     else:

@@ -67,8 +67,8 @@ class Drift(Struct, kw_only=True):
 def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[Drift]:
     """Scores again what the done scores with these words were made of; the store stays as it is."""
     every, damaged = store.look()
-    last = store.last()
-    units = match(every, last.requests.values(), store.digests())
+    last = store.last.known()
+    units = match(every, last.requests.values(), last.digests)
     yield from (Drift(title=error.path.name, verdict="wrong", reason=str(error.state)) for error in damaged)
     for record in store.find(words):
         unit = units[record.key]

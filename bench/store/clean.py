@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from ..datasets.errors import InputError
 from .checkpoint import before
-from .folder import MARK
-from .store import QUARANTINED, Store, stale
+from .folder import MARK, QUARANTINED
+from .store import Store, stale
 
 OLD = 3600.0  # seconds after which nobody writes a temporary file any more
 

@@ -19,7 +19,6 @@ from ..datasets.documents import content, from_json
 from ..datasets.errors import DamagedError, InputError, few, printable, unknown
 from ..datasets.sets.archives import Limits, extract
 from ..datasets.sets.catalogue import entry, references
-from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.find import find
 from ..datasets.sets.own_folder import is_folder
 from ..protocol import plan
@@ -28,10 +27,11 @@ from ..protocol.request import Request
 from ..protocol.states import State
 from ..protocol.units import Score, Unit
 from .folder import MARK
+from .last_runs import Last
 from .match import match
 from .record import SCHEMA, Record, UnreadableError
 from .rows import Row
-from .store import Last, Store, stale
+from .store import Store, stale
 from .tensors import read_tensors
 
 MANIFEST = "manifest.json"
@@ -88,7 +88,7 @@ def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, lis
 
 
 def _members(store: Store, records: list[Record], weights: bool) -> Iterator[tuple[str, bytes]]:
-    yield "last.json", msgspec.json.encode(store.last())
+    yield "last.json", msgspec.json.encode(store.last.known())
     for record in records:
         paths = [store.path(record)]
         paths += [store.path(record, ".seconds")] if record.kind == "fit" else []
@@ -147,9 +147,8 @@ def unpack(archive: Path, folder: Path) -> None:
 def _merge(theirs: Store, ours: Store) -> Merged:
     records, wrong = theirs.look()
     merged = Merged(refused=[str(error.state) for error in wrong])
-    last, own = theirs.last(), ours.last()
-    digests = SetDigests(last.folders | own.folders)
-    units = match(records, [*own.requests.values(), *last.requests.values()], digests)
+    last, own = theirs.last.known(), ours.last.known()
+    units = match(records, [*own.requests.values(), *last.requests.values()], (last | own).digests)
     images = cache(image_names)
     suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
@@ -159,7 +158,7 @@ def _merge(theirs: Store, ours: Store) -> Merged:
             unit = units[record.key]
             if isinstance(unit, State):
                 raise RefusedError(str(unit))
-            theirs.examine(unit)
+            theirs.read(unit)
             if isinstance(unit, Score) and record.state == "done":
                 check_images(theirs.rows(unit), images(unit.test, unit.fit.channels))
             _take(record, unit, theirs, ours, merged)
@@ -171,7 +170,7 @@ def _merge(theirs: Store, ours: Store) -> Merged:
             suites.add(record.label["suite"])
     if suites:
         asked = {name: one for name, one in last.requests.items() if name == one.suite and _suite(one) in suites}
-        ours.adopt(Last(last.folders, asked))
+        ours.last.adopt(Last(last.folders, asked))
     return merged
 
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from .names import DIGITS, stem
 from .record import SCHEMA, Record, UnreadableError, read_record
 
 MARK = "bench-store.json"  # says that a folder is a store: only in one are files removed
+QUARANTINED = ".quarantined"  # ends the names of files that could not be read
 PATIENCE = 0.1  # seconds in which a claim that somebody only looks at is free again
 FRESH = 1.0  # seconds for which the names of the records are not listed again
 
@@ -152,6 +154,13 @@ class Folder:
         with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, lambda temporary: temporary.write_bytes(content))
+
+    def set_aside(self, path: Path) -> None:
+        """Renames a file that could not be read, if it is there, to a name that no file has."""
+        with self.writing():
+            if path.exists():
+                names = (f"{path.name}{f'.{number}' if number else ''}{QUARANTINED}" for number in count())
+                path.rename(next(free for name in names if not (free := path.with_name(name)).exists()))
 
 
 def encoded(value: object) -> bytes:

@@ -4,38 +4,24 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from glob import escape
-from itertools import count
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock
-from msgspec import Struct, structs
+from msgspec import structs
 
 from ..datasets import files
-from ..datasets.documents import content, from_json
 from ..datasets.errors import InputError
 from ..datasets.sets.catalogue import entry
-from ..datasets.sets.digests import SetDigests
 from ..datasets.sets.own_folder import is_folder
-from ..protocol.plan import Plan
-from ..protocol.request import Request
 from ..protocol.units import Fit, Score, Unit
 from .checkpoint import forget
-from .folder import Folder, encoded
+from .folder import QUARANTINED, Folder, encoded
+from .last_runs import LastRuns
 from .record import Record, UnreadableError, read_record, read_rows
 from .rows import Row
-
-QUARANTINED = ".quarantined"  # ends the names of files that could not be read
-
-
-class Last(Struct, omit_defaults=True):
-    """The last run of every suite on a store."""
-
-    folders: dict[str, str] = {}  # digests of the folders of images that it knew
-    requests: dict[str, Request] = {}
 
 
 def default() -> Path:
@@ -55,10 +41,25 @@ class Store(Folder):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self.last = LastRuns(self)
         self._whole: set[str] = set()  # scores whose rows were found to be whole
 
     def read(self, unit: Unit | Record) -> Record | None:
-        """The record of a unit; None if there is none, UnreadableError if it is not a whole one of this unit."""
+        """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be believed."""
+        record = self._record(unit)
+        if record and (record.kind, record.state) == ("score", "done") and unit.key not in self._whole:
+            self._rows(unit, record)
+            self._whole.add(unit.key)  # a run asks for the same records again and again
+        return record
+
+    def whole(self, unit: Unit | Record) -> Record | None:
+        """The record of a unit; None also if it or its rows cannot be believed."""
+        try:
+            return self.read(unit)
+        except UnreadableError:
+            return None
+
+    def _record(self, unit: Unit | Record) -> Record | None:
         path = self.path(unit)
         try:
             record = read_record(path)
@@ -71,33 +72,21 @@ class Store(Folder):
                 raise UnreadableError(path, "damaged", "scores of other outputs, or of another number of images")
         return record
 
-    def whole(self, unit: Unit | Record) -> Record | None:
-        """The record of a unit; None also if it, or the rows that it vouches for, cannot be read."""
-        try:
-            return self.examine(unit)
-        except UnreadableError:
-            return None
-
     def quarantine(self, unit: Unit) -> str:
         """Renames the files of a unit whose record or rows are damaged or foreign; which, and why, or empty.
 
         InputError for files that this user may not read: they are perhaps whole.
         """
         try:
-            self.examine(unit)
+            self.read(unit)
             return ""
         except UnreadableError as error:
             wrong = error
         if wrong.state.kind == "unreadable":
             raise wrong
         for suffix in (".json", ".rows.jsonl", ".seconds", ".safetensors"):
-            self._quarantine(self.path(unit, suffix))
+            self.set_aside(self.path(unit, suffix))
         return f"{unit.title}: {wrong.state}; renamed to *{QUARANTINED}"
-
-    def _quarantine(self, path: Path) -> None:
-        with self.writing():
-            if path.exists():
-                path.rename(_free(path))
 
     def discard(self, unit: Unit, checkpoint: bool) -> None:
         """Deletes temporary files of a unit, whose claim is held, and on request what it would continue with."""
@@ -124,14 +113,6 @@ class Store(Folder):
                     images.rename(old)
                 new.rename(images)
                 shutil.rmtree(old, ignore_errors=True)
-
-    def examine(self, unit: Unit | Record) -> Record | None:
-        """The record of a unit; None if there is none, UnreadableError if it or its rows cannot be read."""
-        record = self.read(unit)
-        if record and (record.kind, record.state) == ("score", "done") and unit.key not in self._whole:
-            self._rows(unit, record)
-            self._whole.add(unit.key)  # a run asks for the same records again and again
-        return record
 
     def _rows(self, unit: Unit | Record, record: Record) -> list[Row]:
         path = self.path(unit, ".rows.jsonl")
@@ -168,7 +149,7 @@ class Store(Folder):
             except FileNotFoundError:
                 continue  # a run has just quarantined it
         try:
-            self._last()
+            self.last.read()
         except UnreadableError as error:
             wrong.append(error)
         return records, wrong
@@ -180,7 +161,7 @@ class Store(Folder):
 
     def rows(self, unit: Score | Record) -> list[Row]:
         """The per-image scores of a done unit; UnreadableError if they are not those of its record."""
-        record = self.read(unit)
+        record = self._record(unit)
         return self._rows(unit, record) if record else []
 
     def seconds(self, fit: Fit | Record, record: Record) -> float | None:
@@ -201,66 +182,10 @@ class Store(Folder):
             record = structs.replace(record, result=record.result | {"rows": hashlib.sha256(text).hexdigest()})
         self.write_file(self.path(unit), msgspec.json.format(encoded(record), indent=1) + b"\n")
 
-    def remember(self, plan: Plan) -> None:
-        """What was asked for last, so that `tables` shows it when nothing else is asked, from the records alone."""
-        folders = plan.digests.folders
-        self._note(lambda last: Last(last.folders | folders, last.requests | {plan.request.suite: plan.request}))
-
-    def adopt(self, other: Last) -> None:
-        """What another store was asked for, where this one was not."""
-        self._note(lambda last: Last(other.folders | last.folders, other.requests | last.requests))
-
-    def _note(self, change: Callable[[Last], Last]) -> None:
-        with self.writing(), FileLock(self.inside("claims", "last.lock")):  # other runs note theirs
-            try:
-                last = self._last()
-            except UnreadableError as error:
-                if error.state.kind == "unreadable":
-                    raise
-                self._quarantine(error.path)
-                last = Last()
-            self.write_file(self.inside("last.json"), encoded(change(last)) + b"\n")
-
-    def last_request(self, suite: str) -> Request | None:
-        """The request of the last run of a suite here."""
-        return self.last().requests.get(suite)
-
-    def digests(self) -> SetDigests:
-        """Digests of image sets, of folders that are gone as the last runs knew them."""
-        return SetDigests(self.last().folders)
-
-    def asked(self) -> set[str]:
-        """The suites that were run here, if only on what others had computed."""
-        return set(self.last().requests)
-
-    def last(self) -> Last:
-        """What was asked for last, by suite; nothing if its file is damaged, which `look` names."""
-        try:
-            return self._last()
-        except UnreadableError:
-            return Last()
-
-    def _last(self) -> Last:
-        path = self.inside("last.json")
-        try:
-            return from_json(content(path), Last)
-        except FileNotFoundError:
-            return Last()
-        except OSError as error:
-            raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
-        except (msgspec.DecodeError, InputError) as error:
-            raise UnreadableError(path, "damaged", str(error)) from None
-
 
 @cache
 def _sha256(path: Path, mtime: int, size: int) -> str:
     return files.sha256(path)
-
-
-def _free(path: Path) -> Path:
-    """A name for a quarantined file that no file has."""
-    names = (f"{path.name}.{number}{QUARANTINED}" if number else f"{path.name}{QUARANTINED}" for number in count())
-    return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
 def stale(score: Record, fit: Record | None) -> bool:

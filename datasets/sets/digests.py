@@ -39,7 +39,10 @@ class SetDigests:
         return self._sets[key]
 
     def _known(self, key: str, plain: str) -> str:
-        """The digest of a folder that is gone; a value that no record has for crops that no run had; else empty."""
+        """The digest of a folder that is gone, empty if it is not known.
+
+        Where it is known for crops of other sizes only, a word that is no digest: no record has it.
+        """
         others = any(one.startswith(f"{plain} ") for one in self.known)
         return self.known.get(key, "gone" if others else "")
 

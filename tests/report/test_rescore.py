@@ -101,7 +101,7 @@ class Place:
 
     def score(self, method: str, scoring: str = "") -> Score:
         """The unit of a method."""
-        asked = Store(self.store).last_request("synthetic")
+        asked = Store(self.store).last.known().requests.get("synthetic")
         assert asked is not None
         changed: Request = msgspec.structs.replace(asked, scoring=scoring)
         return next(cell.scores[0] for cell in make(changed).cells if cell.name == method)

@@ -197,9 +197,9 @@ def test_tables_and_rescore_show_them_later(place: Place, state: Any) -> None:
 
 def test_a_score_does_not_take_the_place_of_the_last_run(place: Place, state: Any) -> None:
     place.train()
-    last = Store(place.store).last().requests
+    last = Store(place.store).last.known().requests
     assert place.score(place.saved(state), "b2u", "--noise", "gauss50").code == 0
-    assert Store(place.store).last().requests == last
+    assert Store(place.store).last.known().requests == last
 
 
 def test_only_tables_that_have_a_score_of_them_show_them(place: Place, state: Any) -> None:
@@ -278,7 +278,7 @@ def test_weights_that_were_lost_are_missing_until_they_are_given_again(place: Pl
     place.score(file)
     for path in [*place.store.glob("fits/*/*/*.safetensors"), *place.store.glob("scores/*/*/*")]:
         path.unlink()
-    asked = store.last_request(str(place.suite))
+    asked = store.last.known().requests.get(str(place.suite))
     assert asked is not None
     outcome = Run(make(asked), store, Machine("cpu", "float32", 1), Sets(None), Display(quiet=True)).carry_out()
     assert outcome.states == {"done": 2, "missing": 1}  # the baselines; nothing is trained

@@ -25,12 +25,12 @@ def test_every_committed_record_has_the_key_and_the_name_that_this_version_deriv
     records, unreadable = store.look()
     assert unreadable == []
     assert store.marked()
-    units = match(records, store.last().requests.values(), store.digests())
+    units = match(records, store.last.known().requests.values(), store.last.known().digests)
     for record in records:
         unit = units[record.key]
         assert getattr(unit, "key", unit) == record.key
         assert not isinstance(unit, State)
         assert store.path(unit) == store.path(record) == folder / f"{stem(unit)}.json"
-        assert store.examine(unit) == record
+        assert store.read(unit) == record
         if isinstance(unit, Score):
             check_images(store.rows(unit), image_names(unit.test, unit.fit.channels))

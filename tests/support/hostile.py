@@ -28,9 +28,10 @@ from bench.protocol.suite_files import load
 from bench.protocol.units import digest
 from bench.report import entries
 from bench.store.checkpoint import State
+from bench.store.last_runs import Last
 from bench.store.record import Record, read_record, read_rows, summary
 from bench.store.rows import Row
-from bench.store.store import Last, Store
+from bench.store.store import Store
 from bench.tools import regression as regress
 from support import ruined
 from support.cli import suite_text
