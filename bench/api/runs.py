@@ -213,9 +213,8 @@ def score(
                 display.note(f"{file.name} holds the weights of {one.file}, whose row shows them")
         work = Run(planned, store, here, Sets(path_of(options.get("data"))), display, training=False)
         outcome.add(work.carry_out(), planned.request)
-        store.last.adopt(
-            Last(planned.digests.folders, {planned.request.suite: planned.request})
-        )  # no run's request goes
+        asked = planned.request  # it replaces that of no run
+        store.last.adopt(Last(planned.digests.folders, {asked.suite: asked}))
     return outcome
 
 

@@ -7,7 +7,6 @@ from ..datasets.noise.captured import NONE, Captured
 from ..datasets.noise.model import Noise
 from ..datasets.sets.find import find
 from .states import State
-from .suites import View
 from .units import Fit
 
 
@@ -15,7 +14,9 @@ def of_fit(fit: Fit, tests: Sequence[str]) -> State | None:
     """Why a fit cannot be trained and scored on these test sets; None if it can."""
     if state := of_noise(fit, fit.noise):
         return state
-    why = _unaligned(fit.view, tests) or ("" if fit.weights else _untrainable(fit, tests))
+    unknown = [test for test in tests if fit.view == "bayer-aligned" and not find(test).patterns_known]
+    why = f"the Bayer patterns of the images of {', '.join(unknown)} are unknown" if unknown else ""
+    why = why or ("" if fit.weights else _untrainable(fit, tests))
     return State("not possible", why) if why else None
 
 
@@ -50,9 +51,3 @@ def _unfit_crop(fit: Fit) -> str:
     """Why the method cannot train on crops of this size; empty if it can."""
     multiple = fit.method.crop_multiple * (1 if fit.view == "plain" else 2)  # a packed mosaic has half the sides
     return f"crops of {fit.crop} pixels; allowed: multiples of {multiple}" if fit.crop % multiple else ""
-
-
-def _unaligned(view: View, tests: Sequence[str]) -> str:
-    """Which test sets cannot be aligned to one Bayer pattern; empty if none."""
-    unknown = [test for test in tests if view == "bayer-aligned" and not find(test).patterns_known]
-    return f"the Bayer patterns of the images of {', '.join(unknown)} are unknown" if unknown else ""

@@ -29,15 +29,18 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 
 
-def check_limits(struct: Struct, where: str = "") -> None:
+class Limited(Struct, frozen=True):
     """InputError for a field of LIMITS that is neither in its range nor the field's default."""
-    for field in msgspec.structs.fields(struct):
-        value = getattr(struct, field.name)
-        if field.name in LIMITS and value != field.default:
-            low, high = LIMITS[field.name]
-            for name, number in _numbers(field.name, value):
-                if not low <= number <= high:
-                    raise InputError(f"{where}{name} = {number}; allowed: {_text(low)} to {_text(high)}")
+
+    def __post_init__(self) -> None:
+        """Looks at every field."""
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if field.name in LIMITS and value != field.default:
+                low, high = LIMITS[field.name]
+                for name, number in _numbers(field.name, value):
+                    if not low <= number <= high:
+                        raise InputError(f"{name} = {number}; allowed: {_text(low)} to {_text(high)}")
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:

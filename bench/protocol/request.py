@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from ..datasets.noise.model import parse
 from ..datasets.sets.find import find
 from . import suites
-from .limits import check_limits
+from .limits import Limited
 from .scoring import rescored
 from .settings import canonical, parse_all
 from .suites import Suite
@@ -30,7 +30,7 @@ class ExternalWeights(Struct, frozen=True):
         return f"{self.method} ({self.file})"
 
 
-class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Request(Limited, frozen=True, kw_only=True, omit_defaults=True):
     """What a user asked for: a suite, a preset, and what overrides it."""
 
     suite: str = "synthetic"
@@ -49,10 +49,6 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     net: str = ""  # a registered network, for every method that accepts one
     scoring: str = ""  # an evaluation protocol of scorings.toml
     weights: tuple[ExternalWeights, ...] = ()  # rows beside the methods'
-
-    def __post_init__(self) -> None:
-        """InputError for a number outside its range."""
-        check_limits(self)
 
     def normalised(self, suite: Suite) -> "Request":
         """The same request without what the suite's preset says anyway, so that equal requests have one label."""

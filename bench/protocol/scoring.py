@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from ..datasets.errors import InputError, unknown
-from .limits import check_limits
+from .limits import Limited
 
 
-class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
+class Scoring(Limited, frozen=True, forbid_unknown_fields=True):
     """How an output becomes a number; the default is the official sRGB evaluation."""
 
     quantise: Literal["uint8", "float"] = "uint8"
@@ -22,7 +22,7 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """InputError for a number outside its range, or a range that uint8 does not have."""
-        check_limits(self, "scoring: ")
+        super().__post_init__()
         if self.quantise == "uint8" and self.data_range != 255.0:
             raise InputError(f"scoring: data_range {self.data_range:g} with quantise uint8; allowed: 255")
 

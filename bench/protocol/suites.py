@@ -6,12 +6,12 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from ..datasets.errors import unknown
-from .limits import check_limits
+from .limits import Limited
 from .metrics.registry import DEFAULT
 from .scoring import Scoring
 
 
-class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How every network is trained: Adam, a learning-rate shape over t = step / steps, the initial weights' gain."""
 
     schedule: Literal["constant", "halving", "cycle"]
@@ -21,10 +21,6 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     beta1: float = 0.9
     gain: float = 1.0  # the initial weights are multiplied by it
     warmup: float = 0.3  # share of the steps in which a cycle's rate rises
-
-    def __post_init__(self) -> None:
-        """InputError for a number outside its range."""
-        check_limits(self)
 
 
 View = Literal["plain", "bayer", "bayer-aligned"]  # what a method sees; bayer: four planes, pattern and phase ignored
@@ -40,7 +36,7 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
     tables: tuple[int, ...] = ()  # of the suite's tables; none named: all
 
 
-class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
+class Configuration(Limited, frozen=True, forbid_unknown_fields=True):
     """A registered method with other fields, crop or recipe, under a name of its own."""
 
     method: str
@@ -49,12 +45,8 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
     view: View | None = None
 
-    def __post_init__(self) -> None:
-        """InputError for a number outside its range."""
-        check_limits(self)
 
-
-class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+class Budget(Limited, frozen=True, forbid_unknown_fields=True):
     """What a preset gives a method that is too dear, or trains otherwise, than the preset's other rows."""
 
     steps: int = 0
@@ -62,12 +54,8 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
     centre_crop: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
 
-    def __post_init__(self) -> None:
-        """InputError for a number outside its range."""
-        check_limits(self)
 
-
-class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Preset(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The size of a run."""
 
     train: str | dict[str, str]  # a set, or a set of its own for every test set
@@ -87,12 +75,8 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fields: dict[str, dict[str, Any]] = {}  # method -> fields of its configuration
     budgets: dict[str, Budget] = {}  # method or configuration -> other steps, batch, recipe, centre_crop
 
-    def __post_init__(self) -> None:
-        """InputError for a number outside its range."""
-        check_limits(self)
 
-
-class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Suite(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One experiment of the paper, and the tables that show it."""
 
     name: str
@@ -110,10 +94,6 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     overrides: dict[str, dict[str, dict[str, Any]]] = {}  # noise, or pattern of noises -> method -> fields
     recipes: dict[str, Recipe] = {}
     presets: dict[str, Preset]
-
-    def __post_init__(self) -> None:
-        """InputError for a number outside its range."""
-        check_limits(self)
 
 
 def fields(suite: Suite, preset: Preset, noise: str, method: str) -> dict[str, Any]:

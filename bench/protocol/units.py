@@ -114,10 +114,9 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             "scoring": self.scoring.identity,
         } | ({"window": self.centre_crop} if self.centre_crop else {})
         known |= noise_source(self.noise)
-        return known if self.metrics == DEFAULT else known | {"metrics": self._metrics()}
-
-    def _metrics(self) -> dict[str, str]:
-        return {name: find_metric(name).source for name in self.metrics}
+        if self.metrics == DEFAULT:
+            return known
+        return known | {"metrics": {name: find_metric(name).source for name in self.metrics}}
 
     @cached_property
     def key(self) -> str:

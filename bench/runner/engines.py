@@ -25,7 +25,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CODE = "from bench.runner.workers import serve; raise SystemExit(serve())"
 
 
-class Local:
+class Local(Engine):
     """Processes on this machine."""
 
     local = True
@@ -65,15 +65,14 @@ class Local:
                 assert process.stdout is not None
                 with process.stdout as stream:
                     error = stream.read().decode(errors="replace")
-                found.append(Ended(error, "" if process.returncode == 0 else _death(process.returncode)))
+                code = process.returncode
+                how = f"a worker was killed by signal {-code}" if code < 0 else f"a worker ended with code {code}"
+                found.append(Ended(error, how if code else ""))
         return found
 
     def running(self) -> int:
         """How many workers there are."""
         return len(self._workers)
-
-    def stop(self) -> None:
-        """Every worker here has begun."""
 
     def close(self) -> None:
         """Kills the workers that are left; they can be continued."""
@@ -91,14 +90,8 @@ def _pass_on(process: "subprocess.Popen[bytes]", note: Note) -> None:
             note(line.decode(errors="replace").rstrip())
 
 
-def _death(code: int) -> str:
-    return f"a worker was killed by signal {-code}" if code < 0 else f"a worker ended with code {code}"
-
-
-class Dask:
+class Dask(Engine):
     """The threads of the workers of a running Dask scheduler, one worker of ours in each."""
-
-    local = False
 
     def __init__(self, address: str) -> None:
         self._distributed, self._address = _extra("distributed", "dask"), address
@@ -147,9 +140,6 @@ class Dask:
         """How many workers there are."""
         return len(self._futures)
 
-    def stop(self) -> None:
-        """A worker that begins late finds the file that stops it."""
-
     def close(self) -> None:
         """Waits for those that are about to stop, and cancels the others."""
         deadline = time.monotonic() + GRACE
@@ -160,10 +150,8 @@ class Dask:
         self._client.close()
 
 
-class Slurm:
+class Slurm(Engine):
     """Slurm's jobs through submitit; without Slurm on this machine its local processes."""
-
-    local = False
 
     def __init__(self, jobs: int, options: dict[str, Any], folder: Path) -> None:
         self._submitit = _extra("submitit", "slurm")

@@ -48,12 +48,9 @@ class Sets:
         self._loaded: dict[tuple[str, int], list[SetImage]] = {}
         self._copies: dict[tuple[str, str, int, int], list[str]] = {}
 
-    def __call__(self, name: str, channels: int, least: int = 0) -> list[SetImage]:
-        """The images of a set, with sides of `least` pixels where the others are left out.
-
-        InputError if the images are not what the catalogue says, or cannot be used.
-        """
-        return self._chosen(name, channels, least)[0]
+    def __call__(self, name: str, channels: int) -> list[SetImage]:
+        """The images of a set; InputError if they are not what the catalogue says, or cannot be used."""
+        return self._chosen(name, channels, 0)[0]
 
     def used_by(self, unit: Unit) -> list[SetImage]:
         """The images that a unit trains on or is scored on; InputError as above."""
@@ -197,13 +194,10 @@ def _warnings_of(unit: Score, set_images: list[SetImage]) -> list[str]:
     """What the method says of images whose outputs cannot be trusted, with their names."""
     found: dict[str, list[str]] = {}
     for set_image in set_images:
-        height, width = (side if unit.fit.view == "plain" else side // 2 for side in _scored_size(unit, set_image))
+        sides = centre_crop(set_image.pixels, unit.centre_crop).shape[:2]
+        height, width = (side if unit.fit.view == "plain" else side // 2 for side in sides)
         found.setdefault(unit.fit.method.warning(height, width, unit.fit.planes), []).append(set_image.name)
     return [f"{few(names)}: {text}" for text, names in found.items() if text]
-
-
-def _scored_size(unit: Score, set_image: SetImage) -> tuple[int, ...]:
-    return centre_crop(set_image.pixels, unit.centre_crop).shape[:2]
 
 
 def parameters(net: nn.Module) -> int:

@@ -5,10 +5,12 @@ import signal
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -60,24 +62,28 @@ class Ended(Struct):
     died: str = ""  # what is known of its death
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Starts workers, and notices when they end."""
 
-    local: bool  # whether the workers are on this machine
+    local = False  # whether the workers are on this machine
     jobs: int  # how many workers there should be at a time
 
+    @abstractmethod
     def start(self, assignment: Assignment, note: Callable[[str], None]) -> None:
-        """Starts one worker."""
+        """Starts one worker; InputError if that is refused."""
 
+    @abstractmethod
     def ended(self) -> list[Ended]:
         """The workers that ended since the last call."""
 
+    @abstractmethod
     def running(self) -> int:
         """How many workers there are."""
 
-    def stop(self) -> None:
-        """Takes back the workers that have not begun; the others stop at their next safe point."""
+    def stop(self) -> None:  # noqa: B027 - not every engine has a queue
+        """Takes back the workers that have not begun; the others, or late ones, find the file that stops them."""
 
+    @abstractmethod
     def close(self) -> None:
         """Ends the workers that are left."""
 
@@ -128,15 +134,10 @@ class _Said(Display):
 def work(assignment: bytes) -> str:
     """What a worker process does; the text of an InputError, or nothing."""
     try:
-        Worker(msgspec.json.decode(assignment, type=Assignment), _to_stderr).work()
+        Worker(msgspec.json.decode(assignment, type=Assignment), partial(print, file=sys.stderr, flush=True)).work()
     except InputError as error:
         return str(error)
     return ""
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 class SharedRun(Run):

@@ -44,7 +44,8 @@ class State:
 
     def save(self, path: Path) -> None:
         """The last two are kept: a file may be lost to the disk."""
-        tensors, rest = self._tensors(), msgspec.to_builtins(self._past())
+        past = Past(self.step, self.seconds, self.history, self.quality, self.warnings, self.chunk)
+        tensors, rest = self._tensors(), msgspec.to_builtins(past)
         if path.is_file():
             path.replace(before(path))
         write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
@@ -87,9 +88,6 @@ class State:
             for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
                 tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
         return tensors
-
-    def _past(self) -> Past:
-        return Past(self.step, self.seconds, self.history, self.quality, self.warnings, self.chunk)
 
     def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
         self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})

@@ -99,10 +99,6 @@ class Folder:
         """Where the process that works on a unit notes its progress."""
         return self.inside("claims", f"{key}.note")
 
-    def notes(self) -> set[str]:
-        """The keys of units that are worked on, or whose process died."""
-        return {path.stem for path in self.inside("claims").glob("*.note")}
-
     def claimed(self, key: str) -> bool:
         """Whether a process works on a unit now."""
         path = self.inside("claims", f"{key}.lock")
