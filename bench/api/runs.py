@@ -87,7 +87,7 @@ def dry_run(
     sets = {unit.test if isinstance(unit, Score) else unit.train for unit in pending.values()}
     notes = [warning for work in works for warning in work.plan.warnings] + _missing_sets(sets, works[0].sets.data)
     notes += [line for work in works for line in _excluded(work.plan)]
-    total = len(set().union(*(work.keys() for work in works)))
+    total = len(set().union(*(work.plan.units() for work in works)))
     seconds = sum(one[3] for one in units) / min(works[0].jobs, max(1, len(units)))
     store = works[0].store.root
     return DryRun(units=units, total=total, seconds=seconds, notes=notes, impossible=impossible, store=store)

@@ -57,6 +57,10 @@ class Plan(Struct, frozen=True):
     cells: tuple[Cell, ...]
     digests: SetDigests  # of the image sets that its units use
 
+    def units(self) -> dict[str, Unit]:
+        """Every unit of work by its key, each once, a fit before its scores."""
+        return {unit.key: unit for cell in self.cells for unit in cell.units()}
+
     @property
     def warnings(self) -> list[str]:
         """Noises whose levels are probably a mistake, and what to write instead."""

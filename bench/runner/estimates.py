@@ -29,10 +29,8 @@ SIDE = 32  # of the image whose operations are counted
 USUAL = (128, 128)  # sides of a test image whose size is not known
 EFFICIENCY = 0.35  # of the matrix product's rate, in convolutions of 48 to 96 channels (measured: n2c, one CPU core)
 BACKWARD = 3  # a training step costs about as much as three forward passes
-CLASSICAL = {
-    True: 5e-5,
-    False: 5e-7,
-}  # seconds per pixel without a network; True: its images are kept, as they are dear
+# Seconds per pixel without a network; True: of a method whose images are kept, as they are dear.
+CLASSICAL = {True: 5e-5, False: 5e-7}
 PROCESS = 600 * 2**20  # bytes of a process with all libraries loaded and its images decoded
 LIVE = 0.4  # of what training keeps of a call, in inference (measured: n2c 0.38, Laine19 0.34)
 KEPT = 4  # copies of the weights: themselves, their gradients, Adam's two moments

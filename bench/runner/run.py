@@ -76,7 +76,7 @@ class Run:
         self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = sets
         self.stopped_by = 0  # the number of a signal
-        units = {unit.key: unit for cell in plan.cells for unit in cell.units()} if force else {}
+        units = plan.units() if force else {}
         self.forced = {key: self._made(unit) for key, unit in units.items()}  # when the record to replace was written
         self.group = ""  # names the run that this process works for, where there are several
         self.tried: set[str] = set()  # keys that this run has executed
@@ -116,12 +116,8 @@ class Run:
 
     def _done(self) -> int:
         """How many units have a whole record and are not pending; what cannot be computed has none."""
-        units = {unit.key: unit for cell in self.plan.cells for unit in cell.units()}
-        return sum(key not in self.costs and self.store.whole(unit) is not None for key, unit in units.items())
-
-    def keys(self) -> set[str]:
-        """The keys of all units of the plan."""
-        return {unit.key for cell in self.plan.cells for unit in cell.units()}
+        units = self.plan.units().items()
+        return sum(key not in self.costs and self.store.whole(unit) is not None for key, unit in units)
 
     def check(self, pending: list[tuple[Cell, Unit]]) -> None:
         """Reads and checks all images that these units need; InputError before anything is trained."""

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from ..compute.machine import Machine
 from ..protocol.differences import differences
-from ..protocol.plan import Cell, Plan
+from ..protocol.plan import Plan
 from ..protocol.units import Fit, Score, Unit
 from ..store.names import kind
-from ..store.progress import Progress, running
+from ..store.progress import running
 from ..store.record import Record, UnreadableError
 from ..store.store import Store, stale
 from .estimates import Estimates
@@ -34,49 +34,42 @@ def standing(plan: Plan, store: Store, machine: Machine) -> list[Standing]:
     known: dict[tuple[str, ...], Record] = {}  # the last of each name: what a stale record is compared with
     for record in store.look()[0]:
         known[record.kind, record.label["suite"], record.label["preset"], record.title] = record
-    found: dict[str, Standing] = {}
-    estimates = Estimates(store, machine)
-    for cell in plan.cells:
-        for unit in cell.units():
-            if unit.key not in found:
-                old = known.get((kind(unit), plan.suite.name, plan.request.label, unit.title))
-                found[unit.key] = _standing(cell, unit, store, estimates, now.get(unit.key), old)
-    return list(found.values())
+    estimates, found = Estimates(store, machine), []
+    for key, unit in plan.units().items():
+        note = now.get(key)
+        old = known.get((kind(unit), plan.suite.name, plan.request.label, unit.title))
+        state, detail = _recorded(unit, store, old)
+        if note is not None:
+            state, detail = "running", f"{note.host}, process {note.process}: {note.text}"
+        one = Standing(unit.title, kind(unit), key, state, detail)
+        if state not in ("done", "diverged", "skipped"):
+            one.seconds = note.left if note and note.left is not None else estimates.seconds(unit)
+        found.append(one)
+    return found
 
 
-def _standing(
-    cell: Cell, unit: Unit, store: Store, estimates: Estimates, note: Progress | None, old: Record | None
-) -> Standing:
-    one = Standing(unit.title, kind(unit), unit.key, "done")
-    if note is not None:
-        one.state, one.detail, one.seconds = "running", f"{note.host}, process {note.process}: {note.text}", 0.0
-        one.seconds = note.left if note.left is not None else estimates.seconds(unit)
-        return one
+def _recorded(unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:
+    """State and detail of a unit, as its record says; `old`: the last record of this name."""
     try:
         record = store.read(unit)
     except UnreadableError as error:
-        one.state, one.detail = error.state.kind, error.state.reason
-    else:
-        if record is not None:
-            one.state, one.detail = record.state, record.reason
-        if isinstance(unit, Score) and record is not None and stale(record, store.whole(unit.fit)):
-            one.state, one.detail = "stale", "scored with other weights than its fit has now"
-        if record is None:
-            one.state, one.detail = _absent(cell, unit, store, old)
-    if one.state not in ("done", "diverged", "skipped"):
-        one.seconds = estimates.seconds(unit)
-    return one
+        return error.state.kind, error.state.reason
+    if record is None:
+        return _absent(unit, store, old)
+    if isinstance(unit, Score) and stale(record, store.whole(unit.fit)):
+        return "stale", "scored with other weights than its fit has now"
+    return record.state, record.reason
 
 
-def _absent(cell: Cell, unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:
+def _absent(unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:
     """State and detail of a unit without a record."""
-    if why := cell.fit.method.unavailable():
+    if why := (unit.fit if isinstance(unit, Score) else unit).method.unavailable():
         return "skipped", why
     if isinstance(unit, Fit) and unit.weights:
         return "missing", "give its weights again: python -m bench score"
     if isinstance(unit, Fit) and store.path(unit, ".checkpoint").is_file():
         return "interrupted", "its checkpoint is there"
-    fit = store.whole(cell.fit) if isinstance(unit, Score) else None
+    fit = store.whole(unit.fit) if isinstance(unit, Score) else None
     if fit is not None and fit.state == "diverged":
         return "diverged", "its training did"
     if old is None:

@@ -107,7 +107,7 @@ class Worker(Run):
 
     def work(self) -> None:
         """Does what nobody else does; InputError if this process would plan other units than the run."""
-        if self.keys() != set(self.assignment.keys):
+        if self.plan.units().keys() != set(self.assignment.keys):
             raise InputError(OTHER)
         self.machine.apply()
         self.store.open()
@@ -150,7 +150,11 @@ class SharedRun(Run):
         self.early = 0  # workers that ended in a row before any of them began a unit
         self.stop = self.store.root.resolve() / "claims" / f"{uuid4().hex[:12]}.stop"
         self.assignment = structs.replace(
-            assignment, request=self.plan.request, forced=self.forced, keys=tuple(self.keys()), stop=str(self.stop)
+            assignment,
+            request=self.plan.request,
+            forced=self.forced,
+            keys=tuple(self.plan.units()),
+            stop=str(self.stop),
         )
 
     def check(self, pending: list[tuple[Cell, Unit]]) -> None:

@@ -16,13 +16,8 @@ from .names import kind
 from .record import Record
 
 LONGEST = 4000  # letters of a label
-LISTS = {
-    "noise": "noises",
-    "test-sets": "tests",
-    "seeds": "seeds",
-    "set": "settings",
-    "tested": "tested",
-}  # in labels: in requests
+# In labels: in requests.
+LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "set": "settings", "tested": "tested"}
 
 
 def match(records: Sequence[Record], requests: Iterable[Request], digests: SetDigests) -> dict[str, Unit | State]:

@@ -43,15 +43,10 @@ class UnreadableError(InputError):
 
     def __init__(self, path: Path, kind: Literal["damaged", "foreign", "unreadable"], why: str) -> None:
         self.path, self.state = path, State(kind, printable(f"{'/'.join(path.parts[-4:])}: {why}"))
-        self._made_of = path, kind, why
         fix = "python -m bench run renames it to *.quarantined and computes it again"
         if kind == "unreadable":
             fix = "nothing was changed; ask its owner for the right to read it, or give another store with --store DIR"
         super().__init__(f"{path}: {kind} record: {why}; {fix}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """What another process makes it of."""
-        return UnreadableError, self._made_of
 
 
 class _Label(Struct):
