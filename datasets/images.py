@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .formats.image_format import Stored, digest, read
+from .formats.image_format import Stored, digest, read, size
 
 Pixels = NDArray[np.uint8]  # [H, W, C]
 
@@ -41,6 +41,14 @@ class SetImage(Struct, dict=True):
     def pixels(self) -> Stored:
         """[H, W, channels]; gray is expanded when three channels are asked for."""
         return self._kept if self.keep else self._decode()
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """(height, width); of an image that is not kept, from its file's header."""
+        if self.keep:
+            return self.pixels.shape[:2]
+        width, height = size(self.path)
+        return height, width
 
     @classmethod
     def decoded(cls, name: str, path: Path, pixels: Stored, channels: int, **more: Any) -> "SetImage":

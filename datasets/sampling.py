@@ -1,57 +1,110 @@
-"""Training samples: random crops and their noise, each a function of its number alone."""
+"""Training samples: random crops and their noise, each a function of its number alone, made where the network is."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from .errors import InputError
 from .formats import bayer
-from .images import SetImage, unit
+from .images import SetImage
 from .noise.captured import Captured
+from .noise.field import Field
 from .noise.model import Image, Noise
-from .seeds import generator
+from .philox import integers, uniform, words
+from .pixels import Pixels, pixels_of
+from .seeds import seed
 
-Window = tuple[slice, slice]  # rows and columns
+
+class Samples(NamedTuple):
+    """What a training source gives of a batch of crops."""
+
+    frames: list[Tensor]  # noisy observations [B, C, crop, crop], each with its own noise
+    levels: list[Tensor]  # their noise levels [B]
+    clean: Tensor | None  # None where there are only noisy images
 
 
 class Sample(NamedTuple):
-    """What a training source gives of one crop."""
+    """One of them on the host."""
 
-    frames: list[Image]  # noisy observations [crop, crop, C], each with its own noise
-    levels: list[float]  # their noise levels
-    clean: Image | None  # None where there are only noisy images
+    frames: list[Image]  # [crop, crop, C]
+    levels: list[float]
+    clean: Image | None
 
 
 class Source(Protocol):
     """Where training samples come from."""
 
-    def sample(self, number: int, frames: int) -> Sample:
-        """The sample of a number, whoever asks and whenever."""
+    def items(self, first: int, count: int) -> Tensor:
+        """What the samples from number `first` on are cut from, int64 [count]."""
+
+    def feed(self, first: int, count: int, frames: int) -> None:
+        """Makes these samples ready where they are not resident; the host calls it before each `samples`."""
+
+    def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
+        """The samples of these numbers [B], whoever asks and whenever: tensor code without the host."""
+
+
+def one_sample(source: Source, number: int, frames: int) -> Sample:
+    """The sample of a number, on the host."""
+    items = source.items(number, 1)
+    source.feed(number, 1, frames)
+    return hosted(source.samples(items, torch.full_like(items, number), frames))[0]
+
+
+def hosted(made: Samples) -> list[Sample]:
+    """Samples one by one, as images on the host."""
+    frames = [frame.permute(0, 2, 3, 1).cpu().numpy() for frame in made.frames]
+    clean = None if made.clean is None else made.clean.permute(0, 2, 3, 1).cpu().numpy()
+    levels = [level.tolist() for level in made.levels]
+    return [
+        Sample([frame[i] for frame in frames], [level[i] for level in levels], None if clean is None else clean[i])
+        for i in range(len(frames[0]))
+    ]
 
 
 class OneImage:
     """A single noisy image [H, W, C] of an unknown clean one: every sample is the whole of it."""
 
-    def __init__(self, noisy: Image, level: float) -> None:
-        self.whole = Sample([noisy], [level], None)
+    def __init__(self, noisy: Image, level: float, device: str = "cpu") -> None:
+        self.noisy = torch.from_numpy(np.ascontiguousarray(noisy.transpose(2, 0, 1)))[None].to(device)
+        self.level = torch.tensor([level], device=device)
 
-    def sample(self, number: int, frames: int) -> Sample:
-        """The image, whatever the number."""
-        return self.whole
+    def items(self, first: int, count: int) -> Tensor:
+        """There is one."""
+        return torch.zeros(count, dtype=torch.int64, device=self.noisy.device)
+
+    def feed(self, first: int, count: int, frames: int) -> None:
+        """It is always there."""
+
+    def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
+        """The image, whatever the numbers."""
+        return Samples([self.noisy.expand(len(numbers), -1, -1, -1)], [self.level.expand(len(numbers))], None)
 
 
 class Packed:
-    """Another source's mosaics as the four Bayer planes [crop / 2, crop / 2, 4]."""
+    """Another source's mosaics as the four Bayer planes [B, 4, crop / 2, crop / 2]."""
 
     def __init__(self, source: Source) -> None:
-        self.source = source
+        self.source, self.items, self.feed = source, source.items, source.feed
 
-    def sample(self, number: int, frames: int) -> Sample:
-        """The packed sample of a number."""
-        sample = self.source.sample(number, frames)
-        clean = None if sample.clean is None else bayer.pack(sample.clean)
-        return Sample([bayer.pack(frame) for frame in sample.frames], sample.levels, clean)
+    def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
+        """The packed samples: pixels (0,0), (0,1), (1,0), (1,1) of every quad, as `bayer.pack` does."""
+        made = self.source.samples(items, numbers, frames)
+        clean = None if made.clean is None else F.pixel_unshuffle(made.clean, 2)
+        return Samples([F.pixel_unshuffle(frame, 2) for frame in made.frames], made.levels, clean)
+
+
+class Cut(NamedTuple):
+    """Which crops of which pictures."""
+
+    picture: Tensor  # [B]
+    rows: Tensor  # [B, crop]
+    columns: Tensor  # [B, crop]
 
 
 class Patches:
@@ -68,78 +121,141 @@ class Patches:
         crop: int,
         seed: int,
         phase: bool = False,
+        device: str = "cpu",
     ) -> None:
-        self.noise, self.kind, self.crop, self.seed = noise, kind, crop, seed
-        self.phase = phase  # crops of mosaics begin with a red pixel
+        self.noise, self.kind, self.crop, self.seed, self.device = noise, kind, crop, seed, device
+        self.step = 2 if phase else 1  # crops of mosaics begin with a red pixel
         self.captured = isinstance(noise.family, Captured)
-        for set_image in set_images:
-            self._check(set_image)
-        self.items = [(one, i) for one in set_images for i in range(len(one.frames) if self.captured else 1)]
-        self._order: tuple[int, list[int]] = (-1, [])
-        self._fixed: dict[tuple[str, int], tuple[Image, float]] = {}
+        pictures = list({id(picture): picture for picture in _pictures(set_images, self.captured)}.values())
+        self.host = _Tables(pictures, set_images, self.captured, phase, kind == "fixed" and not self.captured)
+        for picture, (height, width) in zip(pictures, self.host.sides.tolist(), strict=True):
+            self._check(picture, height, width, phase)
+        self.tables, self.pictures = self.host.to(device), pictures
 
-    def _check(self, set_image: SetImage) -> None:
-        if set_image.keep and min(set_image.pixels.shape[:2]) < self.crop + self.phase:
-            height, width = set_image.pixels.shape[:2]
+    @cached_property
+    def pixels(self) -> Pixels:
+        """The pixels of the pictures, once they are used."""
+        return pixels_of(self.pictures, self.device)
+
+    def _check(self, picture: SetImage, height: int, width: int, phase: bool) -> None:
+        if min(height, width) < self.crop + phase:
             raise InputError(
-                f"{set_image.path}: {width}x{height} is smaller than the crop of {self.crop + self.phase}; "
+                f"{picture.path}: {width}x{height} is smaller than the crop of {self.crop + phase}; "
                 f"give a smaller --crop N, or go on without such images of a folder: --skip-unusable"
             )
-        if self.captured and not set_image.frames:
-            raise InputError(f"{set_image.path}: no frames of it; noise `captured` needs a set with real ones")
-        if self.phase and not set_image.pattern:
-            raise InputError(f"{set_image.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
 
-    def sample(self, number: int, frames: int) -> Sample:
-        """The sample of a number: its image, crop, levels and noise do not depend on who asks, or when."""
-        set_image, first = self.items[self._item(number)]
-        pixels, draws = set_image.pixels, generator("crop", self.seed, number)
-        window = self._window(pixels.shape, set_image.pattern, draws)
+    def require(self, frames: int) -> None:
+        """InputError for a scene with fewer real noisy frames."""
+        few = next((first for first, among, _ in self.host.scene.tolist() if among < frames), None)
+        if self.captured and few is not None:
+            path = self.pictures[int(self.host.item[few])].path
+            raise InputError(f"{path}: the only noisy frame of its scene, {frames} are needed")
+
+    def items(self, first: int, count: int) -> Tensor:
+        """The items of samples: a random order of all in every epoch of the data, the smallest of random keys first."""
+        return self._items(first, count, self.device)
+
+    def feed(self, first: int, count: int, frames: int) -> None:
+        """Reads the crops of images that are not resident, and those of the samples after them ahead of time."""
+        self.pixels.feed(first, count, lambda number: self._cuts_of(number, count, frames))
+
+    def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
+        """Crop, level and noise of every sample."""
+        cuts = self._cuts(self.tables, items, numbers, frames)
+        clean, *captured = (self.pixels.cut(i, *cut) for i, cut in enumerate(cuts))
+        nothing = torch.zeros(len(numbers), device=clean.device)
         if self.captured:
-            return _captured(set_image, first, frames, window, draws)
-        clean = unit(pixels[window])
+            return Samples(captured, [nothing] * frames, clean)
         if not self.noise.family.simulated:
-            return Sample([clean], [0.0], None)
+            return Samples([clean], [nothing], None)
+        drawn = [self._noisy(clean, cuts[0], numbers, frame) for frame in range(frames)]
+        return Samples([noisy for noisy, _ in drawn], [level for _, level in drawn], clean)
+
+    def _items(self, first: int, count: int, device: str) -> Tensor:
+        number = len(self.host.item)
+        epochs = torch.arange(first // number, (first + count - 1) // number + 1, device=device)
+        each = torch.arange(number, device=device)
+        one, two, *_ = words(seed("order", self.seed), each, epochs.unsqueeze(1))
+        order = (one << 31 | two >> 1).argsort(dim=1, stable=True).view(-1)
+        start = first % number
+        return order[start : start + count]
+
+    def _cuts(self, tables: "_Tables", items: Tensor, numbers: Tensor, frames: int) -> list[Cut]:
+        """The clean image's crop, then those of the real noisy frames: the item itself, then another of its scene."""
+        top, left, other, _ = words(seed("crop", self.seed), torch.zeros_like(numbers), numbers)
+        clean = tables.clean.index_select(0, items)
+        places = []
+        for side, word in enumerate((top, left)):
+            start = tables.phase.index_select(0, clean)[:, side]
+            room = tables.sides.index_select(0, clean)[:, side] - start - self.crop
+            corner = start + self.step * integers(word, room // self.step + 1)
+            places.append(corner.unsqueeze(1) + torch.arange(self.crop, device=corner.device))
+        pictures = [clean]
+        if self.captured:
+            first, among, own = (tables.scene.index_select(0, items)[:, i] for i in range(3))
+            another = first + (own + 1 + integers(other, (among - 1).clamp(min=1))) % among
+            pictures += [tables.item.index_select(0, item) for item in (items, another)[:frames]]
+        return [Cut(picture, *places) for picture in pictures]
+
+    def _cuts_of(self, number: int, count: int, frames: int) -> list[Cut]:
+        """The same on the host."""
+        return self._cuts(self.host, self._items(number, count, "cpu"), torch.arange(number, number + count), frames)
+
+    def _noisy(self, clean: Tensor, cut: Cut, numbers: Tensor, frame: int) -> tuple[Tensor, Tensor]:
+        """Crops with fresh noise, or with that which their image has in all epochs; and the levels [B]."""
         if self.kind == "fixed":
-            drawn = [self._cut(set_image, frame, window) for frame in range(frames)]
+            which = self.tables.identity.index_select(0, cut.picture)
+            rows, columns, sides = cut.rows, cut.columns, self.tables.sides.index_select(0, cut.picture)
         else:
-            drawn = [self._draw(clean, "fresh noise", number, frame) for frame in range(frames)]
-        return Sample([noisy for noisy, _ in drawn], [level for _, level in drawn], clean)
-
-    def _item(self, number: int) -> int:
-        epoch, position = divmod(number, len(self.items))
-        if self._order[0] != epoch:
-            self._order = (epoch, generator("order", self.seed, epoch).permutation(len(self.items)).tolist())
-        return self._order[1][position]
-
-    def _window(self, shape: tuple[int, ...], pattern: str, draws: np.random.Generator) -> Window:
-        """A random crop, at any offset, or at those that begin with a red pixel."""
-        step, firsts = (2, bayer.offset(pattern)) if self.phase else (1, (0, 0))
-        corner = [
-            first + step * int(draws.integers((side - first - self.crop) // step + 1))
-            for side, first in zip(shape[:2], firsts, strict=True)
-        ]
-        return slice(corner[0], corner[0] + self.crop), slice(corner[1], corner[1] + self.crop)
-
-    def _draw(self, clean: Image, purpose: str, *names: object) -> tuple[Image, float]:
-        draws = generator(purpose, self.seed, *names)
-        level = self.noise.draw_level(draws)
-        return self.noise.apply(clean, level, draws), level
-
-    def _cut(self, set_image: SetImage, frame: int, window: Window) -> tuple[Image, float]:
-        """A crop of the one noisy image that a clean one has in all epochs."""
-        key = (set_image.digest, frame)
-        noisy, level = self._fixed.get(key) or self._draw(unit(set_image.pixels), "fixed noise", *key)
-        if set_image.keep:
-            self._fixed[key] = (noisy, level)
-        return noisy[window], level
+            which = numbers
+            rows = columns = torch.arange(self.crop, device=clean.device).expand(len(numbers), -1)
+            sides = torch.full((len(numbers), 2), self.crop, device=clean.device)
+        names = (f"{self.kind} noise", self.seed, frame)
+        u = uniform(words(seed("level", *names), torch.zeros_like(which), which)[0])
+        level = self.noise.levels(u)
+        field = Field(names, which, rows, columns, sides, clean.shape[1])
+        return self.noise.add(clean, level, field), level
 
 
-def _captured(set_image: SetImage, first: int, number: int, window: Window, draws: np.random.Generator) -> Sample:
-    """Noisy frame `first`, then others of the same scene in a random order."""
-    others = draws.permutation([i for i in range(len(set_image.frames)) if i != first])
-    chosen = [set_image.frames[i] for i in (first, *others[: number - 1])]
-    if len(chosen) < number:
-        raise InputError(f"{set_image.path}: {len(set_image.frames)} frame of it, {number} are needed")
-    clean = unit((chosen[0].clean or set_image).pixels[window])
-    return Sample([unit(frame.pixels[window]) for frame in chosen], [0.0] * number, clean)
+class _Tables:
+    """What is known of every picture and of every item, as int64 tensors."""
+
+    def __init__(
+        self, pictures: list[SetImage], set_images: Sequence[SetImage], captured: bool, phase: bool, fixed: bool
+    ) -> None:
+        place = {id(picture): i for i, picture in enumerate(pictures)}
+        clean, item, scene = list[int](), list[int](), list[tuple[int, int, int]]()
+        for one in set_images:
+            if captured and not one.frames:
+                raise InputError(f"{one.path}: no frames of it; noise `captured` needs a set with real ones")
+            first = len(item)
+            for own, frame in enumerate(one.frames if captured else (one,)):
+                clean.append(place[id((frame.clean or one) if captured else one)])
+                item.append(place[id(frame)])
+                scene.append((first, len(one.frames) if captured else 1, own))
+        patterns = {id(picture): one.pattern for one in set_images for picture in _pictures([one], captured)}
+        self.clean, self.item, self.scene = map(torch.tensor, (clean, item, scene))
+        self.sides = torch.tensor([picture.sides for picture in pictures])
+        self.phase = torch.tensor([_phase(p, patterns[id(p)]) if phase else (0, 0) for p in pictures])
+        self.identity = torch.tensor([int(p.digest[:15], 16) if fixed else 0 for p in pictures])
+
+    def to(self, device: str) -> "_Tables":
+        """The same tables on a device."""
+        made = object.__new__(_Tables)
+        for name, table in vars(self).items():
+            setattr(made, name, table.to(device))
+        return made
+
+
+def _pictures(set_images: Sequence[SetImage], captured: bool) -> list[SetImage]:
+    """The stored images that crops are cut from: clean ones, and real noisy frames."""
+    if not captured:
+        return list(set_images)
+    return [one for s in set_images for frame in s.frames for one in (frame.clean or s, frame)]
+
+
+def _phase(picture: SetImage, pattern: str) -> tuple[int, int]:
+    """Where the first red pixel is."""
+    if not pattern:
+        raise InputError(f"{picture.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
+    return bayer.offset(pattern)

@@ -11,11 +11,6 @@ def seed(purpose: str, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
 
 
-def generator(purpose: str, *names: object) -> np.random.Generator:
-    """Fast generator of a named stream (training: crops, noise, a method's own draws)."""
-    return np.random.Generator(np.random.PCG64(seed(purpose, *names)))
-
-
 def frozen(purpose: str, *names: object) -> np.random.RandomState:
     """Generator of a named stream whose numbers no numpy release may change (test noise)."""
     words = np.random.SeedSequence(seed(purpose, *names)).generate_state(8)

@@ -39,14 +39,8 @@ class Batch(NamedTuple):
 class Progress(NamedTuple):
     """Where a training stands; short runs have virtual epochs, so that schedules keep their shape."""
 
-    step: int  # from 0
-    steps: int
+    epoch: int  # e = 1..N
     epochs: int
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch e = 1..N."""
-        return min(self.step * self.epochs // self.steps, self.epochs - 1) + 1
 
     @property
     def t(self) -> float:

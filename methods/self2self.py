@@ -52,7 +52,7 @@ class Self2Self(Method, frozen=True):
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean square over the dropped pixels of each image."""
-        x, b = self.predict(net, batch.noisy, ctx.rng, f"step {ctx.progress.step}")
+        x, b = self.predict(net, batch.noisy, ctx.rng, "step")
         dropped = 1.0 - b
         yield (((x - batch.noisy) * dropped).square().sum((1, 2, 3)) / dropped.sum((1, 2, 3))).mean()
 

@@ -12,7 +12,7 @@ from ..datasets.formats import bayer
 from ..datasets.noise.model import Image, Noise
 from ..methods.base import Context, Method, Progress
 from ..methods.guard import guarded
-from ..methods.rng import Rng
+from ..methods.rng import Rng, numbered
 from ..protocol.suites import View
 from .machine import Machine
 from .noisy_images import Noisy
@@ -44,8 +44,8 @@ def denoise(
     image = noisy if method.multiple == 1 else pad(noisy, method.multiple, padding)
     batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(machine.device)
     context = Context(
-        progress=Progress(0, 1, 1),
-        rng=Rng("inference", (name,), batch.device),
+        progress=Progress(1, 1),
+        rng=Rng("inference", numbered([name], machine.device)),
         chunk=machine.chunk(*image.shape[:2]),
         noise=None if method.knowledge == "none" else noise.family,
         level=torch.tensor([level], device=batch.device) if method.knowledge == "level" else None,

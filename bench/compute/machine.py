@@ -20,6 +20,7 @@ from ..datasets.errors import InputError
 # Pixels per network call that a processor's caches (measured: `bench speed`) or a GPU's memory like.
 CPU_PIXELS = 4 * 128 * 128
 CUDA_PIXELS = 128 * 128 * 128
+CUDA_THREADS = 4  # of torch on the host: more fight each other for the little that is done there
 COMPILE_STEPS = 2000  # on CUDA a graph pays from about here; on CPUs it was 1.4x slower than oneDNN's kernels
 
 
@@ -81,7 +82,8 @@ class Placed(nn.Module):
     def forward(self, x: Tensor, *others: Any) -> Tensor:
         """The network's output for [B, C, H, W]; `others` are passed on as they are."""
         call = _graph() if self.compiled else _apply
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+        # No cache of weights in bf16 on CUDA: a captured step would keep those of its capture.
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=not x.is_cuda):
             output = call(self.network, x.contiguous(memory_format=torch.channels_last), *others)
         return output.float() if self.bf16 else output
 
@@ -133,7 +135,9 @@ def choose(
     if compile and shutil.which("cc") is None:
         compile = False
         notes.append("no C compiler (cc) on this machine: training without torch.compile")
-    return Machine(device, precision, threads or torch.get_num_threads(), compile, deterministic), notes  # type: ignore[arg-type]
+    most = CUDA_THREADS if device.startswith("cuda") else torch.get_num_threads()
+    threads = threads or min(most, torch.get_num_threads())
+    return Machine(device, precision, threads, compile, deterministic), notes  # type: ignore[arg-type]
 
 
 def has_bf16(device: str) -> bool:

@@ -21,7 +21,8 @@ from ..store.rows import Row, finite
 from .image_cache import kept
 from .machine import Machine
 from .noisy_images import Noisy, centre_crop, noisy_images
-from .training import Report, Stopped
+from .step import Stopped
+from .training import Report
 from .zero_shot import restore
 
 

@@ -37,7 +37,7 @@ def restore(
     image, back = seen(noisy, fit.view)
     if fit.method.per_image():
         own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
-        source = OneImage(trimmed(image, fit.method.multiple), level)
+        source = OneImage(trimmed(image, fit.method.multiple), level, machine.device)
         checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None
         net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
         if checkpoint:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..compute.machine import Machine, environment
-from ..compute.training import build
+from ..compute.step import build
 from ..datasets.errors import InputError
 from ..datasets.sets.find import find
 from ..methods.base import Method

@@ -16,6 +16,7 @@ from ..compute.machine import Machine, environment
 from ..compute.noisy_images import centre_crop
 from ..compute.sanity import DivergedError
 from ..compute.scoring import evaluate
+from ..compute.step import Stopped, build
 from ..datasets.errors import InputError, few, one_line, printable
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
@@ -98,13 +99,13 @@ def execute(
     """Trains or scores, and writes the record; what a method's code raises becomes a failed or diverged one.
 
     `again`: stored images are not used; they are replaced when all are computed.
-    InputError: wrong input or an unwritable store. training.Stopped: `watch` said so; nothing is written.
+    InputError: wrong input or an unwritable store. Stopped: `watch` said so; nothing is written.
     """
     record = _record(unit, label, machine)
     rows: list[Row] = []
     seconds = None
     try:
-        with guarded(Exception, training.Stopped):
+        with guarded(Exception, Stopped):
             if isinstance(unit, Fit):
                 record.result, seconds = _fit(unit, store, machine, sets, watch)
             else:
@@ -114,7 +115,7 @@ def execute(
                 if warnings := said + _warnings_of(unit, sets.used_by(unit)):
                     record.result["warnings"] = warnings
                 if unit.fit.method.per_image():
-                    record.result["parameters"] = parameters(training.build(unit.fit.method, unit.fit.planes, 1.0, 0))
+                    record.result["parameters"] = parameters(build(unit.fit.method, unit.fit.planes, 1.0, 0))
     except InputError:
         raise
     except Exception as error:  # a method's code may raise anything; the other cells go on
@@ -213,6 +214,6 @@ def load(fit: Fit, store: Store, machine: Machine) -> tuple[nn.Module | None, st
     if weights is None:
         raise RuntimeError(f"the weights of {fit.title} are not those of its record; train it again with --force")
     content = weights.read_bytes()  # once: another process may train the fit again meanwhile
-    net = training.build(fit.method, fit.planes, 1.0, 0)
+    net = build(fit.method, fit.planes, 1.0, 0)
     net.load_state_dict(tensors_of(content))
     return machine.place(net, precision="float32").eval(), hashlib.sha256(content).hexdigest()

@@ -15,7 +15,7 @@ import torch
 from msgspec import structs, to_builtins
 from torch import Tensor, nn
 
-from ..compute import training
+from ..compute.step import build
 from ..datasets import files
 from ..datasets.errors import InputError, few, one_line, unknown
 from ..methods.networks.official_names import OURS, official
@@ -161,7 +161,7 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     fit = next(cell.fit for cell in plan.make(trial, digests).cells if cell.name == trial.weights[0].name)
     if not fit.method.has_weights():
         raise InputError(f"--method {method}: it has no weights that serve a whole set; see python -m bench methods")
-    tensors = read(path, training.build(fit.method, fit.planes, 1.0, 0).state_dict())
+    tensors = read(path, build(fit.method, fit.planes, 1.0, 0).state_dict())
     asked = {noise.name: ExternalWeights(method, _said(path.name), noise.name, digest(tensors)) for noise in noises}
     planned = plan.make(structs.replace(request, weights=tuple(asked.values())), digests)
     cells = [cell for cell in planned.cells if cell.fit.weights]
@@ -184,7 +184,7 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
 
 def _unfit(fit: Fit, tensors: dict[str, Tensor]) -> str:
     """What is missing, not of the fit's network, or of another shape; empty if all fits."""
-    expected = training.build(fit.method, fit.planes, 1.0, 0).state_dict()
+    expected = build(fit.method, fit.planes, 1.0, 0).state_dict()
     wrong = {
         "missing": [name for name in expected if name not in tensors],
         "not of it": [_said(name) for name in tensors if name not in expected],
@@ -216,7 +216,7 @@ def _put(store: Store, planned: Plan, cell: Cell, one: ExternalWeights, tensors:
     label |= {"noise": one.noise, "seed": fit.seed, "knowledge": fit.method.knowledge}
     label["command"] = planned.request.command(fit.name, one.noise)
     result = {
-        "parameters": execution.parameters(training.build(fit.method, fit.planes, 1.0, 0)),
+        "parameters": execution.parameters(build(fit.method, fit.planes, 1.0, 0)),
         "weights": hashlib.sha256(path.read_bytes()).hexdigest(),
         "external": to_builtins(one),
     }

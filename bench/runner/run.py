@@ -13,7 +13,8 @@ from msgspec import Struct, field, structs
 
 from ..compute.machine import Machine
 from ..compute.noisy_images import check
-from ..compute.training import Report, Stopped, source_of
+from ..compute.step import Stopped
+from ..compute.training import Report, source_of
 from ..datasets.noise.captured import Captured
 from ..methods import plugins
 from ..methods.networks.registry import Network

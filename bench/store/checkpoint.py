@@ -2,18 +2,28 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import torch
 from msgspec import Struct
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets import files
 from ..datasets.errors import DamagedError
 from .tensors import read_tensors, write_tensors
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, per parameter
+
+class Holder(Protocol):
+    """What has the tensors of a training."""
+
+    chunk: int  # images per network call
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that a training changes, by name."""
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Takes over such tensors."""
 
 
 class Past(Struct):
@@ -28,11 +38,10 @@ class Past(Struct):
 
 
 class State:
-    """What an interrupted training needs: weights, Adam's moments, the step, history; random numbers have names."""
+    """What an interrupted training needs: weights, moments, the step, history; random numbers have names."""
 
-    def __init__(self, key: str, setting: dict[str, Any], net: nn.Module, adam: torch.optim.Adam, chunk: int) -> None:
-        self.about, self.setting = {"key": key, "machine": setting}, setting
-        self.net, self.adam, self.chunk = net, adam, chunk
+    def __init__(self, key: str, setting: dict[str, Any], holder: Holder) -> None:
+        self.about, self.setting, self.holder = {"key": key, "machine": setting}, setting, holder
         self.step, self.seconds = 0, 0.0
         self.history: list[tuple[int, float]] = []
         self.quality: list[tuple[int, float]] = []
@@ -44,8 +53,8 @@ class State:
 
     def save(self, path: Path) -> None:
         """The last two are kept: a file may be lost to the disk."""
-        past = Past(self.step, self.seconds, self.history, self.quality, self.warnings, self.chunk)
-        tensors, rest = self._tensors(), msgspec.to_builtins(past)
+        past = Past(self.step, self.seconds, self.history, self.quality, self.warnings, self.holder.chunk)
+        tensors, rest = self.holder.state(), msgspec.to_builtins(past)
         if path.is_file():
             path.replace(before(path))
         write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
@@ -70,7 +79,9 @@ class State:
             return "the checkpoint is of another training; starting again"
         if changed := self._changed(about.get("machine")):
             return f"the checkpoint was made with {changed}; starting again"
-        if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or not self._fits(tensors):
+        if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or _forms(tensors) != _forms(
+            self.holder.state()
+        ):
             raise DamagedError("other tensors than were saved")
         self._take(tensors, past)
         return ""
@@ -82,30 +93,10 @@ class State:
         names = [name for name in now if old.get(name) != now[name]]
         return ", ".join(f"{name} {old.get(name)} instead of {now[name]}" for name in names)
 
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        for name, parameter in self.net.named_parameters():
-            for moment in MOMENTS if parameter in self.adam.state else ():  # a frozen parameter has none
-                tensors[f"{moment}.{name}"] = self.adam.state[parameter][moment]
-        return tensors
-
     def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
-        self.net.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
-        for name, parameter in self.net.named_parameters():
-            if f"{MOMENTS[0]}.{name}" in tensors:
-                self.adam.state[parameter] = {"step": torch.tensor(float(past.step))} | {
-                    moment: torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]) for moment in MOMENTS
-                }
+        self.holder.load(tensors)
         self.step, self.seconds, self.warnings = past.step, past.seconds, past.warnings
-        self.history, self.quality, self.chunk = past.history, past.quality, past.chunk
-
-    def _fits(self, tensors: dict[str, Tensor]) -> bool:
-        """Whether the tensors are this network's: loading others fails half-way."""
-        expected = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        for name, parameter in self.net.named_parameters():
-            if f"{MOMENTS[0]}.{name}" in tensors:
-                expected |= {f"{moment}.{name}": parameter for moment in MOMENTS}
-        return _forms(tensors) == _forms(expected)
+        self.history, self.quality, self.holder.chunk = past.history, past.quality, past.chunk
 
 
 def _forms(tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from ..compute.inference import denoise
 from ..compute.machine import Machine
-from ..compute.training import FRAMES, Report, Stopped, build, collate, parts, train
+from ..compute.step import FRAMES, Stopped, build, collate, parts
+from ..compute.training import Report, train
 from ..datasets.errors import one_line
 from ..datasets.images import SetImage, unit
 from ..datasets.noise.model import Noise
-from ..datasets.sampling import OneImage, Patches, Sample, Source
+from ..datasets.sampling import OneImage, Patches, Samples, Source
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Context, Method, Progress
@@ -87,17 +88,18 @@ class Subject:
     def context(self, samples: tuple[int, ...], chunk: int) -> Context:
         """Of a training step."""
         known = None if self.method.knowledge == "none" else self.noise.family
-        return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, known)
+        return Context(Progress(1, 1), Rng(0, torch.tensor(samples)), chunk, known)
 
-    def sample(self, number: int, crop: int = 0) -> Sample:
-        """One training sample."""
-        source = Patches(self.set_images, self.noise, "fresh", crop or self.crop, 0)
-        return source.sample(number, FRAMES[self.method.supervision])
+    @cached_property
+    def samples(self) -> Samples:
+        """A batch of training samples."""
+        source = Patches(self.set_images, self.noise, "fresh", self.crop, 0)
+        return source.samples(source.items(0, BATCH), torch.arange(BATCH), FRAMES[self.method.supervision])
 
-    def loss(self, net: nn.Module, samples: list[Sample], chunk: int) -> float:
+    def loss(self, net: nn.Module, chunk: int) -> float:
         """The loss of a batch, its gradient left in the network."""
-        batch, total = collate(samples, self.method, "cpu"), 0.0
-        for part in parts(net, self.method, batch, self.context(tuple(range(len(samples))), chunk)):
+        batch, total = collate(self.samples, self.method), 0.0
+        for part in parts(net, self.method, batch, self.context(tuple(range(BATCH)), chunk)):
             part.backward()  # type: ignore[no-untyped-call]
             total += float(part.detach())
         return total
@@ -201,7 +203,7 @@ def firewall(subject: Subject) -> str:
     assert net is not None
     declared = f"supervision {subject.method.supervision}, knowledge {subject.method.knowledge}"
     try:
-        loss = subject.loss(net, [subject.sample(number) for number in range(BATCH)], BATCH)
+        loss = subject.loss(net, BATCH)
     except (AttributeError, TypeError, AssertionError) as error:
         raise UnfitError(f"losses fail with what is declared ({declared}): {one_line(error)}") from None
     if not np.isfinite(loss):
@@ -214,7 +216,7 @@ def half_precision(subject: Subject) -> str:
     net = subject.net()
     assert net is not None
     net = Machine("cpu", "bf16", 1).place(net)
-    loss = subject.loss(net, [subject.sample(number) for number in range(BATCH)], BATCH)
+    loss = subject.loss(net, BATCH)
     broken = [n for n, p in net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
     if not np.isfinite(loss) or broken:
         raise UnfitError(f"the loss is {loss:.4g}; gradients that are not finite: {', '.join(broken[:3]) or 'none'}")
@@ -223,12 +225,11 @@ def half_precision(subject: Subject) -> str:
 
 def micro_batches(subject: Subject) -> str:
     """A batch split into single samples has the whole batch's loss and gradient: a mean, with draws from ctx.rng."""
-    samples = [subject.sample(number) for number in range(BATCH)]
     found = []
     for chunk in (BATCH, 1):
         net = subject.net()
         assert net is not None
-        loss = subject.loss(net, samples, chunk)
+        loss = subject.loss(net, chunk)
         gradients = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
         if not gradients or not torch.cat(gradients).any():
             raise UnfitError("no gradient reaches the network")
@@ -246,11 +247,10 @@ def loss_goes_down(subject: Subject) -> str:
     net = subject.net()
     assert net is not None
     adam = torch.optim.Adam(net.parameters(), 1e-3)
-    samples = [subject.sample(number) for number in range(BATCH)]
     losses = []
     for _ in range(8):
         adam.zero_grad()
-        losses.append(subject.loss(net, samples, BATCH))
+        losses.append(subject.loss(net, BATCH))
         adam.step()
     if not min(losses[-3:]) < losses[0]:
         raise UnfitError(f"the loss went from {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} steps on one batch")

@@ -13,6 +13,7 @@ from ..compute import machine as machines
 from ..compute import sanity, training
 from ..compute.noisy_images import noisy_images
 from ..compute.scoring import evaluate
+from ..compute.step import Step
 from ..compute.zero_shot import trimmed
 from ..datasets import files
 from ..datasets.documents import content, from_json, from_toml
@@ -188,13 +189,17 @@ def measure(case: Case, seeds: Sequence[int], sets: Sets) -> Numbers:
 
 def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[list[float], float]:
     """The first 20 losses of a training, and the norm of the first gradient: what a detached term leaves in no loss."""
-    trainer = training.Trainer(cell.fit, _source(cell, sets), machine)
+    update = Step(cell.fit, _source(cell, sets), machine)
     losses, gradient = [], 0.0
     for step in range(LOSSES):
-        losses.append(float(trainer.update(*trainer.batch(step, check=True))))
+        update.prepare(step)
+        for sample in update.on_host():
+            sanity.check_noise(sample, cell.fit.noise)
+        update(step)
+        losses.append(float(update.loss))
         sanity.check_loss(losses[-1], step)
         if step == 0:
-            norms = [parameter.grad.norm() for parameter in trainer.net.parameters() if parameter.grad is not None]
+            norms = [parameter.grad.norm() for parameter in update.net.parameters() if parameter.grad is not None]
             gradient = float(torch.stack(norms).norm())
     return losses, gradient
 

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..compute.machine import Machine
 from ..compute.scoring import evaluate
-from ..compute.training import Trainer
-from ..datasets.sampling import OneImage, Patches, Source
+from ..compute.step import Step, collate
+from ..datasets.sampling import OneImage, Patches, Source, one_sample
 from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Batch, Context, Method, Progress
@@ -69,19 +69,21 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str,
     """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
     work = structs.replace(fit, train="embedded_train")
     set_images = find(work.train).load(None, work.channels)
-    source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed)
+    source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed, device=machine.device)
     if work.method.per_image():
-        source = OneImage(source.sample(0, 1).frames[0], work.noise.high)
-    trainer = Trainer(work, source, machine)
-    batch, context = trainer.batch(0)
+        source = OneImage(one_sample(source, 0, 1).frames[0], work.noise.high, machine.device)
+    ours = Step(work, source, machine)
+    ours.prepare(0)
+    made, numbers = ours.samples()
+    batch, context = collate(made, work.method), ours.context(numbers)
     plain = plain_step(work.method, work.channels, batch, context)
     with FlopCounterMode(display=False) as counter:
         plain()
-    trainer.update(batch, context)  # warm up, and compile if that is on
+    ours(0)  # warm up, and compile if that is on
     steps: dict[str, Callable[[], Tensor]] = {
         "plain": plain,
-        "bare": partial(trainer.update, batch, context),
-        "ours": partial(_whole_step, trainer),
+        "bare": partial(ours.update, batch, context),
+        "ours": partial(_whole_step, ours),
     }
     net = unet_step(work, batch)
     net()
@@ -101,7 +103,7 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str,
 def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
     """The plain step of the shared U-Net on the same images: what a method's own network is compared with."""
     supervised = N2C()
-    context = Context(Progress(0, 1, 1), Rng(0, (), batch.noisy.device), len(batch.noisy))
+    context = Context(Progress(1, 1), Rng(0, torch.arange(len(batch.noisy))), len(batch.noisy))
     return plain_step(supervised, work.channels, batch._replace(target=batch.noisy), context)
 
 
@@ -136,9 +138,10 @@ def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _whole_step(trainer: Trainer) -> Tensor:
-    """Our step with everything around it: samples, noise, their transfer."""
-    return trainer.update(*trainer.batch(1))
+def _whole_step(step: Step) -> Tensor:
+    """Our step with everything around it: samples and noise, captured where it can be."""
+    step(1)
+    return step.loss
 
 
 def timed(step: Callable[[], Tensor], machine: Machine) -> float:

@@ -1,11 +1,14 @@
 """Conditions under which the noise of a family is not the paper's: correlated pixels, images stored in 8 bits."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
-from .model import Condition, Draws, Image, NoiseFamily, register_condition
+from .model import Condition, Draws, NoiseFamily, Numbers, Values, register_condition
 
-CORRELATION = 0.8  # pixels
+CORRELATION, REACH = 0.8, 3  # standard deviation and half width of the blur in pixels
 
 
 @register_condition
@@ -19,6 +22,10 @@ class Correlated(Condition, frozen=True):
         """The same draws, their fields correlated."""
         return _Fields(draws)
 
+    def numbers(self, numbers: Numbers) -> Numbers:
+        """The same for training noise."""
+        return _CorrelatedNumbers(numbers)
+
     def refusal(self, family: NoiseFamily) -> str:
         """Counts are drawn pixel by pixel."""
         return "counts cannot be correlated; allowed: gauss..., sensor..." if family.counts else ""
@@ -31,7 +38,7 @@ class EightBit(Condition, frozen=True):
     name = "8bit"
     order = 2
 
-    def image(self, noisy: Image) -> Image:
+    def image(self, noisy: Values) -> Values:
         """In 0..1, in steps of 1/255."""
         return eight_bits(noisy)
 
@@ -47,6 +54,23 @@ class _Fields:
         return correlate(self._standard_normal(size))
 
 
+class _CorrelatedNumbers:
+    """Numbers whose normal ones are correlated."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self.words, self._normal = numbers.words, numbers.normal
+
+    def normal(self, name: str = "z", margin: int = 0) -> Tensor:
+        """A correlated field of variance 1, blurred as by `correlate`."""
+        z = self._normal(name, margin + REACH)
+        places = torch.arange(-REACH, REACH + 1, device=z.device)
+        taps = (-0.5 * (places / CORRELATION) ** 2).exp()
+        taps = (taps / taps.norm()).expand(z.shape[1], 1, 1, -1)
+        for kernel in (taps, taps.mT):
+            z = F.conv2d(z, kernel, groups=z.shape[1])
+        return z
+
+
 def correlate(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """White noise [H, W, C] blurred by a Gaussian of 0.8 pixels, as demosaicing does; its variance is kept."""
     from scipy.ndimage import gaussian_filter  # imported here: scipy takes a while to load
@@ -59,8 +83,6 @@ def correlate(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return correlated
 
 
-def eight_bits(image: Image) -> Image:
-    """Clipped to 0..1 and rounded to 8 bits."""
-    levels = np.floor(np.clip(image, 0.0, 1.0) * np.float32(255.0) + np.float32(0.5))
-    rounded: Image = (levels / np.float32(255.0)).astype(np.float32)
-    return rounded
+def eight_bits(image: Values) -> Values:
+    """Clipped to 0..1 and rounded to 8 bits; an array or a tensor."""
+    return (image.clip(0.0, 1.0) * 255.0 + 0.5) // 1.0 / 255.0

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InputError, unknown
 from ..registry import Registry
@@ -31,8 +32,22 @@ class Draws(Protocol):
         """Counts of these means."""
 
 
+class Numbers(Protocol):
+    """The random numbers of training noise: named, for every pixel of a batch of crops [B, C, H, W]."""
+
+    def normal(self, name: str = "z", margin: int = 0) -> Tensor:
+        """Standard normal, with so many more pixels on each side."""
+
+    def words(self, name: str) -> Tensor:
+        """Integers in 0..2^32-1."""
+
+
 class NoiseFamily(Struct, frozen=True):
-    """Subclass it: `variance` is the family; fields are parameters that are the same for all images."""
+    """Subclass it: `variance` is the family; fields are parameters that are the same for all images.
+
+    Test noise is drawn by `draw_level` and `apply`, whose numbers are frozen; training noise by `level_at` and `add`,
+    which run where the network is. Both have the same distribution.
+    """
 
     name: ClassVar[str]
     unit: ClassVar[str] = ""  # what a level is, for help texts
@@ -46,6 +61,10 @@ class NoiseFamily(Struct, frozen=True):
         """The level of one image, uniform in the range."""
         return float(draws.uniform(low, high))
 
+    def level_at(self, u: Tensor, low: float, high: float) -> Tensor:
+        """The levels whose share of the range is u in 0..1, as `draw_level` distributes them."""
+        return low + (high - low) * u
+
     def variance(self, x: Values, level: Values) -> Values:
         """The noise's variance at clean values x in 0..1, by operators that numbers, arrays and tensors share."""
         raise NotImplementedError(f"{type(self).__name__} has no variance")
@@ -55,6 +74,11 @@ class NoiseFamily(Struct, frozen=True):
         deviation = np.sqrt(self.variance(clean.astype(np.float64), level))
         noisy: Image = (clean + draws.standard_normal(clean.shape) * deviation).astype(np.float32)
         return noisy
+
+    def add(self, clean: Tensor, level: Tensor, numbers: Numbers, highest: float) -> Tensor:
+        """The same for crops [B, C, H, W] with levels [B, 1, 1, 1], none above `highest`; the host reads nothing."""
+        variance: Tensor = self.variance(clean, level)
+        return clean + variance.sqrt() * numbers.normal()
 
     def spell(self, levels: str) -> str:
         """The name of such noise, without conditions; `levels` is such as 25 or 5_50."""
@@ -81,8 +105,12 @@ class Condition(Struct, frozen=True):
         """The random numbers that the family gets."""
         return draws
 
-    def image(self, noisy: Image) -> Image:
-        """What becomes of the noisy image."""
+    def numbers(self, numbers: Numbers) -> Numbers:
+        """The same for training noise."""
+        return numbers
+
+    def image(self, noisy: Values) -> Values:
+        """What becomes of a noisy image, or of a tensor of them."""
         return noisy
 
     def refusal(self, family: NoiseFamily) -> str:
@@ -130,12 +158,24 @@ class Noise(Struct, frozen=True):
         """The noisy image [H, W, C] of a clean one in 0..1."""
         for condition in self.conditions:
             draws = condition.draws(draws)
-        return self.stored(self.family.apply(clean, level, draws))
+        noisy: Image = self.stored(self.family.apply(clean, level, draws))
+        return noisy
 
-    def stored(self, noisy: Image) -> Image:
-        """What the conditions make of a noisy image."""
+    def stored(self, noisy: Values) -> Values:
+        """What the conditions make of a noisy image, or of a tensor of them."""
         for condition in self.conditions:
             noisy = condition.image(noisy)
+        return noisy
+
+    def levels(self, u: Tensor) -> Tensor:
+        """The levels [B] of training crops for uniform numbers u in 0..1."""
+        return self.family.level_at(u, self.low, self.high)
+
+    def add(self, clean: Tensor, level: Tensor, numbers: Numbers) -> Tensor:
+        """Noisy training crops [B, C, H, W] of clean ones in 0..1 with levels [B]."""
+        for condition in self.conditions:
+            numbers = condition.numbers(numbers)
+        noisy: Tensor = self.stored(self.family.add(clean, level.view(-1, 1, 1, 1), numbers, self.high))
         return noisy
 
     def std(self, clean: Image, level: float) -> float:

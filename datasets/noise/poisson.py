@@ -1,8 +1,10 @@
 """Poisson noise: y = Poisson(lambda x) / lambda."""
 
 import numpy as np
+from torch import Tensor
 
-from .model import Draws, Image, NoiseFamily, Values, register_noise
+from .model import Draws, Image, NoiseFamily, Numbers, Values, register_noise
+from .photons import counts
 
 
 @register_noise
@@ -23,3 +25,7 @@ class Poisson(NoiseFamily, frozen=True):
         """Counts over lambda."""
         noisy: Image = (draws.poisson(level * clean.astype(np.float64)) / level).astype(np.float32)
         return noisy
+
+    def add(self, clean: Tensor, level: Tensor, numbers: Numbers, highest: float) -> Tensor:
+        """Counts over lambda."""
+        return counts(clean, level, numbers, highest) / level

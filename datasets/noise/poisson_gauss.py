@@ -4,9 +4,11 @@ import re
 from typing import Self
 
 import numpy as np
+from torch import Tensor
 
 from .gauss import Gauss
-from .model import NUMBER, Draws, Image, NoiseFamily, Values, register_noise
+from .model import NUMBER, Draws, Image, NoiseFamily, Numbers, Values, register_noise
+from .photons import counts
 
 
 @register_noise
@@ -28,6 +30,10 @@ class PoissonGauss(NoiseFamily, frozen=True):
         counts = draws.poisson(level * clean.astype(np.float64))
         noisy: Image = (counts / level + draws.standard_normal(clean.shape) * (self.sigma / 255.0)).astype(np.float32)
         return noisy
+
+    def add(self, clean: Tensor, level: Tensor, numbers: Numbers, highest: float) -> Tensor:
+        """Counts over lambda, then Gaussian noise."""
+        return counts(clean, level, numbers, highest) / level + self.sigma / 255.0 * numbers.normal()
 
     def spell(self, levels: str) -> str:
         """Such as poisson30+gauss10."""

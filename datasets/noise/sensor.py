@@ -1,6 +1,9 @@
 """A phone sensor's noise: y = x + sqrt(a x + b) z."""
 
+import math
+
 import numpy as np
+from torch import Tensor
 
 from .model import Draws, NoiseFamily, Values, register_noise
 
@@ -16,6 +19,10 @@ class Sensor(NoiseFamily, frozen=True):
     def draw_level(self, low: float, high: float, draws: Draws) -> float:
         """Uniform in stops, as a sensor's gain is set."""
         return float(np.exp(draws.uniform(np.log(low), np.log(high))))
+
+    def level_at(self, u: Tensor, low: float, high: float) -> Tensor:
+        """Uniform in stops."""
+        return low * (math.log(high / low) * u).exp()
 
     def variance(self, x: Values, level: Values) -> Values:
         """A x + b."""

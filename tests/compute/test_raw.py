@@ -26,8 +26,7 @@ from bench.datasets.images import SetImage
 from bench.datasets.noise.captured import CAPTURED
 from bench.datasets.noise.model import Image, parse
 from bench.datasets.noise.named import named
-from bench.datasets.sampling import Patches
-from bench.datasets.seeds import generator
+from bench.datasets.sampling import Patches, one_sample
 from bench.datasets.sets.find import find
 from bench.methods.classical.noisy import Noisy as Input
 from bench.protocol import suites
@@ -109,7 +108,7 @@ def test_a_sensors_variance_is_affine_in_the_signal(value: float, level: int) ->
 
 def test_a_range_of_sensors_is_uniform_in_stops() -> None:
     noise = parse("sensor1_120")
-    levels = np.array([noise.draw_level(generator("levels", i)) for i in range(2000)])
+    levels = np.array([noise.draw_level(np.random.default_rng(i)) for i in range(2000)])
     assert kstest(np.log(levels) / np.log(120), "uniform").pvalue > 0.01
     assert kstest((levels - 1) / 119, "uniform").pvalue < 1e-9
 
@@ -189,7 +188,7 @@ def test_aligned_crops_begin_with_red_wherever_they_are_cut(work: Work, pattern:
     asked = work("n2c", "none", channels=1, view="bayer-aligned", crop=64)
     source = source_of(asked, [set_image(encoded(pattern, side, side), pattern)])
     for number in range(20):
-        (planes,) = source.sample(number, 1).frames
+        (planes,) = one_sample(source, number, 1).frames
         np.testing.assert_array_equal(planes, np.full((32, 32, 4), list(COLOURS.values()), np.float32), strict=True)
 
 
@@ -197,13 +196,13 @@ def test_aligned_crops_come_from_everywhere(work: Work) -> None:
     """Of 12x11, 4x4 crops that begin with a red pixel have 4 x 4 places; row and column are told by the values."""
     ramp = np.arange(12 * 11, dtype=np.float32).reshape(12, 11, 1) / 256
     source = source_of(work("n2c", "none", channels=1, view="bayer-aligned", crop=4), [set_image(ramp, "GBRG")])
-    found = {round(float(source.sample(number, 1).frames[0][0, 0, 0]) * 256) for number in range(300)}
+    found = {round(float(one_sample(source, number, 1).frames[0][0, 0, 0]) * 256) for number in range(300)}
     assert found == {11 * row + column for row in (1, 3, 5, 7) for column in (0, 2, 4, 6)}
 
 
 def test_plain_bayer_crops_begin_at_any_offset(work: Work) -> None:
     source = source_of(work("n2c", "none", channels=1, view="bayer", crop=32), [set_image(encoded("GRBG", 48, 48), "")])
-    found = {round(float(source.sample(number, 1).frames[0][0, 0, 0]), 1) for number in range(40)}
+    found = {round(float(one_sample(source, number, 1).frames[0][0, 0, 0]), 1) for number in range(40)}
     assert found == set(COLOURS.values())
 
 
@@ -217,7 +216,7 @@ def test_networks_are_trained_on_packed_mosaics(work: Work, machine: Machine, vi
 def test_the_noise_of_packed_mosaics_is_the_mosaics_own(work: Work) -> None:
     """Clean and noisy planes belong together, and the sensor's noise is in them."""
     source = source_of(work("n2n", "sensor50", channels=1, view="bayer", crop=64), [set_image(mosaic(80, 80, 1), "")])
-    view = source.sample(0, 2)
+    view = one_sample(source, 0, 2)
     assert view.clean is not None
     expected = parse("sensor50").std(view.clean, 50)
     for frame in view.frames:
@@ -335,7 +334,7 @@ def test_each_capture_has_its_own_clean_image_and_the_other_as_its_pair(packed: 
     set_images = find("sidd_medium").load(packed, 1)
     patches, seconds = Patches(set_images, CAPTURED, "fresh", 128, 0), []
     for number in range(8):
-        (first, second), _, clean = patches.sample(number, 2)
+        (first, second), _, clean = one_sample(patches, number, 2)
         np.testing.assert_allclose(first - clean, 0.2, atol=1e-6)  # its own clean image, in one window
         seconds.append(round(float((second - first)[0, 0, 0]), 3))
         np.testing.assert_allclose(second - first, seconds[-1], atol=1e-6)

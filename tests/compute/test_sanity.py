@@ -7,14 +7,13 @@ from support.cli import photo
 from bench.compute.sanity import CANNOT_TELL, WrongNoiseError, check_noise, relative_variance
 from bench.datasets.noise.model import Image, Noise, parse
 from bench.datasets.sampling import Sample
-from bench.datasets.seeds import generator
 
 NAMES = ["gauss25", "poisson5_50", "poisson1000", "poisson30+gauss10", "sensor1_120"]
 
 
 def spots(number: int, seed: int, width: float = 1.0, side: int = 128) -> Image:
     """Bright Gaussian spots on black [side, side, 1], as fluorescent beads are."""
-    draws, image = generator("spots", seed), np.zeros((side, side))
+    draws, image = np.random.default_rng(seed), np.zeros((side, side))
     rows, columns = np.mgrid[:side, :side]
     for row, column in draws.uniform(0.0, side, (number, 2)):
         image += np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2.0 * width**2))
@@ -23,7 +22,7 @@ def spots(number: int, seed: int, width: float = 1.0, side: int = 128) -> Image:
 
 def drawn(clean: Image, noise: Noise, seed: int, factor: float = 1.0) -> Sample:
     """A sample whose noise is too strong by a factor."""
-    draws = generator("draws", seed)
+    draws = np.random.default_rng(seed)
     level = noise.draw_level(draws)
     noisy = clean + np.float32(factor) * (noise.apply(clean, level, draws) - clean)
     return Sample([noisy], [level], clean)
@@ -81,7 +80,7 @@ def test_heavy_tails_explain_more() -> None:
     """Few very large errors of the right variance: the frame itself shows how uncertain its variance is."""
     noise, clean = parse("gauss25"), np.full((64, 64, 1), 0.5, np.float32)
     for i in range(20):
-        hit = generator("hit", i).random(clean.shape) < 1e-3
+        hit = np.random.default_rng(i).random(clean.shape) < 1e-3
         noisy = clean + (hit * (25.0 / 255.0) / np.sqrt(1e-3)).astype(np.float32)
         if hit.any():
             assert not wrong(Sample([noisy], [25.0], clean), noise)

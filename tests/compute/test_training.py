@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from bench.compute import sanity as health
 from bench.compute.machine import Machine, has_bf16
-from bench.compute.training import PROBES, Report, Stopped, Trained, build, learning_rate, train
+from bench.compute.step import Stopped, build, epoch_of, schedule
+from bench.compute.training import PROBES, Report, Trained, train
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
-from bench.datasets.noise.model import Draws, Image, Noise, parse
-from bench.datasets.sampling import Patches
+from bench.datasets.noise.model import Noise, Numbers, parse
+from bench.datasets.sampling import Patches, one_sample
 from bench.methods import registry
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Progress
@@ -172,7 +173,7 @@ def test_the_seed_decides_initial_weights_noise_and_crops(
 ) -> None:
     nets = [build(N2C(net=UNetConfig(width=4)), 3, 1.0, seed).state_dict() for seed in (0, 1)]
     assert not any(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
-    views = [Patches(set_images, parse("gauss25"), "fresh", 64, seed).sample(0, 1) for seed in (0, 1)]
+    views = [one_sample(Patches(set_images, parse("gauss25"), "fresh", 64, seed), 0, 1) for seed in (0, 1)]
     assert not np.array_equal(views[0].clean, views[1].clean)  # type: ignore[arg-type]
 
 
@@ -216,7 +217,7 @@ def test_all_methods_see_the_same_noisy_images(
 @pytest.mark.parametrize("warmup", [0.05, 0.3, 0.5])
 def test_a_cycle_rises_to_the_rate_and_falls_to_zero(steps: int, warmup: float) -> None:
     recipe = Recipe(schedule="cycle", lr=1e-3, beta2=0.95, weight_decay=0.0, warmup=warmup)
-    rates = np.array([learning_rate(recipe, Progress(step, steps, 100)) for step in range(steps)])
+    rates = 1e-3 * np.array([schedule(recipe, step, steps, 100) for step in range(steps)])
     top = int(rates.argmax())
     assert rates.min() > 0
     assert rates.max() <= 1e-3
@@ -231,44 +232,44 @@ def test_a_cycle_rises_to_the_rate_and_falls_to_zero(steps: int, warmup: float) 
 def test_halving_is_the_official_schedule(epochs: int) -> None:
     """The released code steps torch's MultiStepLR after every epoch; it ends at a sixteenth."""
     adam = torch.optim.Adam([nn.Parameter(torch.zeros(1))], HALVING.lr)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(adam, [k * epochs // 5 - 1 for k in (1, 2, 3, 4)], 0.5)
+    official = torch.optim.lr_scheduler.MultiStepLR(adam, [k * epochs // 5 - 1 for k in (1, 2, 3, 4)], 0.5)
     rate = 0.0
     for epoch in range(epochs):
         for step in range(3 * epoch, 3 * epoch + 3):
-            rate = learning_rate(HALVING, Progress(step, 3 * epochs, epochs))
-            assert rate == pytest.approx(schedule.get_last_lr()[0])
+            rate = HALVING.lr * schedule(HALVING, step, 3 * epochs, epochs)
+            assert rate == pytest.approx(official.get_last_lr()[0])
         adam.step()
-        schedule.step()
+        official.step()
     assert rate == pytest.approx(HALVING.lr / 16)
 
 
 def test_epochs_are_virtual_in_short_runs() -> None:
-    epochs = [Progress(step, 250, 100).epoch for step in range(250)]
+    epochs = [epoch_of(step, 250, 100) for step in range(250)]
     assert sorted(set(epochs)) == list(range(1, 101))
     assert epochs == sorted(epochs)
-    assert Progress(249, 250, 100).t == 1.0
+    assert Progress(100, 100).t == 1.0
 
 
 # ---- health
 
 
-def constant_offset(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
+def constant_offset(self: Noise, clean: Tensor, level: Tensor, numbers: Numbers) -> Tensor:
     """torch.normal's trap: one number for the whole image."""
-    return (clean + draws.standard_normal((1, 1, 1)) * (level / 255.0)).astype(np.float32)
+    return clean + numbers.normal()[..., :1, :1] * (level.view(-1, 1, 1, 1) / 255.0)
 
 
-def too_strong(self: Noise, clean: Image, level: float, draws: Draws, plain: Any = Noise.apply) -> Image:
-    noisy: Image = clean + np.float32(1.3) * (plain(self, clean, level, draws) - clean)
+def too_strong(self: Noise, clean: Tensor, level: Tensor, numbers: Numbers, plain: Any = Noise.add) -> Tensor:
+    noisy: Tensor = clean + 1.3 * (plain(self, clean, level, numbers) - clean)
     return noisy
 
 
-def too_weak(self: Noise, clean: Image, level: float, draws: Draws, plain: Any = Noise.apply) -> Image:
-    noisy: Image = clean + np.float32(0.7) * (plain(self, clean, level, draws) - clean)
+def too_weak(self: Noise, clean: Tensor, level: Tensor, numbers: Numbers, plain: Any = Noise.add) -> Tensor:
+    noisy: Tensor = clean + 0.7 * (plain(self, clean, level, numbers) - clean)
     return noisy
 
 
-def none_at_all(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
-    return clean.copy()
+def none_at_all(self: Noise, clean: Tensor, level: Tensor, numbers: Numbers) -> Tensor:
+    return clean.clone()
 
 
 @pytest.mark.parametrize("kind", ["fresh", "fixed"])
@@ -278,7 +279,7 @@ def test_wrong_training_noise_stops_the_first_step(
     fault: Any, noise: str, kind: str, work: Work, set_images: list[SetImage], machine: Machine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(Noise, "apply", fault)
+    monkeypatch.setattr(Noise, "add", fault)
     steps: list[int] = []
     with pytest.raises(health.WrongNoiseError, match="standard deviation"):
         train(
@@ -290,12 +291,12 @@ def test_wrong_training_noise_stops_the_first_step(
 def test_a_wrong_second_capture_is_noticed(
     work: Work, set_images: list[SetImage], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, calls = Noise.apply, iter(range(10**6))
+    plain, calls = Noise.add, iter(range(10**6))
 
-    def apply(self: Noise, clean: Image, level: float, draws: Draws) -> Image:
-        return clean.copy() if next(calls) % 2 else plain(self, clean, level, draws)
+    def add(self: Noise, clean: Tensor, level: Tensor, numbers: Numbers) -> Tensor:
+        return clean.clone() if next(calls) % 2 else plain(self, clean, level, numbers)
 
-    monkeypatch.setattr(Noise, "apply", apply)
+    monkeypatch.setattr(Noise, "add", add)
     with pytest.raises(health.WrongNoiseError):
         train(work("n2n"), set_images, machine)
 
@@ -318,7 +319,7 @@ def test_a_loss_that_is_not_finite_is_divergence(
     class Faulty(N2C, frozen=True):
         def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
             for part in super().losses(net, batch, ctx):
-                yield part * (value if ctx.progress.step == 3 else 1.0)
+                yield part * (value if ctx.rng.samples[0] == 3 * len(batch.noisy) else 1.0)
 
     with pytest.raises(health.DivergedError, match=r"at step 3"):
         train(planted(Faulty), set_images, machine)
@@ -329,7 +330,9 @@ def test_divergence_between_two_looks_is_noticed_at_once(
 ) -> None:
     class Faulty(N2C, frozen=True):
         def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-            yield next(super().losses(net, batch, ctx)) * (float("nan") if ctx.progress.step == 1 else 1.0)
+            yield next(super().losses(net, batch, ctx)) * (
+                float("nan") if ctx.rng.samples[0] == len(batch.noisy) else 1.0
+            )
 
     seen: list[int] = []
     unit = planted(Faulty, steps=4 * PROBES)

@@ -15,8 +15,7 @@ from bench.datasets.noise.conditions import eight_bits
 from bench.datasets.noise.gauss import Gauss
 from bench.datasets.noise.model import Image, Noise, parse
 from bench.datasets.noise.named import named
-from bench.datasets.sampling import Patches
-from bench.datasets.seeds import generator
+from bench.datasets.sampling import Patches, one_sample
 
 NAMES = ["gauss25", "gauss5_50", "poisson30", "poisson5_50"]
 
@@ -131,7 +130,7 @@ def test_the_deviation_within_an_image_is_the_levels(name: str, source: str) -> 
         if source == "named":
             noisy, level = named(noise, clean, "x", i)
         else:
-            draws = generator("test", i)
+            draws = np.random.default_rng(i)
             level = noise.draw_level(draws)
             noisy = noise.apply(clean, level, draws)
         variance = level / 255.0 if noise.family.name == "gauss" else float(np.sqrt(clean.mean() / level))
@@ -170,14 +169,14 @@ def test_noise_is_float32_and_leaves_the_clean_image_alone() -> None:
 @pytest.mark.parametrize("name", ["gauss5_50", "poisson5_50"])
 def test_a_range_has_one_uniform_level_per_image(name: str) -> None:
     noise = parse(name)
-    levels = np.array([noise.draw_level(generator("levels", i)) for i in range(2000)])
+    levels = np.array([noise.draw_level(np.random.default_rng(i)) for i in range(2000)])
     assert levels.min() >= 5 and levels.max() <= 50  # noqa: PT018 - one idea
     assert np.ptp(levels) > 44
     assert levels.mean() == pytest.approx(27.5, abs=5 * 13 / np.sqrt(2000))
 
 
 def test_a_fixed_level_draws_nothing() -> None:
-    used, untouched = generator("x"), generator("x")
+    used, untouched = np.random.default_rng(0), np.random.default_rng(0)
     assert parse("gauss25").draw_level(used) == 25
     assert used.random() == untouched.random()
 
@@ -253,7 +252,7 @@ def noisy_pixels(patches: Patches, gray: list[SetImage], epochs: int) -> list[di
     for epoch in range(epochs):
         seen: dict[tuple[int, int], float] = {}
         for number in range(3 * epoch, 3 * epoch + 3):
-            view = patches.sample(number, 1)
+            view = one_sample(patches, number, 1)
             assert view.clean is not None
             clean = np.rint(view.clean * 255).astype(int)
             image = next(i for i in range(3) if holds(gray[i].pixels, clean))
@@ -300,7 +299,7 @@ def test_noise_differs_by_training_seed(gray: list[SetImage], source: Source, ki
 
 @pytest.mark.parametrize("kind", ["fresh", "fixed"])
 def test_noise_differs_by_image(source: Source, kind: str) -> None:
-    one, two = (view.frames[0] - view.clean for view in map(source(kind).sample, (0, 1), (1, 1)))  # type: ignore[operator]
+    one, two = (view.frames[0] - view.clean for view in (one_sample(source(kind), number, 1) for number in (0, 1)))  # type: ignore[operator]
     assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 5 / np.sqrt(one.size)
 
 
@@ -308,9 +307,9 @@ def test_noise_differs_by_image(source: Source, kind: str) -> None:
 @pytest.mark.parametrize("noise", ["gauss5_50", "poisson5_50", "none"])
 def test_a_sample_does_not_depend_on_the_order_of_calls(source: Source, kind: str, noise: str) -> None:
     forward, backward = source(kind, noise, 8), source(kind, noise, 8)
-    expected = [forward.sample(number, 2) for number in range(8)]
+    expected = [one_sample(forward, number, 2) for number in range(8)]
     for number in [7, 0, 3, 3, 5, 1, 6, 2, 4]:
-        got, want = backward.sample(number, 2), expected[number]
+        got, want = one_sample(backward, number, 2), expected[number]
         assert got.levels == want.levels
         for a, b in zip(got.frames, want.frames, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -318,14 +317,14 @@ def test_a_sample_does_not_depend_on_the_order_of_calls(source: Source, kind: st
 
 def test_a_sample_does_not_depend_on_how_many_captures_are_asked_for(source: Source) -> None:
     """So N2C, N2N and B2U train on the same noisy images."""
-    one, two = source().sample(5, 1), source().sample(5, 2)
+    one, two = one_sample(source(), 5, 1), one_sample(source(), 5, 2)
     np.testing.assert_array_equal(one.frames[0], two.frames[0])
 
 
 def test_every_epoch_has_each_image_once_in_another_order(source: Source, gray: list[SetImage]) -> None:
     patches, orders = source(), []
     for epoch in range(12):
-        views = [patches.sample(number, 1).clean for number in range(3 * epoch, 3 * epoch + 3)]
+        views = [one_sample(patches, number, 1).clean for number in range(3 * epoch, 3 * epoch + 3)]
         tops = [int(np.rint(view[0, 0, 0] * 255)) for view in views if view is not None]  # crop 16: the first pixel
         assert sorted(tops) == sorted(int(set_image.pixels[0, 0, 0]) for set_image in gray)
         orders.append(tuple(tops))
@@ -334,7 +333,7 @@ def test_every_epoch_has_each_image_once_in_another_order(source: Source, gray: 
 
 def test_every_crop_position_is_drawn(source: Source) -> None:
     patches = source(crop=14)
-    corners = {(number % 3, round(float(patches.sample(number, 1).clean[0, 0, 0]) * 255)) for number in range(400)}  # type: ignore[index]
+    corners = {(number % 3, round(float(one_sample(patches, number, 1).clean[0, 0, 0]) * 255)) for number in range(400)}  # type: ignore[index]
     assert len({value for _, value in corners}) == 27  # 3 images, 3x3 positions
 
 
@@ -342,7 +341,7 @@ def test_every_crop_position_is_drawn(source: Source) -> None:
 def test_two_captures_have_independent_noise_of_their_own_level(set_images: list[SetImage], kind: str) -> None:
     patches = Patches(set_images, parse("gauss5_50"), kind, 64, 0)  # type: ignore[arg-type]
     for number in range(3):
-        (one, two), levels, clean = patches.sample(number, 2)
+        (one, two), levels, clean = one_sample(patches, number, 2)
         assert clean is not None
         fields = [(one - clean).ravel(), (two - clean).ravel()]
         assert abs(np.corrcoef(*fields)[0, 1]) < 5 / np.sqrt(clean.size)
@@ -352,7 +351,7 @@ def test_two_captures_have_independent_noise_of_their_own_level(set_images: list
 
 
 def test_noisy_images_without_clean_ones_give_no_clean_view(gray: list[SetImage]) -> None:
-    view = Patches(gray, NONE, "fresh", 8, 0).sample(0, 1)
+    view = one_sample(Patches(gray, NONE, "fresh", 8, 0), 0, 1)
     assert view.clean is None
     assert view.levels == [0.0]
 

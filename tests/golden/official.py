@@ -89,8 +89,8 @@ class Given(Rng):
 
 def context(epoch: int = 1, epochs: int = 1, chunk: int = 16, rng: Rng | None = None) -> Context:
     """What the training loop tells a method in epoch e of N, at one step per epoch."""
-    rng = rng or Rng("none", (), torch.device("cpu"))
-    return Context(Progress(epoch - 1, epochs, epochs), rng, chunk)
+    rng = rng or Rng("none", torch.zeros(0, dtype=torch.int64))
+    return Context(Progress(epoch, epochs), rng, chunk)
 
 
 def nearest(x: Tensor, among: Tensor) -> Tensor:

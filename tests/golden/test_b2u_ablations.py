@@ -82,7 +82,7 @@ def test_random_spots_answer() -> None:
 @pytest.mark.parametrize("s", [2, 4])
 def test_random_spots_of_own_draws(s: int) -> None:
     """One pixel of every cell, all places equally often, different in every image."""
-    rng = Rng(0, tuple(range(8)), torch.device("cpu"))
+    rng = Rng(0, torch.arange(8))
     y = torch.from_numpy(np.random.default_rng(0).random((8, 1, 64, 96)))
     ((where, _),) = B2U(s=s).random_spots(Probe(), y, rng)
     cells = where.view(8, 64 // s, s, 96 // s, s).permute(0, 1, 3, 2, 4).flatten(3).long()

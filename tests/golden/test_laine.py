@@ -59,8 +59,8 @@ def levels(case: str, mode: str) -> Tensor | None:
 
 
 def context(case: str, mode: str) -> Context:
-    rng = Rng(0, (0, 1, 2), torch.device("cpu"))
-    return Context(Progress(0, 1, 1), rng, 100, families()[case[:-1]](), levels(case, mode))
+    rng = Rng(0, torch.tensor([0, 1, 2]))
+    return Context(Progress(1, 1), rng, 100, families()[case[:-1]](), levels(case, mode))
 
 
 class Pixels(NamedTuple):

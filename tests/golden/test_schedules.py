@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.compute.training import learning_rate
+from bench.compute.step import schedule
 from bench.methods.b2u import B2U
 from bench.methods.nbr2nbr import NBR2NBR
 from bench.protocol.suite_files import load
@@ -37,7 +37,7 @@ def test_learning_rate(name: str) -> None:
     expected = ARRAYS[f"lr_{name}"].tolist()
     recipe = Recipe(schedule="halving", lr=RATES[name.split("_", 1)[1]], beta2=0.999, weight_decay=0.0)
     epochs = len(expected)
-    values = [learning_rate(recipe, context(e, epochs).progress) for e in range(1, epochs + 1)]
+    values = [recipe.lr * schedule(recipe, epoch, epochs, epochs) for epoch in range(epochs)]
     assert values == pytest.approx(expected, rel=0, abs=1e-12)
 
 

@@ -218,7 +218,7 @@ class Emits(nn.Module):
 
 
 def context(family: str, level: Tensor | None = None) -> Context:
-    return Context(Progress(0, 1, 1), Rng(0, (0,), torch.device("cpu")), 100, families()[family](), level)
+    return Context(Progress(1, 1), Rng(0, torch.tensor([0])), 100, families()[family](), level)
 
 
 @pytest.fixture

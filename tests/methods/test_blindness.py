@@ -66,7 +66,7 @@ def own_gradient(image: Image, y: Tensor) -> float:
 
 
 def context(family: str, level: Tensor | None) -> Context:
-    return Context(Progress(0, 1, 1), Rng(0, (0,), torch.device("cpu")), 100, families()[family](), level)
+    return Context(Progress(1, 1), Rng(0, torch.tensor([0])), 100, families()[family](), level)
 
 
 def blind_output(method: Method, net: nn.Module, family: str = "gauss") -> Image:

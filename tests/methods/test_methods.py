@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from bench.compute import sanity as health
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
-from bench.compute.training import FRAMES, collate, parts, train
+from bench.compute.step import FRAMES, collate, parts
+from bench.compute.training import train
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, parse
-from bench.datasets.sampling import Patches, Sample
+from bench.datasets.sampling import Patches, Samples
 from bench.methods import nbr2nbr, registry
 from bench.methods.b2u import B2U, cell_masks, interpolate
 from bench.methods.base import Batch, Context, Method, Progress
@@ -34,7 +35,7 @@ SIZE = 3  # samples per batch: neither a multiple nor a divisor of most chunks
 
 
 def context(chunk: int = 100, t: float = 1.0, samples: tuple[int, ...] = tuple(range(SIZE))) -> Context:
-    progress, rng = Progress(round(t * 100) - 1, 100, 100), Rng(7, samples, torch.device("cpu"))
+    progress, rng = Progress(round(t * 100), 100), Rng(7, torch.tensor(samples))
     return Context(progress, rng, chunk, "gauss", torch.full((len(samples),), 25.0))
 
 
@@ -78,14 +79,14 @@ def assert_equal_gradients(found: list[Tensor], expected: list[Tensor]) -> None:
 
 def hide_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clean image becomes NaN once the noise is drawn."""
-    plain = Patches.sample
+    plain = Patches.samples
 
-    def sample(self: Patches, number: int, frames: int) -> Sample:
-        view = plain(self, number, frames)
-        assert view.clean is not None
-        return view._replace(clean=np.full_like(view.clean, np.nan))
+    def samples(self: Patches, items: Tensor, numbers: Tensor, frames: int) -> Samples:
+        made = plain(self, items, numbers, frames)
+        assert made.clean is not None
+        return made._replace(clean=torch.full_like(made.clean, torch.nan))
 
-    monkeypatch.setattr(Patches, "sample", sample)
+    monkeypatch.setattr(Patches, "samples", samples)
     monkeypatch.setattr(health, "check_noise", lambda views, noise: None)  # it compares with the clean image
 
 
@@ -112,8 +113,9 @@ def test_a_batch_holds_what_the_method_declares(supervision: str, knowledge: str
         pass
 
     Declares.supervision, Declares.knowledge = supervision, knowledge  # type: ignore[assignment]
-    clean, one, two = (np.full((4, 4, 3), value, np.float32) for value in (0.0, 0.1, 0.2))
-    batch = collate([Sample([one, two][: FRAMES[supervision]], [5.0, 6.0], clean)], Declares(), "cpu")
+    clean, one, two = (torch.full((1, 3, 4, 4), value) for value in (0.0, 0.1, 0.2))
+    frames = [one, two][: FRAMES[supervision]]
+    batch = collate(Samples(frames, [torch.tensor([5.0]), torch.tensor([6.0])], clean), Declares())
     assert batch.noisy.unique().tolist() == [pytest.approx(0.1)]
     assert (batch.level is not None) == (knowledge == "level")
     assert batch.level is None or batch.level.tolist() == [5.0]
@@ -157,8 +159,8 @@ def test_padding_is_cut_off_where_it_was_put(shape: tuple[int, ...], padding: An
 
 
 def test_draws_are_equal_under_any_splitting_of_the_batch() -> None:
-    whole = Rng(0, (4, 5, 6), torch.device("cpu"))
-    pieces = [Rng(0, (4,), torch.device("cpu")), Rng(0, (5, 6), torch.device("cpu"))]
+    whole = Rng(0, torch.tensor([4, 5, 6]))
+    pieces = [Rng(0, torch.tensor([4])), Rng(0, torch.tensor([5, 6]))]
     for draw in (
         lambda rng: rng.integers("a", 8, 3, 5),
         lambda rng: rng.normal("a", 3, 5),
@@ -169,8 +171,9 @@ def test_draws_are_equal_under_any_splitting_of_the_batch() -> None:
 
 
 def test_draws_differ_by_name_seed_and_sample() -> None:
-    cpu = torch.device("cpu")
-    draws = [rng.uniform(name, 4) for rng in (Rng(0, (4,), cpu), Rng(1, (4,), cpu), Rng(0, (5,), cpu)) for name in "ab"]
+    draws = [
+        Rng(seed, torch.tensor([sample])).uniform(name, 4) for seed, sample in ((0, 4), (1, 4), (0, 5)) for name in "ab"
+    ]
     assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 6
 
 

@@ -35,11 +35,11 @@ class LocalMean(nn.Module):
 
 
 def draws(samples: int, seed: int = 0) -> Rng:
-    return Rng(seed, tuple(range(samples)), torch.device("cpu"))
+    return Rng(seed, torch.arange(samples))
 
 
 def context(samples: int, seed: int = 0) -> Context:
-    return Context(Progress(0, 1, 1), draws(samples, seed), 100)
+    return Context(Progress(1, 1), draws(samples, seed), 100)
 
 
 def distinct(samples: int, channels: int, height: int, width: int) -> Tensor:

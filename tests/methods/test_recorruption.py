@@ -42,7 +42,7 @@ class Linear(nn.Module):
 
 def context(family: str, level: float, seed: int = 0, samples: tuple[int, ...] = (0,)) -> Context:
     levels = torch.full((len(samples),), level, dtype=torch.float64)
-    return Context(Progress(0, 1, 1), Rng(seed, samples, torch.device("cpu")), 100, parse(f"{family}1").family, levels)
+    return Context(Progress(1, 1), Rng(seed, torch.tensor(samples)), 100, parse(f"{family}1").family, levels)
 
 
 def made(method: R2R, clean: Tensor, noisy: Tensor, family: str, level: float) -> Pair:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.compute import image_cache
-from bench.compute.training import Trainer, build
+from bench.compute.step import Step, build
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.networks.self2self import PartialConv, Self2SelfNet, dropped
 from bench.methods.rng import Rng
@@ -39,11 +39,11 @@ class Stub(nn.Module):
 
 
 def draws(samples: int = 1, seed: int = 0) -> Rng:
-    return Rng(seed, tuple(range(samples)), torch.device("cpu"))
+    return Rng(seed, torch.arange(samples))
 
 
 def context(samples: int = 1, seed: int = 0, step: int = 0) -> Context:
-    return Context(Progress(step, 10, 10), draws(samples, seed), 100)
+    return Context(Progress(step + 1, 10), draws(samples, seed), 100)
 
 
 def image(*shape: int, seed: int = 0) -> Tensor:
@@ -90,7 +90,7 @@ def test_the_loss_is_the_mean_square_over_the_dropped_entries() -> None:
     """Mean over the images of each one's mean."""
     y, method = image(2, 3, 32, 32), Self2Self()
     (loss,) = method.losses(Stub(), Batch(y), context(2))
-    _, b = method.predict(Stub(), y, draws(2), "step 0")
+    _, b = method.predict(Stub(), y, draws(2), "step")
     means = [float((one[mask == 0.0] ** 2).mean()) for one, mask in zip(y, b, strict=True)]  # f(b y) = b y is 0 there
     assert float(loss) == pytest.approx(sum(means) / 2, rel=1e-12)
 
@@ -234,16 +234,16 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    seen, plain = Watch(), Trainer.update
+    seen, plain = Watch(), Step.update
 
-    def update(self: Trainer, batch: Batch, ctx: Context, stop: Callable[[], bool]) -> Tensor:
+    def update(self: Step, batch: Batch, ctx: Context, stop: Callable[[], bool]) -> Tensor:
         loss = plain(self, batch, ctx, stop)
         seen.append(self.work.seed)
         if len(seen) == seen.strike:
             os.kill(os.getpid(), signal.SIGINT)
         return loss
 
-    monkeypatch.setattr(Trainer, "update", update)
+    monkeypatch.setattr(Step, "update", update)
     return seen
 
 

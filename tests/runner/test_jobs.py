@@ -18,7 +18,7 @@ from support.cli import LIMIT, Result, finish, photos, refused, start
 from support.tiny import Tiny
 from test_resume import check_same, contents
 
-from bench.compute import training
+from bench.compute import step
 from bench.compute.machine import Machine
 from bench.protocol.plan import make
 from bench.protocol.request import Request
@@ -253,16 +253,16 @@ def test_a_worker_does_nothing_where_the_stop_file_is(tmp_path: Path) -> None:
 
 
 def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny, update = Tiny(tmp_path), training.Trainer.update
+    tiny, update = Tiny(tmp_path), step.Step.update
     text = tiny.suite.read_text(encoding="utf-8")
     tiny.suite.write_text(text.replace("steps = 1\n", "steps = 9\n"), encoding="utf-8")
 
-    def signalled(self: training.Trainer, *args: Any) -> Any:
+    def signalled(self: step.Step, *args: Any) -> Any:
         os.kill(os.getpid(), signal.SIGUSR2)
         return update(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "update", signalled)
+        patch.setattr(step.Step, "update", signalled)
         assert worked(tiny) == ""
     assert list(tiny.store.rglob("*.checkpoint"))
     assert not list(tiny.store.rglob("fits/**/*.json"))

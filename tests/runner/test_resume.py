@@ -16,7 +16,8 @@ from torch import Tensor
 
 from bench.compute import training
 from bench.compute.machine import Machine
-from bench.compute.training import Report, Stopped, train
+from bench.compute.step import Stopped
+from bench.compute.training import Report, train
 from bench.datasets.images import SetImage
 from bench.methods.networks.unet import UNet
 from bench.protocol.units import Fit

@@ -13,7 +13,7 @@ from support.tiny import KEEPER, Tiny, contents
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
-from bench.compute import scoring, training
+from bench.compute import scoring, step
 from bench.compute.image_cache import kept
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import Noisy
@@ -42,7 +42,7 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> No
     def update(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(training.Trainer, "update", update)
+    monkeypatch.setattr(step.Step, "update", update)
 
 
 def weights(tiny: Tiny) -> Path:

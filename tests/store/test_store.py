@@ -42,9 +42,10 @@ class Counted(Method, frozen=True):
         return nn.Conv2d(channels, channels, 3, padding=1)
 
     def losses(self, net, batch, ctx):
-        if type(ctx.rng.seed) is int and ctx.rng.seed >= 0 and ctx.progress.steps > 1:  # not the cost estimate
-            note(f"{ctx.rng.seed} {ctx.progress.step}")
-            strike(str(ctx.progress.step))
+        if type(ctx.rng.seed) is int and ctx.rng.seed >= 0:
+            step = int(ctx.rng.samples[0]) // len(batch.noisy)
+            note(f"{ctx.rng.seed} {step}")
+            strike(str(step))
             time.sleep(float(os.environ.get("COUNTED_SLEEP", "0")))
         yield ((net(batch.noisy) - batch.target + 0.1 * ctx.rng.normal("own", *batch.noisy.shape[1:])) ** 2).mean()
 

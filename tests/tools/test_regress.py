@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from bench.compute import training
 from bench.datasets.errors import AbsentError, InputError
-from bench.datasets.noise.model import Image, Noise
+from bench.datasets.noise.model import Image, Noise, Numbers
 from bench.datasets.noise.named import named as plain_noise
-from bench.datasets.sampling import Patches
 from bench.methods import b2u, nbr2nbr, registry
 from bench.methods.base import Batch, Context
 from bench.methods.classical import anscombe
@@ -45,12 +44,11 @@ def stronger(clean: Image, noisy: Image) -> Image:
     return image
 
 
-def training_noise(patch: pytest.MonkeyPatch, plain: Any = Patches._draw) -> None:
-    def draw(self: Patches, clean: Image, purpose: str, *names: object) -> tuple[Image, float]:
-        noisy, level = plain(self, clean, purpose, *names)
-        return stronger(clean, noisy), level
+def training_noise(patch: pytest.MonkeyPatch, plain: Any = Noise.add) -> None:
+    def add(self: Noise, clean: Tensor, level: Tensor, numbers: Numbers) -> Tensor:
+        return clean + 1.1 * (plain(self, clean, level, numbers) - clean)
 
-    patch.setattr(Patches, "_draw", draw)
+    patch.setattr(Noise, "add", add)
 
 
 def scoring_noise(patch: pytest.MonkeyPatch, plain: Any = plain_noise) -> None:

@@ -1,0 +1,103 @@
+"""The pixels that training crops are cut from: resident on the device of the step, or read ahead of it by threads."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .images import SetImage, unit
+
+AHEAD = 8  # batches that threads have ready or at work
+THREADS = 4
+Cuts = Sequence[tuple[Tensor, Tensor, Tensor]]  # pictures [B], rows [B, h], columns [B, w]
+
+
+class Pixels(Protocol):
+    """Where crops come from."""
+
+    def feed(self, first: int, count: int, cuts: Callable[[int], Cuts]) -> None:
+        """Makes the crops of samples `first` and following ready; `cuts` tells those from any number, on the host."""
+
+    def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The crops [B, C, h, w] in 0..1 of the cut with this number."""
+
+
+def pixels_of(pictures: Sequence[SetImage], device: str) -> Pixels:
+    """Resident pixels, or streamed ones for a set that is too large to be held."""
+    return Resident(pictures, device) if all(picture.keep for picture in pictures) else Streamed(pictures, device)
+
+
+class Resident:
+    """All pictures one after another on the device, as stored: landscape and portrait alike."""
+
+    def __init__(self, pictures: Sequence[SetImage], device: str) -> None:
+        stored = [picture.pixels for picture in pictures]
+        if any(pixels.dtype != np.uint8 for pixels in stored):
+            stored = [unit(pixels) for pixels in stored]
+        joined = np.concatenate([pixels.reshape(-1, pixels.shape[2]) for pixels in stored])
+        self.pixels = torch.from_numpy(joined).to(device)  # [pixels of all, C]
+        sizes = [pixels.shape[0] * pixels.shape[1] for pixels in stored]
+        self.first = torch.tensor([0, *sizes[:-1]], device=device).cumsum(0)
+        self.width = torch.tensor([pixels.shape[1] for pixels in stored], device=device)
+
+    def feed(self, first: int, count: int, cuts: Callable[[int], Cuts]) -> None:
+        """They are there."""
+
+    def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The crops [B, C, h, w] in 0..1."""
+        first, width = (table.index_select(0, picture).view(-1, 1, 1) for table in (self.first, self.width))
+        index = first + rows.unsqueeze(2) * width + columns.unsqueeze(1)
+        crops = self.pixels.index_select(0, index.view(-1)).view(*index.shape, -1)
+        return in_unit(crops).permute(0, 3, 1, 2)
+
+
+class Streamed:
+    """Crops that threads read from files ahead of the steps that need them, copied to buffers that stay in place."""
+
+    def __init__(self, pictures: Sequence[SetImage], device: str) -> None:
+        self.pictures, self.device = pictures, torch.device(device)
+        self.threads = ThreadPoolExecutor(THREADS, "crops")
+        self.coming: dict[tuple[int, int], Future[list[Tensor]]] = {}  # (first number, count) -> crops
+        self.buffers: dict[int, list[Tensor]] = {}  # by count: a captured step reads them
+        self.fed = (0, 0)
+
+    def feed(self, first: int, count: int, cuts: Callable[[int], Cuts]) -> None:
+        """Copies the crops of these samples into the buffers, and has those of the following batches read."""
+        if (first, count) == self.fed:
+            return
+        wanted = [(number, count) for number in range(first, first + AHEAD * count, count)]
+        for key in [key for key in self.coming if key[1] == count and key not in wanted]:
+            self.coming.pop(key).cancel()
+        for key in wanted:
+            if key not in self.coming:
+                self.coming[key] = self.threads.submit(self._read, cuts(key[0]))
+        crops = self.coming.pop((first, count)).result()
+        if count not in self.buffers:
+            self.buffers[count] = [torch.empty_like(crop, device=self.device) for crop in crops]
+        for buffer, crop in zip(self.buffers[count], crops, strict=True):
+            buffer.copy_(crop, non_blocking=True)
+        self.fed = (first, count)
+
+    def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The crops [B, C, h, w] in 0..1 that were fed."""
+        return in_unit(self.buffers[self.fed[1]][which]).permute(0, 3, 1, 2)
+
+    def _read(self, cuts: Cuts) -> list[Tensor]:
+        """The crops [B, h, w, C] as stored, in memory from which a device copies by itself."""
+        found = []
+        for pictures, rows, columns in cuts:
+            crops = [
+                self.pictures[i].pixels[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
+                for i, r, c in zip(pictures.tolist(), rows.tolist(), columns.tolist(), strict=True)
+            ]
+            batch = torch.from_numpy(np.stack(crops))
+            found.append(batch.pin_memory() if self.device.type == "cuda" else batch)
+        return found
+
+
+def in_unit(pixels: Tensor) -> Tensor:
+    """As `images.unit`: stored integers in 0..255, or numbers in 0..1, as float32 in 0..1."""
+    return pixels.float() / 255.0 if pixels.dtype == torch.uint8 else pixels.float()
