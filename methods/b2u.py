@@ -11,26 +11,30 @@ from torch.nn import functional as F
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
 from .networks.registry import Network
-from .networks.unet import UNetConfig
+from .networks.unet import Grid, UNetConfig
 from .registry import register
 from .rng import Rng
 
-# Weights of the eight neighbours that replace a masked pixel: sides 1/6, corners 1/12, centre 0.
-KERNEL = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 1.0], [0.5, 1.0, 0.5]]) / 6.0
-
 
 def interpolate(y: Tensor) -> Tensor:
-    """Every pixel of [B, C, H, W] from its neighbours; zero padding, not renormalised at the border."""
-    channels = y.shape[1]
-    kernel = KERNEL.to(y).expand(channels, 1, 3, 3)
-    return F.conv2d(y, kernel, padding=1, groups=channels)
+    """Every pixel of [B, C, H, W] from its eight neighbours, sides 1/6, corners 1/12; zeros beyond the border."""
+    offset = torch.arange(-1, 2, device=y.device, dtype=y.dtype) ** 2
+    distance = offset[:, None] + offset
+    kernel = (distance > 0) / (6.0 * distance.clamp(min=1.0))
+    return F.conv2d(y, kernel.expand(y.shape[1], 1, 3, 3), padding=1, groups=y.shape[1])
 
 
-def cell_masks(s: int, height: int, width: int) -> Tensor:
+def cell_masks(s: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
     """Omega: bool [s*s, 1, H, W]; mask k is true at row k // s, column k % s of every s x s cell."""
-    row = torch.arange(height).remainder(s)[:, None]
-    column = torch.arange(width).remainder(s)[None, :]
-    return (row * s + column == torch.arange(s * s)[:, None, None]).unsqueeze(1)
+    row, column, cell = (torch.arange(n, device=device) for n in (height, width, s * s))
+    position = row.remainder(s)[:, None] * s + column.remainder(s)
+    return (position == cell[:, None, None]).unsqueeze(1)
+
+
+def cells(image: Tensor, s: int) -> Tensor:
+    """[B, C, H, W] -> [B, C, s*s, H/s, W/s]: index k is row k // s, column k % s of every cell."""
+    apart = F.pixel_unshuffle(image, s)
+    return apart.view(len(image), -1, s * s, *apart.shape[2:])
 
 
 @register("b2u")
@@ -70,41 +74,60 @@ class B2U(Method, frozen=True):
             return self.lambda_s
         return self.lambda_s + (t - self.plateau) * (self.lambda_f - self.lambda_s) / (1.0 - self.plateau)
 
-    def random_spots(self, net: nn.Module, y: Tensor, rng: Rng) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `blind_spots`, for one mask with a random pixel of every cell."""
-        cells = tuple(side // self.s for side in y.shape[-2:])
-        chosen = F.interpolate(rng.integers("blind spot", self.s**2, 1, *cells).float(), scale_factor=self.s)
-        masks = cell_masks(self.s, *y.shape[-2:]).to(y.device)
-        where = (torch.arange(self.s**2, device=y.device).view(-1, 1, 1) * masks.squeeze(1)).sum(0) == chosen
-        yield where, net(torch.where(where, interpolate(y), y)) * where
+    def random_spots(self, net: nn.Module, y: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+        """One pixel of every cell [B, 1, H/s, W/s], and f at these pixels where they are masked [B, C, 1, H/s, W/s]."""
+        chosen = rng.integers("blind spot", self.s**2, 1, *(side // self.s for side in y.shape[-2:]))
+        places = torch.arange(self.s**2, device=y.device).view(-1, 1, 1)
+        mask = F.pixel_shuffle((chosen == places).to(y.dtype), self.s)
+        return chosen, self.picked(net(torch.where(mask > 0, interpolate(y), y)), chosen)
 
-    def blind_spots(self, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Groups of masks: where they mask [1, 1, H, W], and f(Omega_y) there, zero elsewhere [B, C, H, W]."""
-        filled = interpolate(y)
-        masks = cell_masks(self.s, *y.shape[-2:]).to(y.device)
-        for group in torch.split(masks, max(1, chunk // len(y))):
-            members = torch.where(group.unsqueeze(1), filled, y)  # [group, B, C, H, W]
+    def picked(self, image: Tensor, chosen: Tensor) -> Tensor:
+        """The chosen pixel of every cell, [B, C, 1, H/s, W/s]."""
+        return cells(image, self.s).gather(2, chosen.unsqueeze(1).expand(-1, image.shape[1], -1, -1, -1))
+
+    def blind_spots(self, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+        """Groups of masks, and f(Omega_y) where each of a group masks: [B, C, group, H/s, W/s]."""
+        filled, size = interpolate(y), max(1, chunk // len(y))
+        masks = cell_masks(self.s, y.shape[2], y.shape[3], y.device)
+        for start in range(0, self.s**2, size):
+            group = slice(start, min(start + size, self.s**2))
+            members = torch.where(masks[group].unsqueeze(1), filled, y)  # [group, B, C, H, W]
+            yield group, self.at_masks(net, members, range(*group.indices(self.s**2)))
+
+    def at_masks(self, net: nn.Module, members: Tensor, group: range) -> Tensor:
+        """f of the members [group, B, C, H, W], each at its own mask: the other pixels need not be computed."""
+        offsets = tuple(divmod(k, self.s) for k in group)
+        if getattr(net, "reads_grid", False):
+            read: Tensor = net(members.flatten(0, 1), Grid(self.s, offsets))
+            read = read.view(*members.shape[:2], *read.shape[1:])
+        else:
             denoised = net(members.flatten(0, 1)).view_as(members)
-            yield group.any(0, keepdim=True), (denoised * group.unsqueeze(1)).sum(0)
+            read = torch.stack([f[..., i :: self.s, j :: self.s] for f, (i, j) in zip(denoised, offsets, strict=True)])
+        return read.movedim(0, 2)
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Eq. 12 as means over the pixels; the masks partition them, so the parts add up to the whole."""
         y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
         sign = 1.0 if self.loss == "a" else -1.0
         with torch.no_grad():
-            d2 = net(y) - y if self.visible else None
-        spots = self.blind_spots(net, y, ctx.chunk) if self.mapper == "gm" else self.random_spots(net, y, ctx.rng)
-        for where, h in spots:
-            d1 = (h - y) * where
-            square = d1**2 if d2 is None else (d1 + sign * lam * d2 * where) ** 2 + self.eta * d1**2
+            d2 = net(y) - y if self.visible else torch.zeros_like(y)
+        if self.mapper == "rm":
+            chosen, h = self.random_spots(net, y, ctx.rng)
+            spots = iter([(h, self.picked(y, chosen), self.picked(d2, chosen))])
+        else:
+            of_y, of_d2 = cells(y, self.s), cells(d2, self.s)
+            groups = self.blind_spots(net, y, ctx.chunk)
+            spots = ((h, of_y[:, :, group], of_d2[:, :, group]) for group, h in groups)
+        for h, y_there, d2_there in spots:
+            d1 = h - y_there
+            square = (d1 + sign * lam * d2_there) ** 2 + self.eta * d1**2 if self.visible else d1**2
             yield square.sum() / y.numel()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """visible = f(y), blind = h(f(Omega_y)), weighted = (blind + lambda_f visible) / (1 + lambda_f), Eq. 9."""
         visible = net(noisy)
-        blind = torch.zeros_like(visible)
-        for _, h in self.blind_spots(net, noisy, ctx.chunk):
-            blind += h
+        there = torch.cat([h for _, h in self.blind_spots(net, noisy, ctx.chunk)], dim=2)
+        blind = F.pixel_shuffle(there.flatten(1, 2), self.s)
         weighted = (blind + self.lambda_f * visible) / (1.0 + self.lambda_f)
         return {"visible": visible, "blind": blind, "weighted": weighted}
 

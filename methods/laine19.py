@@ -23,9 +23,9 @@ FLOOR = 1e-3  # of sigma, and of mu in Poisson's variance
 def prior(x: Tensor, channels: int) -> tuple[Tensor, Tensor]:
     """mu [B, H, W, C] and Sigma_x = U U^T [B, H, W, C, C] in float64; U is upper triangular, row by row."""
     x = x.permute(0, 2, 3, 1).double()
-    row, column = torch.triu_indices(channels, channels)
-    u = x.new_zeros(*x.shape[:-1], channels, channels)
-    u[..., row, column] = x[..., channels : channels + len(row)]
+    lengths = list(range(channels, 0, -1))
+    rows = torch.split(x[..., channels : channels + sum(lengths)], lengths, dim=-1)
+    u = torch.stack([F.pad(row, (channels - row.shape[-1], 0)) for row in rows], dim=-2)
     return x[..., :channels], u @ u.mT
 
 

@@ -23,7 +23,7 @@ def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: i
     row = row + side * torch.arange(boxes[1], device=row.device)[:, None]
     column = column + side * torch.arange(boxes[2], device=column.device)
     inside = (row < height) & (column < width)
-    index = (row * width + column).where(inside, 0).flatten(2)
+    index = ((row * width + column) * inside).flatten(2)
     mask = torch.zeros(*index.shape[:2], height * width, dtype=torch.int64, device=index.device)
     return mask.scatter_add(2, index, inside.flatten(2).long()).view(-1, channels, height, width) > 0
 

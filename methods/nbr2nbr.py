@@ -12,16 +12,20 @@ from .networks.unet import UNetConfig
 from .registry import register
 
 # Positions (2 * row + column) in a 2x2 cell that g1 and g2 take: the eight ordered pairs of side neighbours.
-PAIRS = torch.tensor([(0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2)])
+PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))
 
 
 def subsample(image: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     """g1, g2 of [B, C, H, W], by the pair 0..7 drawn for every cell [B, H/2, W/2]; each [B, C, H/2, W/2]."""
-    cells = F.pixel_unshuffle(image, 2).view(len(image), image.shape[1], 4, *pairs.shape[1:])
-    position = PAIRS.to(image.device)[pairs].unsqueeze(1)  # [B, 1, H/2, W/2, 2]
-    index = position.expand(-1, image.shape[1], -1, -1, -1).unbind(-1)
-    g1, g2 = (cells.gather(2, i.unsqueeze(2)).squeeze(2) for i in index)
-    return g1, g2
+    cells = F.pixel_unshuffle(image, 2).view(len(image), -1, 4, *pairs.shape[1:])
+
+    def taken(which: int) -> Tensor:
+        table = sum(pair[which] << 2 * k for k, pair in enumerate(PAIRS))  # two bits each: nothing leaves the device
+        position = torch.full_like(pairs, table) >> 2 * pairs & 3
+        index = position[:, None, None].expand(-1, image.shape[1], -1, -1, -1)
+        return cells.gather(2, index).squeeze(2)
+
+    return taken(0), taken(1)
 
 
 @register("nbr2nbr")

@@ -26,6 +26,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 1),
     "gain": (0, 1000),
     "warmup": (0, 1),
+    "kernel_lr": (0, 10),
+    "kernel_decay": (0, 100),
+    "momentum": (0, 1),
 }
 
 

@@ -3,6 +3,7 @@
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from ..datasets.errors import unknown
@@ -12,7 +13,7 @@ from .scoring import Scoring
 
 
 class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How every network is trained: Adam, a learning-rate shape over t = step / steps, the initial weights' gain."""
+    """How every network is trained: optimiser, learning rate over t = step / steps, gain of the initial weights."""
 
     schedule: Literal["constant", "halving", "cycle"]
     lr: float
@@ -21,6 +22,17 @@ class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     beta1: float = 0.9
     gain: float = 1.0  # the initial weights are multiplied by it
     warmup: float = 0.3  # share of the steps in which a cycle's rate rises
+    optimiser: Literal["adam", "muon"] = "adam"  # muon: for the kernels of convolutions; the rest by Adam as above
+    kernel_lr: float = 0.02  # Muon's rate; the fields below are Muon's, too
+    kernel_decay: float = 0.0  # every step multiplies a kernel by 1 - rate * decay
+    momentum: float = 0.9
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its fields in a key; those of an optimiser that is not used are not in it."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        absent = () if self.optimiser == "muon" else ("optimiser", "kernel_lr", "kernel_decay", "momentum")
+        return {name: value for name, value in fields.items() if name not in absent}
 
 
 View = Literal["plain", "bayer", "bayer-aligned"]  # what a method sees; bayer: four planes, pattern and phase ignored

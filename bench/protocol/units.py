@@ -66,7 +66,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
             "batch": self.batch,
             "steps": self.steps,
             "epochs": self.epochs,
-            "recipe": msgspec.to_builtins(self.recipe),
+            "recipe": self.recipe.identity,
         }
 
     @cached_property

@@ -6,18 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .unet import Trunk, UNetConfig
+from .unet import Conv3, Trunk, UNetConfig
 
 
-class ShiftedConv(nn.Conv2d):
+class ShiftedConv(Conv3):
     """A 3x3 convolution that sees the rows at and above its own: two zero rows on top, none below."""
 
     def __init__(self, channels: int, outputs: int) -> None:
-        super().__init__(channels, outputs, 3, padding=(0, 1))
+        super().__init__(channels, outputs, (0, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def partly(self, x: Tensor, weight: Tensor) -> Tensor:
         """[B, C, H, W]."""
-        return super().forward(F.pad(x, (0, 0, 2, 0)))
+        return super().partly(F.pad(x, (0, 0, 2, 0)), weight)
 
 
 def down_one(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The one U-Net of every method (Laine et al. 2019; Neighbor2Neighbor's variant by parameters)."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,36 @@ class UNetConfig(Network, frozen=True):
         return UNet(self, channels, outputs or channels)
 
 
-Convolution = Callable[[int, int], nn.Conv2d]  # (channels in, channels out) -> a layer of 3x3 kernels
+class Grid(NamedTuple):
+    """The output pixels that are read: of each equal part of the batch every s-th row and column from an offset."""
+
+    s: int
+    offsets: tuple[tuple[int, int], ...]  # row and column below s, one pair for each part
+
+    def convolve(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """A 3x3 convolution of [B, C, H, W] at these pixels alone: [B, C, H / s, W / s]; s divides the sides."""
+        end = 2 - self.s  # a part's windows begin one pixel before its first output and end one after its last
+        pads = [(1 - column, column + end, 1 - row, row + end) for row, column in self.offsets]  # below 0: cut off
+        windows = [F.pad(part, pad) for part, pad in zip(x.chunk(len(pads)), pads, strict=True)]
+        return F.conv2d(torch.cat(windows), conv.weight, conv.bias, stride=self.s)
 
 
-def _conv3(channels: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, outputs, 3, padding=1)
+class Conv3(nn.Conv2d):
+    """A 3x3 convolution with zero padding."""
+
+    def __init__(self, channels: int, outputs: int, padding: int | tuple[int, int] = 1) -> None:
+        super().__init__(channels, outputs, 3, padding=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, outputs, H, W]."""
+        return self.partly(x, self.weight)
+
+    def partly(self, x: Tensor, weight: Tensor) -> Tensor:
+        """With another kernel, such as the part of its own that meets some of its input channels."""
+        return F.conv2d(x, weight, self.bias, padding=self.padding)
+
+
+Convolution = Callable[[int, int], Conv3]  # (channels in, channels out) -> a layer
 
 
 class Decoder(nn.Module):
@@ -43,12 +68,31 @@ class Decoder(nn.Module):
         self.conv1 = conv(below + skip, wide)
         self.conv2 = conv(wide, wide)
         self.slope = net.slope
+        self.register_buffer("repeat", _repeat(), persistent=False)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor, grid: Grid | None = None) -> Tensor:
         """[B, C, H, W] and the skip of twice its sides."""
-        up = F.interpolate(x, scale_factor=2.0, mode="nearest") if self.deconv is None else self.deconv(x)
-        x = F.leaky_relu(self.conv1(torch.cat([up, skip], dim=1)), self.slope)
-        return F.leaky_relu(self.conv2(x), self.slope)
+        joined = None if self.deconv is None else torch.cat([self.deconv(x), skip], dim=1)
+        x = F.leaky_relu(self.upsampled(x, skip) if joined is None else self.conv1(joined), self.slope)
+        return F.leaky_relu(self.conv2(x) if grid is None else grid.convolve(self.conv2, x), self.slope)
+
+    def upsampled(self, x: Tensor, skip: Tensor) -> Tensor:
+        """conv1 of [x with every pixel repeated in a 2x2 cell, skip], with 4 instead of 9 products per pixel of x.
+
+        A cell's pixels are equal, so the entries of the 3x3 kernel that meet the same one add up first.
+        """
+        below, rows, weight = x.shape[1], skip.shape[2], self.conv1.weight
+        kernel = (weight[:, :below].flatten(2) @ self.get_buffer("repeat")).view(-1, below, 4, 4)
+        up = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2, padding=self.conv1.padding)[:, :, :rows]  # type: ignore[arg-type]
+        return up + self.conv1.partly(skip, weight[:, below:])
+
+
+def _repeat() -> Tensor:
+    """[9, 16]: which entries of the transposed convolution of stride 2 each entry of a 3x3 kernel adds to."""
+    one = torch.zeros(3, 4)
+    for k in range(3):
+        one[k, 2 - k : 4 - k] = 1.0
+    return torch.kron(one, one)
 
 
 class Trunk(nn.Module):
@@ -66,8 +110,8 @@ class Trunk(nn.Module):
         """Half the sides."""
         return F.max_pool2d(x, 2)
 
-    def features(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, 2 width, H, W]."""
+    def features(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+        """[B, C, H, W] -> [B, 2 width, H, W], or only what a grid reads of it."""
         skips = [x]
         for conv in self.head:
             x = F.leaky_relu(conv(x), self.slope)
@@ -76,25 +120,29 @@ class Trunk(nn.Module):
             skips.append(x)
             x = F.leaky_relu(conv(x), self.slope)
         skips.pop()  # the coarsest pooling has no skip
-        for decode in self.up:
+        *coarser, last = self.up
+        for decode in coarser:
             x = decode(x, skips.pop())
-        return x
+        features: Tensor = last(x, skips.pop(), grid)
+        return features
 
 
 class UNet(Trunk):
     """The trunk and a 1x1 tail."""
 
+    reads_grid = True  # `forward` takes a Grid
+
     def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
-        super().__init__(net, channels, _conv3)
+        super().__init__(net, channels, Conv3)
         w = net.width
         self.tail = nn.ModuleList(nn.Conv2d(2 * w, 2 * w, 1) for _ in range(2))
         self.last = nn.Conv2d(2 * w, outputs, 1)
         if net.init == "he/10":
             self.apply(_he_tenth)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, outputs, H, W]; the last layer runs in float32 also under autocast."""
-        x = self.features(x)
+    def forward(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+        """[B, C, H, W] -> [B, outputs, H, W], or what a grid reads; the last layer runs in float32 under autocast."""
+        x = self.features(x, grid)
         for conv in self.tail:
             x = F.leaky_relu(conv(x), self.slope)
         with torch.autocast(x.device.type, enabled=False):

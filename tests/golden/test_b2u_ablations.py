@@ -7,6 +7,7 @@ import pytest
 import torch
 from msgspec import structs
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
@@ -56,17 +57,25 @@ def loss(method: B2U, lam: float = 2.0, visible: Tensor | None = None) -> float:
 # ---- Table 6: random spots, with and without the visible term
 
 
+def spots(method: B2U, net: nn.Module, y: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+    """Where the random spots are [B, 1, H, W], and the answer there, zero elsewhere [B, C, H, W]."""
+    chosen, answer = method.random_spots(net, y, rng)
+    where = chosen == torch.arange(method.s**2).view(-1, 1, 1)  # [B, s * s, H/s, W/s]
+    spread = (answer * where.unsqueeze(1)).flatten(1, 2)
+    return F.pixel_shuffle(where.float(), method.s) > 0, F.pixel_shuffle(spread, method.s)
+
+
 def test_random_spots_mask() -> None:
     """One pixel of every cell, where the official code put it."""
     x = torch.from_numpy(MASK["x"])
-    ((where, _),) = B2U(s=4).random_spots(Probe(), x, Given(MASK["rm_idx"], CELL))
+    where, _ = spots(B2U(s=4), Probe(), x, Given(MASK["rm_idx"], CELL))
     np.testing.assert_array_equal(where.numpy(), MASK["rm_mask"].astype(bool))
 
 
 def test_random_spots_input() -> None:
     """Filled by the weighted neighbours."""
     x, net = torch.from_numpy(MASK["x"]), Recorder()
-    list(B2U(s=4).random_spots(net, x, Given(MASK["rm_idx"], CELL)))
+    spots(B2U(s=4), net, x, Given(MASK["rm_idx"], CELL))
     (seen,) = net.seen
     torch.testing.assert_close(seen, torch.from_numpy(MASK["rm_input"]), rtol=0, atol=1e-5)
 
@@ -74,7 +83,7 @@ def test_random_spots_input() -> None:
 def test_random_spots_answer() -> None:
     """The network's output at the spots, zero elsewhere."""
     x = torch.from_numpy(MASK["x"])
-    ((_, answer),) = B2U(s=4).random_spots(Probe(), x, Given(MASK["rm_idx"], CELL))
+    _, answer = spots(B2U(s=4), Probe(), x, Given(MASK["rm_idx"], CELL))
     expected = Probe()(torch.from_numpy(MASK["rm_input"])) * torch.from_numpy(MASK["rm_mask"])
     torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
 
@@ -84,7 +93,7 @@ def test_random_spots_of_own_draws(s: int) -> None:
     """One pixel of every cell, all places equally often, different in every image."""
     rng = Rng(0, torch.arange(8))
     y = torch.from_numpy(np.random.default_rng(0).random((8, 1, 64, 96)))
-    ((where, _),) = B2U(s=s).random_spots(Probe(), y, rng)
+    where, _ = spots(B2U(s=s), Probe(), y, rng)
     cells = where.view(8, 64 // s, s, 96 // s, s).permute(0, 1, 3, 2, 4).flatten(3).long()
     assert (cells.sum(3) == 1).all()
     assert len({image.numpy().tobytes() for image in where}) == 8

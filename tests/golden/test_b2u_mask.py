@@ -60,11 +60,13 @@ def test_volume(x: str, prefix: str, s: int, chunk: int) -> None:
 @pytest.mark.parametrize("chunk", CHUNKS)
 @pytest.mark.parametrize(("x", "prefix", "s"), VOLUMES)
 def test_groups(x: str, prefix: str, s: int, chunk: int) -> None:
-    """The places that come with the groups are the official masks', each once."""
-    wheres = torch.cat([where for where, _ in B2U(s=s).blind_spots(Probe(), given(x), chunk)])
-    masks = given(f"masks_{prefix}w{s}")[: s * s].bool()
-    sizes = (wheres.sum((1, 2, 3)) // masks[0].sum()).tolist()  # all masks are equally large
-    assert torch.equal(wheres, torch.stack([group.any(0) for group in torch.split(masks, sizes)]))
+    """Every official mask once, in order, with the answer at its own pixels."""
+    y, found = given(x), list(B2U(s=s).blind_spots(Probe(), given(x), chunk))
+    assert [k for group, _ in found for k in range(group.start, group.stop)] == list(range(s * s))
+    masks, volume = given(f"masks_{prefix}w{s}")[: s * s].bool(), given(f"volume_{prefix}w{s}")
+    answers = Probe()(volume.view(len(y), s * s, *y.shape[1:])[0])
+    for k, read in enumerate(torch.cat([h for _, h in found], dim=2)[0].unbind(1)):
+        torch.testing.assert_close(read.flatten(1), answers[k][:, masks[k, 0]], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)

@@ -74,7 +74,7 @@ def pairs() -> Tensor:
 @pytest.mark.parametrize("number", [1, 2])
 def test_masks(number: int) -> None:
     """The pairs' positions in their cells, in the official order of draws."""
-    taken = torch.nn.functional.one_hot(PAIRS[pairs()][..., number - 1], 4)
+    taken = torch.nn.functional.one_hot(torch.tensor(PAIRS)[pairs()][..., number - 1], 4)
     np.testing.assert_array_equal(taken.flatten(), ARRAYS[f"mask{number}"])
 
 

@@ -181,13 +181,13 @@ def test_draws_differ_by_name_seed_and_sample() -> None:
 
 
 def filled_by_hand(y: Tensor) -> Tensor:
-    """The eight neighbours, sides 1/6, corners 1/12 (as float32 has them), zero beyond the border."""
+    """The eight neighbours, sides 1/6, corners 1/12, zero beyond the border."""
     padded = nn.functional.pad(y, (1, 1, 1, 1))
     height, width = y.shape[-2:]
     filled = torch.zeros_like(y)
     for row in range(3):
         for column in range(3):
-            weight = float(np.float32((0, 1 / 6, 1 / 12)[abs(row - 1) + abs(column - 1)]))
+            weight = (0, 1 / 6, 1 / 12)[abs(row - 1) + abs(column - 1)]
             filled = filled + weight * padded[..., row : row + height, column : column + width]
     return filled
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 
 from bench.compute import training
@@ -61,12 +60,13 @@ def scoring_noise(patch: pytest.MonkeyPatch, plain: Any = plain_noise) -> None:
 
 def transposed_masks(patch: pytest.MonkeyPatch, plain: Any = b2u.cell_masks) -> None:
     """Mask k at row k % s, column k // s."""
-    patch.setattr(b2u, "cell_masks", lambda s, height, width: plain(s, width, height).transpose(2, 3))
+    patch.setattr(b2u, "cell_masks", lambda s, height, width, device: plain(s, width, height, device).transpose(2, 3))
 
 
 def transposed_pairs(patch: pytest.MonkeyPatch) -> None:
     """Positions 2 * column + row."""
-    patch.setattr(nbr2nbr, "PAIRS", torch.tensor([0, 2, 1, 3])[nbr2nbr.PAIRS])
+    places = (0, 2, 1, 3)
+    patch.setattr(nbr2nbr, "PAIRS", tuple((places[one], places[two]) for one, two in nbr2nbr.PAIRS))
 
 
 def losses(blind: Callable[[Tensor], Tensor], attached: bool) -> Callable[..., Iterator[Tensor]]:
@@ -75,9 +75,9 @@ def losses(blind: Callable[[Tensor], Tensor], attached: bool) -> Callable[..., I
     def faulty(self: b2u.B2U, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
         d2 = net(y) - y if attached else (net(y) - y).detach()
-        for where, h in self.blind_spots(net, y, len(y) * self.s**2):  # one part: the graph of d2 is used once
-            d1 = (h - y) * where
-            yield ((blind(d1) + lam * d2 * where) ** 2 + self.eta * d1**2).sum() / y.numel()
+        for group, h in self.blind_spots(net, y, len(y) * self.s**2):  # one part: the graph of d2 is used once
+            d1, there = h - b2u.cells(y, self.s)[:, :, group], b2u.cells(d2, self.s)[:, :, group]
+            yield ((blind(d1) + lam * there) ** 2 + self.eta * d1**2).sum() / y.numel()
 
     return faulty
 

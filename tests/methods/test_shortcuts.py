@@ -1,0 +1,213 @@
+"""What is not read is not computed: the shortcuts give the outputs and gradients of the full computation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from msgspec import structs
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.datasets.noise.model import families
+from bench.methods import registry
+from bench.methods.b2u import B2U
+from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.networks.blindspot import HalfPlane, ShiftedConv
+from bench.methods.networks.dncnn import DnCNN
+from bench.methods.networks.unet import Conv3, Decoder, Grid, UNetConfig
+from bench.methods.rng import Rng
+
+NARROW = UNetConfig(width=4)
+TRANSPOSED = UNetConfig(width=4, upsample="transposed")
+SIDES = [(2, 32, 64), (4, 64, 32), (8, 32, 32)]  # of cells and image
+EXACT = {"rtol": 1e-12, "atol": 1e-14}
+
+
+class Full(nn.Module):
+    """A network without the ability: it computes every pixel."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W]."""
+        output: Tensor = self.net(x)
+        return output
+
+
+class Draws(Rng):
+    """Random numbers that are made where the network is, as those of a captured step."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def integers(self, name: str, high: int, *shape: int) -> Tensor:
+        """Any."""
+        return torch.randint(high, (self.size, *shape))
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        """Any."""
+        return torch.randn(self.size, *shape)
+
+    def uniform(self, name: str, *shape: int) -> Tensor:
+        """Any."""
+        return torch.rand(self.size, *shape)
+
+    def binomial(self, name: str, counts: Tensor, p: float) -> Tensor:
+        """Any."""
+        return (counts * p).round()
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(3)
+    return make().double()
+
+
+def image(height: int, width: int, channels: int = 3) -> Tensor:
+    torch.manual_seed(1)
+    return torch.rand(2, channels, height, width, dtype=torch.float64)
+
+
+def context(chunk: int, family: str = "gauss") -> Context:
+    return Context(Progress(0, 1, 1), Draws(2), chunk, families()[family](), torch.full((2,), 25.0))
+
+
+def gradients(net: nn.Module, total: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(total, list(net.parameters())))
+
+
+# ---- Blind2Unblind reads one pixel of every cell
+
+
+@pytest.mark.parametrize(("network", "chunk"), [(NARROW, 1), (NARROW, 6), (NARROW, 10**6), (TRANSPOSED, 6)])
+@pytest.mark.parametrize(("s", "height", "width"), SIDES)
+def test_blind2unblind_reads_what_the_full_network_computes(
+    s: int, height: int, width: int, network: UNetConfig, chunk: int
+) -> None:
+    method, y = B2U(s=s, net=network), image(height, width)
+    net, ctx = seeded(lambda: network.build(3)), context(chunk)
+    sparse, full = (torch.stack(list(method.losses(f, Batch(y), ctx))).sum() for f in (net, Full(net)))
+    torch.testing.assert_close(sparse, full, **EXACT)
+    for one, two in zip(gradients(net, sparse), gradients(net, full), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12 * float(two.abs().max()))
+    with torch.no_grad():
+        blind, expected = (method.denoise(f, y, ctx)["blind"] for f in (net, Full(net)))
+    torch.testing.assert_close(blind, expected, **EXACT)
+
+
+@pytest.mark.parametrize(("s", "height", "width"), [(2, 6, 10), (3, 9, 3), (4, 12, 20), (8, 24, 8)])
+def test_a_grid_of_a_convolution_is_part_of_it(s: int, height: int, width: int) -> None:
+    """Odd numbers of cells, every offset."""
+    conv, x = seeded(lambda: Conv3(3, 2)), image(height, width)
+    with torch.no_grad():
+        for k in range(s * s - 1):
+            offsets = tuple(divmod(one, s) for one in (k, k + 1))
+            read = Grid(s, offsets).convolve(conv, x)  # type: ignore[arg-type]
+            expected = [conv(x)[i, :, row::s, column::s] for i, (row, column) in enumerate(offsets)]
+            torch.testing.assert_close(read, torch.stack(expected), **EXACT)
+
+
+@pytest.mark.parametrize("s", [2, 4])
+def test_the_blind_output_stays_blind(s: int) -> None:
+    """Every place of a cell, at the borders and inside."""
+    method, y = B2U(s=s, net=NARROW), image(32, 32)[:1].requires_grad_()
+    blind = method.denoise(seeded(lambda: NARROW.build(3)), y, context(4))["blind"]
+    for row, column in [(i, j) for i in (0, 1, 2, 3, 13, 31) for j in (0, 1, 2, 3, 18, 31)]:
+        (gradient,) = torch.autograd.grad(blind[0, :, row, column].sum(), y, retain_graph=True)
+        assert not gradient[0, :, row, column].any()
+        assert gradient.any()
+
+
+def test_a_network_without_the_ability_takes_the_plain_path() -> None:
+    method, y = B2U(s=4, net=DnCNN(depth=3, width=4)), image(12, 20)
+    net = seeded(lambda: method.net.build(3))
+    with torch.no_grad():
+        outputs = method.denoise(net, y, context(3))
+    assert outputs["blind"].shape == outputs["visible"].shape == y.shape
+
+
+# ---- the decoder does not repeat what upsampling repeats
+
+
+def joined(conv: Conv3, x: Tensor, skip: Tensor) -> Tensor:
+    up = F.interpolate(x, scale_factor=2.0, mode="nearest")
+    made: Tensor = conv(torch.cat([up, skip], dim=1))
+    return made
+
+
+@pytest.mark.parametrize("layer", [Conv3, ShiftedConv])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (5, 4)])
+def test_a_decoder_convolves_what_it_upsampled(height: int, width: int, layer: type[Conv3]) -> None:
+    decoder = seeded(lambda: Decoder(NARROW, 5, 3, layer))
+    assert isinstance(decoder, Decoder)
+    x, skip = image(height, width, 5).requires_grad_(), image(2 * height, 2 * width).requires_grad_()
+    leaves = [x, skip, decoder.conv1.weight, decoder.conv1.bias]
+    made, expected = decoder.upsampled(x, skip), joined(decoder.conv1, x, skip)
+    torch.testing.assert_close(made, expected, **EXACT)
+    weights = torch.randn_like(expected)
+    found, right = (torch.autograd.grad((one * weights).sum(), leaves) for one in (made, expected))  # type: ignore[arg-type]
+    for one, two in zip(found, right, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("plane", [False, True], ids=["U-Net", "half plane"])
+def test_a_whole_network_is_what_it_was(plane: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = seeded(lambda: HalfPlane(NARROW, 3) if plane else NARROW.build(3))
+    y = image(64, 32)
+    found = net(y)
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoder, "upsampled", lambda self, x, skip: joined(self.conv1, x, skip))
+        expected = net(y)
+    torch.testing.assert_close(found, expected, **EXACT)
+    for one, two in zip(gradients(net, found.square().mean()), gradients(net, expected.square().mean()), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-11, atol=1e-12 * float(two.abs().max()))
+
+
+def test_the_constant_of_the_decoder_is_no_weight() -> None:
+    assert not any("repeat" in name for name in NARROW.build(3).state_dict())
+
+
+# ---- a step that can be captured
+
+
+class Watch(TorchDispatchMode):
+    """Notes what reads from the device, and what is made on the host and copied to it."""
+
+    WRONG = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "is_nonzero", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Passes every operation on."""
+        name = func.overloadpacket.__name__
+        if name in self.WRONG:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def watched(method: Method, family: str) -> set[str]:
+    """What a training step and a denoising of a method do that cannot be captured."""
+    batch = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64), torch.full((2,), 25.0)
+    net, ctx = method.build(3), context(2, family)
+    assert net is not None
+    with Watch() as watch:
+        for part in method.losses(net, Batch(*batch), ctx):
+            part.backward()
+        with torch.no_grad():
+            method.denoise(net, batch[0], ctx)
+    return watch.seen
+
+
+@pytest.mark.parametrize("name", sorted(name for name, cls in registry.methods().items() if cls.learns()))
+def test_no_method_reads_from_the_device_or_makes_tensors_on_the_host(name: str, small: Callable[..., Method]) -> None:
+    method = small(name)
+    fields = [{"model": "gauss"}, {"model": "poisson"}] if "model" in method.__struct_fields__ else [{}]
+    fields += [{"mapper": "rm"}] if name == "b2u" else []
+    for changes in fields:
+        family = "poisson" if name == "r2r-thinning" else changes.get("model", "gauss")
+        assert watched(structs.replace(method, **changes), family) == set()
