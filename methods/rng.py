@@ -1,6 +1,7 @@
 """Named random draws of the methods, on the device where the step runs."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -60,6 +61,6 @@ def _size(shape: tuple[int, ...]) -> int:
     return torch.Size(shape).numel()
 
 
-def numbered(names: list[tuple[object, ...]], device: str) -> Tensor:
+def numbered(names: Sequence[tuple[object, ...]], device: str) -> Tensor:
     """Sample numbers [B] of images with these names, int64: draws at test time depend on nothing else."""
     return torch.tensor([seed("sample", *name) % 2**63 for name in names], device=device)

@@ -1,6 +1,6 @@
-"""The outputs of a method for one image: padding, Bayer views, and back."""
+"""The outputs of a method for images: padding, Bayer views, and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ from ..protocol.suites import View
 from .machine import Machine
 from .noisy_images import Noisy
 
+Padding = Literal["square", "next"]
+
 
 def seen(noisy: Noisy, view: View) -> tuple[Image, Callable[[Image], Image]]:
     """What a method sees of a noisy image [H, W, C], and the way back."""
@@ -32,23 +34,26 @@ def seen(noisy: Noisy, view: View) -> tuple[Image, Callable[[Image], Image]]:
 def denoise(
     method: Method,
     net: nn.Module | None,
-    noisy: Image,
+    noisy: Sequence[Image],
     noise: Noise,
-    level: float,
+    levels: Sequence[float],
     machine: Machine,
-    padding: Literal["square", "next"],
-    name: tuple[object, ...],
-) -> dict[str, Image]:
-    """All outputs for one [H, W, C] image, padded as the protocol says and cropped back."""
-    height, width = noisy.shape[:2]
-    image = noisy if method.multiple == 1 else pad(noisy, method.multiple, padding)
-    batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(machine.device)
+    padding: Padding,
+    names: Sequence[tuple[object, ...]],
+) -> list[dict[str, Image]]:
+    """All outputs for each [H, W, C] image, padded as the protocol says and cropped back.
+
+    All go through one call, so that their padded sizes must be equal; `names` seed the random numbers of each.
+    """
+    height, width = padded(noisy[0], method.multiple, padding)
+    images = np.stack([pad(image, height, width).transpose(2, 0, 1) for image in noisy])
+    batch = torch.from_numpy(images).to(machine.device)
     context = Context(
         progress=Progress(1, 1),
-        rng=Rng("inference", numbered([name], machine.device)),
-        chunk=machine.chunk(*image.shape[:2]),
+        rng=Rng("inference", numbered(names, machine.device)),
+        chunk=machine.chunk(height, width),
         noise=None if method.knowledge == "none" else noise.family,
-        level=torch.tensor([level], device=batch.device) if method.knowledge == "level" else None,
+        level=torch.tensor(levels, device=batch.device) if method.knowledge == "level" else None,
     )
     with torch.no_grad(), guarded(Exception):
         outputs: dict[str, Tensor] = method.denoise(net, batch, context)  # type: ignore[arg-type]
@@ -57,15 +62,17 @@ def denoise(
         expected = f"{', '.join(output.name for output in method.outputs)} of shape {tuple(batch.shape)}"
         found = ", ".join(f"{name} of shape {shape}" for name, shape in shapes.items()) or "nothing"
         raise ValueError(f"denoise returned {found}; expected {expected}")
-    return {
-        name: output[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy() for name, output in outputs.items()
-    }
+    arrays = {name: output.permute(0, 2, 3, 1).float().cpu().numpy() for name, output in outputs.items()}
+    sizes = [image.shape[:2] for image in noisy]
+    return [{name: array[i, :h, :w] for name, array in arrays.items()} for i, (h, w) in enumerate(sizes)]
 
 
-def pad(image: NDArray[np.float32], multiple: int, padding: Literal["square", "next"]) -> NDArray[np.float32]:
-    """Reflect at the bottom and right to multiples of `multiple`: to a square (official), or each side its next."""
+def padded(image: Image, multiple: int, padding: Padding) -> tuple[int, int]:
+    """The sides as multiples of `multiple`: of a square (official), or each side's next; as they are if it is 1."""
     height, width = (-(-side // multiple) * multiple for side in image.shape[:2])
-    if padding == "square":
-        height = width = max(height, width)
-    edges = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
-    return np.pad(image, edges, mode="reflect")
+    return (max(height, width),) * 2 if padding == "square" and multiple > 1 else (height, width)
+
+
+def pad(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """[H, W, C] reflected at the bottom and right to these sides."""
+    return np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), mode="reflect")

@@ -83,7 +83,7 @@ class Subject:
         self, net: nn.Module | None, noisy: NDArray[np.float32], padding: Literal["square", "next"]
     ) -> dict[str, NDArray[np.float32]]:
         """What the harness would score."""
-        return denoise(self.method, net, noisy, self.noise, self.noise.high, MACHINE, padding, ("check", 0))
+        return denoise(self.method, net, [noisy], self.noise, [self.noise.high], MACHINE, padding, [("check", 0)])[0]
 
     def context(self, samples: tuple[int, ...], chunk: int) -> Context:
         """Of a training step."""

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..compute.machine import Machine
-from ..compute.scoring import evaluate
 from ..compute.step import Step, collate
 from ..datasets.sampling import OneImage, Patches, Source, one_sample
 from ..datasets.sets.find import find
@@ -23,7 +22,8 @@ from ..methods.n2c import N2C
 from ..methods.rng import Rng
 from ..protocol.plan import make
 from ..protocol.request import Request
-from ..protocol.units import Fit, Score
+from ..protocol.units import Fit
+from .scoring_speed import scoring as scoring_speed
 
 
 def plain_step(method: Method, channels: int, batch: Batch, context: Context) -> Callable[[], Tensor]:
@@ -31,6 +31,7 @@ def plain_step(method: Method, channels: int, batch: Batch, context: Context) ->
     net = method.build(channels)
     assert net is not None
     net.to(batch.noisy.device)
+    net.reads_grid = False  # type: ignore[assignment]
     adam = torch.optim.Adam(net.parameters(), lr=3e-4)
     everything = context._replace(chunk=10**9)
 
@@ -45,7 +46,7 @@ def plain_step(method: Method, channels: int, batch: Batch, context: Context) ->
 
 
 def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training steps of the methods that train, scored images of those that do not; medians."""
+    """Training steps of the methods that train; scored images of those that need at most one pass for each; medians."""
     training, scoring = [], []
     peak = 0.0
     for name in names or sorted(registry.methods()):
@@ -57,9 +58,10 @@ def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.Dat
         if reason := work.fit.method.unavailable():
             scoring.append({"method": name, "skipped": reason})
             continue
-        if not work.fit.method.learns():
-            scoring.append(_scoring(work, machine))
-        else:
+        method = work.fit.method
+        if not method.learns() or (method.has_weights() and max(method.passes().values()) == 1):
+            scoring.append(scoring_speed(work, machine))
+        if method.learns():
             peak = peak or matmul_rate(machine)
             training.append(_training(work.fit, machine, rounds, peak))
     return pd.DataFrame(training), pd.DataFrame(scoring).fillna("")
@@ -105,28 +107,6 @@ def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
     supervised = N2C()
     context = Context(Progress(1, 1), Rng(0, torch.arange(len(batch.noisy))), len(batch.noisy))
     return plain_step(supervised, work.channels, batch._replace(target=batch.noisy), context)
-
-
-def _scoring(work: Score, machine: Machine) -> dict[str, str]:
-    """Seconds per image (centre 192x192 of six photographs) with one worker and with all, in turn."""
-    set_images = find("embedded_test").load(None, work.fit.channels)
-    job = structs.replace(work, test="embedded_test", centre_crop=192, repeats=2)
-
-    def seconds(workers: int) -> float:
-        began = time.perf_counter()
-        evaluate(job, None, set_images, structs.replace(machine, threads=workers))
-        return (time.perf_counter() - began) / (job.repeats * len(set_images))
-
-    seconds(1)  # warm up
-    turns = [(seconds(1), seconds(machine.threads)) for _ in range(3)]
-    one, several = (statistics.median(times) for times in zip(*turns, strict=True))
-    return {
-        "method": work.fit.name,
-        "noise": work.fit.noise.name,
-        "s/image, 1 worker": f"{one:.2f}",
-        f"s/image, {machine.threads} workers": f"{several:.2f}",
-        "ratio": f"{one / several:.2f}",
-    }
 
 
 def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds: int) -> dict[str, float]:

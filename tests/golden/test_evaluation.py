@@ -69,7 +69,7 @@ def work(method: Method, style: str, rows: int) -> Score:
 
 def outputs(noisy: Array) -> dict[str, Array]:
     """The three outputs for one image, by their official names."""
-    images = denoise(METHOD, Probe(), noisy, NONE, 0.0, Machine(), "square", ())
+    images = denoise(METHOD, Probe(), [noisy], NONE, [0.0], Machine(), "square", [()])[0]
     return {official: images[ours] for official, ours in OUTPUTS.items()}
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.compute.inference import pad
+from bench.compute.inference import pad, padded
 from bench.methods.networks.unet import UNetConfig
 from bench.protocol.suite_files import load
 
@@ -26,14 +26,16 @@ PACKINGS = [
 @pytest.mark.parametrize(("height", "width", "side", "out_height", "out_width"), TABLE)
 def test_padded_size(height: int, width: int, side: int, out_height: int, out_width: int) -> None:
     """A square whose side is a multiple of 32."""
-    padded = pad(np.zeros((height, width, 1), np.float32), UNetConfig.multiple, PADDING)
-    assert (max(padded.shape), *padded.shape[:2]) == (side, out_height, out_width)
+    sides = padded(np.zeros((height, width, 1), np.float32), UNetConfig.multiple, PADDING)
+    assert (max(sides), *sides) == (side, out_height, out_width)
 
 
 @pytest.mark.parametrize("i", [i for i in matching("geometry", "in") if i.isdigit()])
 def test_padded_pixels(i: str) -> None:
     """Exact, also where an image is reflected more than once."""
-    np.testing.assert_array_equal(pad(ARRAYS[f"in{i}"], UNetConfig.multiple, PADDING), ARRAYS[f"out{i}"], strict=True)
+    image = ARRAYS[f"in{i}"]
+    found = pad(image, *padded(image, UNetConfig.multiple, PADDING))
+    np.testing.assert_array_equal(found, ARRAYS[f"out{i}"], strict=True)
 
 
 @pytest.mark.parametrize(("before", "after", "packing"), PACKINGS)

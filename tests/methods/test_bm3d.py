@@ -37,7 +37,7 @@ def noisy(name: str = "astronaut", height: int = 48, width: int = 64, sigma: flo
 def filtered(y: Floats, noise: str = "gauss25", method: str = "bm3d", threads: int = 1) -> dict[str, Any]:
     """All outputs for one image, by the harness."""
     machine, made = Machine("cpu", "float32", threads), registry.find(method)()
-    return denoise(made, None, y.astype(np.float32), parse(noise), parse(noise).low, machine, "next", ())
+    return denoise(made, None, [y.astype(np.float32)], parse(noise), [parse(noise).low], machine, "next", [()])[0]
 
 
 def decibels(a: Floats, b: Floats) -> float:

@@ -134,7 +134,7 @@ def test_inference_tells_what_the_method_declares(name: str, small: Small, machi
             told.append(ctx)
             return {output.name: noisy for output in kind.outputs}
 
-    denoise(Listens(), None, np.zeros((32, 32, 3), np.float32), GAUSS, 25.0, machine, "next", ())
+    denoise(Listens(), None, [np.zeros((32, 32, 3), np.float32)], GAUSS, [25.0], machine, "next", [()])
     assert (told[0].noise is not None) == (kind.knowledge != "none")
     assert (told[0].level is not None) == (kind.knowledge == "level")
 
@@ -155,7 +155,8 @@ def test_padding_is_cut_off_where_it_was_put(shape: tuple[int, ...], padding: An
             return {"denoised": noisy}
 
     image = np.random.default_rng(0).random(shape, "float32")
-    np.testing.assert_array_equal(denoise(Echo(), None, image, GAUSS, 25.0, machine, padding, ())["denoised"], image)
+    (found,) = denoise(Echo(), None, [image], GAUSS, [25.0], machine, padding, [()])
+    np.testing.assert_array_equal(found["denoised"], image)
 
 
 def test_draws_are_equal_under_any_splitting_of_the_batch() -> None:
