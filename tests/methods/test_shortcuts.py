@@ -72,7 +72,7 @@ def image(height: int, width: int, channels: int = 3) -> Tensor:
 
 
 def context(chunk: int, family: str = "gauss") -> Context:
-    return Context(Progress(0, 1, 1), Draws(2), chunk, families()[family](), torch.full((2,), 25.0))
+    return Context(Progress(1, 1), Draws(2), chunk, families()[family](), torch.full((2,), 25.0))
 
 
 def gradients(net: nn.Module, total: Tensor) -> list[Tensor]:
