@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("--authors", default="", metavar="TEXT", help="as the server shows it; also --title, --venue")
     sub.add_argument("--title", default="", metavar="TEXT")
     sub.add_argument("--venue", default="", metavar="TEXT")
-    add_request(sub)
+    add_request(sub, "raw")
     add_machine(sub)
     sub.set_defaults(do=submission)
 

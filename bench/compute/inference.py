@@ -47,7 +47,7 @@ def denoise(
         progress=Progress(0, 1, 1),
         rng=Rng("inference", (name,), batch.device),
         chunk=machine.chunk(*image.shape[:2]),
-        noise=None if method.knowledge == "none" else noise.family,
+        noise=None if method.knowledge == "blind" else noise.family,
         level=torch.tensor([level], device=batch.device) if method.knowledge == "level" else None,
     )
     with torch.no_grad(), guarded(Exception):

@@ -134,7 +134,7 @@ class Trainer:
             progress=Progress(step, self.work.steps, self.work.epochs),
             rng=Rng(self.work.seed, samples, torch.device(self.machine.device)),
             chunk=self.chunk,
-            noise=None if self.method.knowledge == "none" else self.work.noise.family,
+            noise=None if self.method.knowledge == "blind" else self.work.noise.family,
         )
 
     def batch(self, step: int, check: bool = False) -> tuple[Batch, Context]:
@@ -253,7 +253,7 @@ def train(
                 quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else trainer.probe(step)
                 if quality is not None and math.isfinite(quality):
                     state.quality.append((step + 1, round(quality, 3)))
-                if warning and step + 1 >= sanity.SETTLED * work.steps and warning.split(":")[0] not in state.said():
+                if warning and sanity.settled(step + 1, work.steps) and warning.split(":")[0] not in state.said():
                     state.warnings.append(f"step {step + 1}: {warning}")
                     message = warning
             if probing or message or step % stride == 0:

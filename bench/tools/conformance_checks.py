@@ -86,7 +86,7 @@ class Subject:
 
     def context(self, samples: tuple[int, ...], chunk: int) -> Context:
         """Of a training step."""
-        known = None if self.method.knowledge == "none" else self.noise.family
+        known = None if self.method.knowledge == "blind" else self.noise.family
         return Context(Progress(0, STEPS, 1), Rng(0, samples, torch.device("cpu")), chunk, known)
 
     def sample(self, number: int, crop: int = 0) -> Sample:
