@@ -25,7 +25,7 @@ def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> Input
     """The error for a name that is not one of `allowed`, nearest match first."""
     names = list(allowed)
     lower = {name.lower(): name for name in names}
-    near = [lower[name] for name in get_close_matches(got.lower(), lower, n=1, cutoff=0.5)]
+    near = [lower[name] for name in get_close_matches(got.lower(), lower, n=1, cutoff=0.6)]
     guess = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(sorted(names, key=lambda name: (name not in near, name))) or "none"
     return InputError(f"unknown {what} {got!r}.{guess} Allowed: {listed}.{' ' + fix if fix else ''}")

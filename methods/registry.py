@@ -33,7 +33,7 @@ def _add(name: str, method: object) -> type[Method]:
         raise InputError(f"method name {name!r}: letters, digits, - and _ only")
     allowed = {
         "supervision": ("clean", "pair", "noisy", "none"),
-        "knowledge": ("none", "family", "level"),
+        "knowledge": ("blind", "family", "level"),
         "trains_on": ("dataset", "image", "nothing"),
     }
     for field, values in allowed.items():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..runner.display import clock as clock
     from ..runner.run import Outcome as Outcome
     from ..runner.status import counted as counted
+    from ..runner.verification import LEGEND as LEGEND
     from ..store.clean import KINDS as KINDS
     from .options import *  # noqa: F403
     from .records import *  # noqa: F403
@@ -36,6 +37,7 @@ MODULES = {
     "..runner.display": ("clock",),
     "..runner.run": ("Outcome",),
     "..runner.status": ("counted",),
+    "..runner.verification": ("LEGEND",),
     "..store.clean": ("KINDS",),
 }  # fmt: skip
 HOME = {name: module for module, names in MODULES.items() for name in names}

@@ -29,12 +29,10 @@ def merge(source: PathLike, *, store: PathLike | None = None) -> Merged:
 
 def verify(words: str = "", **options: Unpack[Computed]) -> list[Drift]:
     """Scores again what is stored; how far the numbers of today are from the records. InputError for unknown words."""
-    machine, notes = machine_of(options)
+    machine, _ = machine_of(options)  # nothing is trained
     machine.apply()
     store, found = store_of(options.get("store")), list[Drift]()
     with Display(options.get("quiet", False)) as display:
-        for note in notes:
-            display.note(note)
         for one in verification.verify(store, words, machine, Sets(path_of(options.get("data")))):
             display.work_begins()
             display.note(f"{one.title}: {one}")

@@ -17,9 +17,9 @@ from ..protocol import plan
 from ..protocol.request import Request
 from ..protocol.scoring import Scoring, rescored, scorings
 from ..protocol.settings import parse_all
-from ..protocol.units import Score
+from ..protocol.units import Fit, Score
 from ..report.compare import by_protocol, evaluation_protocols, unscored
-from ..report.lines import Table
+from ..report.lines import Table, counted
 from ..report.tables import build, request_of
 from ..runner import engines, external_weights
 from ..runner.display import Display
@@ -99,15 +99,20 @@ def _missing_sets(names: Iterable[str], data: Path | None) -> list[str]:
     for name in sorted(names):
         image_set = find(name)
         if isinstance(image_set, CatalogueSet) and (lacking := image_set.summary(data).missing):
-            found.append(f"{name}: {lacking} images are missing; get: {image_set.how_to_get}")
+            lack = f"{counted(lacking, 'image')} {'is' if lacking == 1 else 'are'} missing"
+            found.append(f"{name}: {lack}; get: {image_set.how_to_get}")
     return found
 
 
 def _excluded(planned: plan.Plan) -> list[str]:
     """Why cells of a plan have no number, and which methods cannot be run on this machine."""
-    cells = [f"{cell.name} {cell.noise.name}: {cell.excluded}" for cell in planned.cells if cell.excluded]
     lacking = {cell.name: why for cell in planned.cells if (why := cell.fit.method.unavailable())}
-    return [*cells, *(f"{name}: skipped: {why}" for name, why in lacking.items())]
+    return [*_impossible_cells(planned), *(f"{name}: skipped: {why}" for name, why in lacking.items())]
+
+
+def _impossible_cells(planned: plan.Plan) -> list[str]:
+    """Why cells of a plan have no number."""
+    return [f"{cell.name} {cell.noise.name}: {cell.excluded}" for cell in planned.cells if cell.excluded]
 
 
 def _impossible(works: list[Run], methods: Sequence[str]) -> list[str]:
@@ -133,7 +138,7 @@ def status(
     store: PathLike | None = None,
     **asked: Unpack[Asked],
 ) -> tuple[list[Standing], list[str]]:
-    """How the units of the last runs stand, or those that `methods` would run; and what cannot be said."""
+    """How the units of the last runs stand, or those that `methods` would run; and what is left out, and why."""
     where, (here, _) = store_of(store), choose()
     if methods or asked.get("settings"):
         wanted = requests(methods, suite or "synthetic", preset or "mini", **asked)
@@ -142,7 +147,9 @@ def status(
     found, wrong = list[Standing](), list[str]()
     for one in wanted:
         try:
-            found += standing(plan.make(one, where.last.known().digests), where, here)
+            planned = plan.make(one, where.last.known().digests)
+            found += standing(planned, where, here)
+            wrong += [line for line in _impossible_cells(planned) if line not in wrong]
         except InputError as error:  # the suite's file or a plug-in is gone; the others can be said
             wrong.append(str(error))
     return found, wrong
@@ -170,11 +177,9 @@ def rescore(
     names = list(scorings()) if list(scoring) == ["all"] else list(scoring)
     for name in names:
         rescored(Scoring(), name)
-    here, notes = machine_of(options)
+    here, _ = machine_of(options)  # nothing is trained
     outcome, sets = Outcome(store=store.root), Sets(path_of(options.get("data")))
     with Display(options.get("quiet", False)) as display:
-        for note in notes:
-            display.note(note)
         for name in names:
             found[name] = []
             for asked in wanted:
@@ -202,11 +207,9 @@ def score(
     """Scores external weights as those of a method."""
     store, file = store_of(options.get("store"), must_exist=False), Path(weights)
     asked = request(suite, (), preset, **asked_in(options))
-    here, notes = machine_of(options)
+    here, _ = machine_of(options)  # nothing is trained
     outcome = Outcome(store=store.root)
     with Display(options.get("quiet", False)) as display:
-        for note in notes:
-            display.note(note)
         planned = external_weights.add(store, asked, method, file, display.note)
         for one in planned.request.weights:
             if one.file != file.name:
@@ -241,10 +244,8 @@ def _works(wanted: list[Request], options: RunOptions, display: Display) -> list
     here, notes = machine_of(options, jobs)
     known = (store, here, Sets(data), display, options.get("force", False))
     engine = engines.choose(kind, jobs, options.get("scheduler", ""), dict(options.get("slurm", {})), store.root)
-    for note in notes:
-        display.note(note)
     if engine is None:
-        return [Run(one, *known) for one in planned]
+        return _noted([Run(one, *known) for one in planned], notes)
     root, local = data_root(data), engine.local  # processes elsewhere choose their own device and threads
     assignment = Assignment(
         request=Request(),
@@ -257,7 +258,16 @@ def _works(wanted: list[Request], options: RunOptions, display: Display) -> list
         deterministic=options.get("deterministic", False),
         plugins=tuple(str(Path(path).resolve()) for path in options.get("plugins", ())),
     )
-    return [SharedRun(one, *known, engine=engine, assignment=assignment) for one in planned]
+    return _noted([SharedRun(one, *known, engine=engine, assignment=assignment) for one in planned], notes)
+
+
+def _noted(works: Sequence[Run], notes: list[str]) -> list[Run]:
+    """The runs, after what the machine cannot do is said where there is something to train."""
+    units = [unit for work in works for _, unit in work.pending()]
+    if any(isinstance(unit, Fit) or unit.fit.method.per_image() for unit in units):
+        for note in notes:
+            works[0].display.note(note)
+    return list(works)
 
 
 def _able(works: list[Run], outcome: Outcome, display: Display) -> list[Run]:

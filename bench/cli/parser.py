@@ -10,6 +10,7 @@ from .. import api
 from ..datasets.errors import InputError
 
 FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
+RECORDED = "those that the store has records of"  # a default of --suite
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -22,11 +23,11 @@ class Parser(argparse.ArgumentParser):
         if known:
             options = [option for action in self._walk() for option in action.option_strings]
             options = [option for option in options if option != known[1]]  # of another command
-            near = get_close_matches(known[1].split("=")[0], options, 1, 0.5)
+            near = get_close_matches(known[1].split("=")[0], options, 1, 0.6)
             message += f". Did you mean {near[0]}?" if near else ""
         choice = re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message)
         if choice:
-            near = get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1, 0.5)
+            near = get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1, 0.6)
             message += f". Did you mean {near[0]}?" if near else ""
         raise InputError(f"{message} (help: {self.prog} --help)")
 
@@ -63,9 +64,9 @@ def add_all(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--all", action="store_true", help="the whole table, not only the rows that were run")
 
 
-def add_request(sub: argparse.ArgumentParser) -> None:
-    """What to train on, with which seeds and steps, and what to test."""
-    add_tests(sub)
+def add_request(sub: argparse.ArgumentParser, suite: str) -> None:
+    """What to train on, with which seeds and steps, and what to test; `suite` says which one is the default."""
+    add_tests(sub, suite)
     sub.add_argument("--train", default="", metavar="SET", help="another training set, or folder:PATH")
     sub.add_argument("--seeds", type=integers, default=(), metavar="0,1,2")
     sub.add_argument("--steps", type=positive, default=0, metavar="N")
@@ -82,14 +83,9 @@ def add_request(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def add_tests(sub: argparse.ArgumentParser) -> None:
-    """What to test: suite, preset, noise, sets."""
-    sub.add_argument(
-        "--suite",
-        default="",
-        metavar="NAME",
-        help="synthetic, ..., all, or FILE.toml; default: synthetic to run, else all recorded",
-    )
+def add_tests(sub: argparse.ArgumentParser, suite: str) -> None:
+    """What to test: suite, preset, noise, sets; `suite` says which suite is the default."""
+    sub.add_argument("--suite", default="", metavar="NAME", help=f"synthetic, ..., all, or FILE.toml; default: {suite}")
     sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
     sub.add_argument("--noise", type=names, default=(), metavar="A,B", help=_noises())
     sub.add_argument("--test-sets", type=names, default=(), metavar="A,B", help="other test sets, or folder:PATH")

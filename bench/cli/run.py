@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import api
 from .asked import asked, given
 from .parser import (
+    RECORDED,
     Commands,
     add_all,
     add_data,
@@ -25,7 +26,7 @@ def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     sub = command(commands, "run", "train and score what is missing, then print the table")
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="python -m bench methods; or all")
-    add_request(sub)
+    add_request(sub, "synthetic")
     add_machine(sub)
     add_data(sub)
     add_all(sub)
@@ -42,7 +43,7 @@ def add(commands: Commands) -> None:
     sub = command(commands, "status", "tell what is done, running, failed, stale or missing, and the time to go")
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="default: what was run last")
     sub.add_argument("--long", action="store_true", help="what is done, too")
-    add_request(sub)
+    add_request(sub, "what was run last; with --methods, synthetic")
     sub.set_defaults(do=status)
 
     sub = command(
@@ -53,7 +54,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("--scoring", type=names, required=True, metavar="A,B", help="see bench/scorings.toml, or all")
     add_data(sub)
     add_table(sub)
-    add_request(sub)
+    add_request(sub, RECORDED)
     add_machine(sub)
     sub.set_defaults(do=rescore)
 
@@ -61,7 +62,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".safetensors, or a saved state dict")
     sub.add_argument("--method", required=True, metavar="NAME", help="whose network it is: python -m bench methods")
     add_data(sub)
-    add_tests(sub)
+    add_tests(sub, "synthetic")
     add_machine(sub)
     add_all(sub)
     sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False, set=())
@@ -88,8 +89,8 @@ def _dry_run(found: "api.DryRun", options: argparse.Namespace) -> int:
     columns = ["unit", "kind", "key", "estimated"]
     rows = [dict(zip(columns, (*unit, api.clock(seconds)), strict=True)) for *unit, seconds in found["units"]]
     print_rows(rows, options, columns)
-    done, total = found["total"] - len(rows), found["total"]
-    tell([f"{done} of {total} units done; the others take about {api.clock(found['seconds'])}"])
+    done = found["total"] - len(rows)
+    tell([f"{len(rows)} units to do, {done} done already, about {api.clock(found['seconds'])}"])
     _tell_impossible(found["impossible"])
     return 2 if found["impossible"] else 0
 

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     add_store(sub)
     sub.set_defaults(do=merge)
 
-    sub = command(commands, "verify", "score stored weights and images again, and report drift; exit 1 if there is any")
+    sub = command(commands, "verify", "score stored weights and images again, and say what differs; exit 1 if any does")
     sub.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
     add_data(sub)
     add_store(sub)
@@ -71,6 +71,9 @@ def verify(options: argparse.Namespace) -> int:
     """Scores again what is stored; 1 if a record is not what its weights give, or nothing could be scored again."""
     found = api.verify(" ".join(options.words), **computed(options))
     print_rows([one.row for one in found], options)
+    tell(
+        f"{verdict}: {meaning}" for verdict, meaning in api.LEGEND.items() if verdict in {one.verdict for one in found}
+    )
     if not any(one.compared for one in found):
         tell(["nothing was verified: no score could be computed again"])
         return 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import api
 from ..datasets.errors import printable
 from .asked import asked, given
-from .parser import Commands, add_all, add_data, add_request, add_store, add_table, command, names
+from .parser import RECORDED, Commands, add_all, add_data, add_request, add_store, add_table, command, names
 from .printing import print_json, print_record, print_rows, print_tables, tell, tell_unreadable
 
 
@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     )
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="only their rows; default: all")
     sub.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
-    add_request(sub)
+    add_request(sub, RECORDED)
     sub.set_defaults(do=tables)
 
     sub = command(
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures")
     add_data(sub)
     add_table(sub)
-    add_request(sub)
+    add_request(sub, RECORDED)
     sub.set_defaults(do=figures)
 
     command(commands, "methods", "list the methods").set_defaults(do=methods)
@@ -95,7 +95,7 @@ def methods(options: argparse.Namespace) -> int:
     if options.format == "json":
         print_json(found)
         return 0
-    columns = ("name", "paper", "supervision", "knowledge", "outputs")
-    rows = [one | {"outputs": ", ".join(one["outputs"])} for one in found]
+    columns = ("name", "paper", "supervision", "noise knowledge", "outputs")
+    rows = [one | {"outputs": ", ".join(one["outputs"]), "noise knowledge": one["knowledge"]} for one in found]
     print_rows([{name: row[name] for name in columns} for row in rows], options)
     return 0

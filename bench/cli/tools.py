@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     sub.set_defaults(do=regression)
 
     sub = command(
-        commands, "speed", "measure training steps against plain ones, scoring with several workers, several jobs"
+        commands, "speed", "measure training steps against plain ones, scoring against the official loop, several jobs"
     )
     sub.add_argument("--methods", type=names, default=(), metavar="A,B")
     sub.add_argument("--rounds", type=few, default=5, metavar="N", help="interleaved repetitions (default 5)")
@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("--authors", default="", metavar="TEXT", help="as the server shows it; also --title, --venue")
     sub.add_argument("--title", default="", metavar="TEXT")
     sub.add_argument("--venue", default="", metavar="TEXT")
-    add_request(sub)
+    add_request(sub, "raw")
     add_machine(sub)
     sub.set_defaults(do=submission)
 

@@ -52,7 +52,7 @@ def denoise(
         progress=Progress(1, 1),
         rng=Rng("inference", numbered(names, machine.device)),
         chunk=machine.chunk(height, width),
-        noise=None if method.knowledge == "none" else noise.family,
+        noise=None if method.knowledge == "blind" else noise.family,
         level=torch.tensor(levels, device=batch.device) if method.knowledge == "level" else None,
     )
     with torch.no_grad(), guarded(Exception):

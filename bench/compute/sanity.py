@@ -9,7 +9,8 @@ from ..datasets.sampling import Sample
 
 ERRORS = 6.0  # standard errors that chance explains
 CANNOT_TELL = 0.5 / ERRORS  # standard error above which a crop says nothing: its variance lies in too few pixels
-SETTLED = 0.25  # share of the steps after which an output is expected to be an image
+SETTLED = 0.25  # share of the steps after which an output is expected to be an image,
+EARLIEST = 3  # and the first step at which it is
 
 
 class DivergedError(RuntimeError):
@@ -58,6 +59,11 @@ def check_loss(loss: float, step: int) -> None:
     """A loss that is not finite is divergence."""
     if not math.isfinite(loss):
         raise DivergedError(f"the loss is {loss} at step {step}")
+
+
+def settled(step: int, steps: int) -> bool:
+    """Whether an output is expected to be an image after so many of the steps."""
+    return step >= max(EARLIEST, SETTLED * steps)
 
 
 def check_output(noisy: Image, output: Image, noise_std: float | None) -> str | None:

@@ -136,7 +136,7 @@ class Step:
             progress=Progress(self.epoch, self.work.epochs),
             rng=Rng(self.work.seed, numbers),
             chunk=self.chunk,
-            noise=None if self.method.knowledge == "none" else self.work.noise.family,
+            noise=None if self.method.knowledge == "blind" else self.work.noise.family,
         )
 
     def samples(self) -> tuple[Samples, Tensor]:

@@ -134,7 +134,7 @@ def train(
                 quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else probe(update)
                 if quality is not None and math.isfinite(quality):
                     state.quality.append((step + 1, round(quality, 3)))
-                if warning and step + 1 >= sanity.SETTLED * work.steps and warning.split(":")[0] not in state.said():
+                if warning and sanity.settled(step + 1, work.steps) and warning.split(":")[0] not in state.said():
                     state.warnings.append(f"step {step + 1}: {warning}")
                     message = warning
             if looking:

@@ -186,8 +186,8 @@ class _Planner(Struct, frozen=True):
         try:
             return registry.configured(method, fields)
         except (msgspec.ValidationError, InputError) as error:
-            near = suite_files.nearest_key(str(error), method.__struct_fields__)
-            raise InputError(f"suite {self.suite.name!r}, method {name!r}: {error}{near}") from None
+            why = suite_files.explained(error, method.__struct_fields__)
+            raise InputError(f"suite {self.suite.name!r}, method {name!r}: {why}") from None
 
     def _scored(self, fit: Fit, tests: tuple[str, ...], centre_crop: int) -> Cell:
         """The cell of a fit: its scores on all test sets and noises for which the method is defined."""

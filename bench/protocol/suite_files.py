@@ -48,7 +48,7 @@ def decode(text: bytes, source: str) -> Suite:
     try:
         suite = from_toml(text, Suite)
     except msgspec.ValidationError as error:
-        raise InputError(f"{source}: {error}{nearest_key(str(error), _fields_at(str(error)))}") from None
+        raise InputError(f"{source}: {explained(error, _fields_at(str(error)))}") from None
     except msgspec.DecodeError as error:
         raise InputError(f"{source}: not a TOML file: {error}") from None
     suite = _with_shared(suite, source)
@@ -71,10 +71,15 @@ def _folder() -> Any:
     return resources.files(__package__) / "suites"
 
 
-def nearest_key(message: str, allowed: Iterable[str]) -> str:
-    """What to add to msgspec's message about an unknown key: the nearest one, and what is allowed."""
-    match = re.search(r"unknown field `(.+?)`", message)
-    return f". {unknown('key', match[1], allowed)}" if match else ""
+def explained(error: Exception, allowed: Iterable[str]) -> str:
+    """What is wrong with a document, in our words where msgspec has its own: an unknown or a missing key."""
+    message, _, place = str(error).partition(" - at ")
+    where = f" (at {place})" if place else ""
+    if match := re.search(r"unknown field `(.+?)`", message):
+        return f"{unknown('key', match[1], allowed)}{where}"
+    if match := re.search(r"missing required field `(.+?)`", message):
+        return f"the key {match[1]!r} is missing{where}"
+    return str(error)
 
 
 def _fields_at(message: str) -> tuple[str, ...]:

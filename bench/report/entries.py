@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..datasets.documents import from_toml
 from ..datasets.errors import InputError
-from ..protocol.suite_files import nearest_key
+from ..protocol.suite_files import explained
 
 LENNA = {("set14", "lenna"), ("set12", "08")}
 LENNA_NAME = re.compile(r"len+a.*", re.IGNORECASE)
@@ -68,7 +68,7 @@ def decode(text: bytes, source: str) -> tuple[Entry, ...]:
         return from_toml(text, _File).figures
     except msgspec.ValidationError as error:
         allowed = Box.__struct_fields__ if ".boxes" in str(error) else Entry.__struct_fields__
-        raise InputError(f"{source}: {error}{nearest_key(str(error), allowed)}") from None
+        raise InputError(f"{source}: {explained(error, allowed)}") from None
     except msgspec.DecodeError as error:
         raise InputError(f"{source}: not a TOML file: {error}") from None
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..compute.machine import Machine
-from ..datasets.errors import InputError
+from ..datasets.errors import InputError, few
 from ..datasets.sets.own_folder import short_names
 from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import BASELINES, Plan
@@ -87,10 +87,30 @@ def _drawings(inputs: Inputs, chosen: Sequence[Entry]) -> Iterator[tuple[str, Ca
         for test in plan.preset.tests:
             if entry.suite == plan.suite.name and entry.noise in noises and test in entry.boxes:
                 yield _name(entry.name, test), partial(crops, inputs, entry, test)
+    unseen = [
+        f"{noise} on {test}"
+        for noise in noises
+        for test in plan.preset.tests
+        if not _chosen(inputs, chosen, noise, test)
+    ]
+    if unseen:
+        yield "crops", partial(_no_crops, unseen)
     for noise in noises:
         yield _name("progress", noise), partial(progress, inputs, noise)
         for test in plan.preset.tests:
             yield _name("cost", noise, test), partial(cost, inputs, noise, test)
+
+
+def _chosen(inputs: Inputs, chosen: Sequence[Entry], noise: str, test: str) -> bool:
+    """Whether figures.toml names crops of a test set."""
+    mine = [
+        entry for entry in chosen if (entry.kind, entry.suite, entry.noise) == ("crops", inputs.plan.suite.name, noise)
+    ]
+    return any(test in entry.boxes for entry in mine)
+
+
+def _no_crops(places: Sequence[str]) -> Figure:
+    raise SkippedError(f"bench/report/figures.toml names no part of the images for {few(places)}")
 
 
 def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:

@@ -8,7 +8,6 @@ from ..datasets.sets.own_folder import short_name
 from ..protocol.metrics.metric import Metric
 from .lines import Line, Table, group, headings, row_name
 
-KNOWLEDGE = {"none": "blind", "family": "noise family", "level": "noise level", "": ""}
 MARKS = {"best": "**", "second": "_", "": ""}
 
 
@@ -21,7 +20,7 @@ def frame(table: Table, keys: bool = False) -> pd.DataFrame:
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for line in found:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
-        row["noise knowledge"] = KNOWLEDGE[line.knowledge] or row.get("noise knowledge", "")
+        row["noise knowledge"] = line.knowledge or row.get("noise knowledge", "")
         if line.reduced_settings:
             row["method"] = row_name(line)
         column = _column(line, across)
@@ -55,7 +54,7 @@ def long(table: Table, commands: bool = False) -> pd.DataFrame:
             "diff.": difference(line, table),
             "n": str(line.images or ""),
             "seeds": str(line.seeds) if done else "",
-            "noise knowledge": KNOWLEDGE[line.knowledge],
+            "noise knowledge": line.knowledge,
             "passes": "" if line.passes is None else str(line.passes),
             "parameters": f"{line.parameters or 0:,}" if done else "",
             "train s": f"{line.seconds:.0f}" if line.seconds else "",
@@ -77,7 +76,7 @@ def by_noise(table: Table, lines: Sequence[Line]) -> dict[str, pd.DataFrame]:
         rows = [
             {
                 "method": row_name(line),
-                "noise\nknowledge": KNOWLEDGE[line.knowledge],
+                "noise\nknowledge": line.knowledge,
                 "set": short_name(line.test),
                 headings(table.metrics).replace("/", "/\n"): value(line, table.metrics),
                 "paper": printed_value(line, table.metrics) if line.published is not None else "",

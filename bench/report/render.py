@@ -12,6 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from ..datasets.sets.own_folder import short_name
+from ..protocol.settings import parse_all
 from . import escape, html, latex
 from .frames import by_noise, frame, long
 from .lines import Line, Table, caption, counted, notes, plain
@@ -130,6 +131,7 @@ def _brief(table: Table) -> str:
     """The rows that were run, no wider than the terminal; all rows where none was run."""
     lines = _rows_that_ran(table.lines)
     left = len(set(map(_row, table.lines)) - set(map(_row, lines)))
+    lines = _without_twins(table, lines)
     shown = msgspec.structs.replace(table, lines=lines)
     below = _notes(shown)
     below += [f"Left out: {counted(left, 'row')} that nothing was run for; --all shows them."] if left else []
@@ -154,6 +156,13 @@ def _rows_that_ran(lines: list[Line]) -> list[Line]:
         return line.method in methods and (line.noise, line.tested) in groups and line.state.kind != "not run"
 
     return [line for line in lines if _row(line) in rows or undefined(line)] or lines
+
+
+def _without_twins(table: Table, lines: list[Line]) -> list[Line]:
+    """Without the rows of methods that have the same records as a row of --set, which was asked for."""
+    settings = {one.name for one in parse_all(table.plan.request.settings)}
+    records = {(line.keys, line.output, line.test) for line in lines if line.method in settings and line.keys}
+    return [line for line in lines if line.method in settings or (line.keys, line.output, line.test) not in records]
 
 
 def _row(line: Line) -> tuple[str, str, str]:

@@ -104,15 +104,15 @@ def marks(scores: Scores) -> dict[str, str]:
 def why_unmarked(scores: Scores) -> str:
     """Why no row is best, in the words of a table's note; "" where one is."""
     if len(scores) < 2:
-        return "nothing is marked: there is one row only"
+        return "no best is marked: there is one row only"
     first, *others = _ranking(scores)
     images, needed = len(scores[first]), 1 + math.ceil(math.log2(len(others) / LEVEL))
     if images < needed:  # Holm's first step: m 2^(1 - n) > 5 %, even if all differences have one sign
-        counted = f"{images} image{'s' * (images != 1)}"
-        why = f"to tell one of {len(scores)} rows from the others, a paired test needs {needed}"
-        return f"nothing is marked: {counted}; {why}"
+        there = "there is 1" if images == 1 else f"there are {images}"
+        test = f"a paired test among {len(scores)} rows needs at least {needed} images"
+        return f"no best is marked: {test}, and {there}"
     equals = _not_beaten(scores, first, others)
-    return f"nothing is marked: the test does not tell {first} from {', '.join(equals)}" if equals else ""
+    return f"no best is marked: the test does not tell {first} from {', '.join(equals)}" if equals else ""
 
 
 def _not_beaten(scores: Scores, row: str, others: Sequence[str]) -> list[str]:

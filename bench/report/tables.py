@@ -271,7 +271,7 @@ def reduced_settings(plan: Plan, cell: Cell) -> str:
     if cell.trains and fit.steps != plan.preset.steps:
         parts.append(f"{fit.steps:,} steps")
     if cell.trains and any(find(fit.train).overlaps(find(test)) for test in cell.tests):
-        parts.append("trained on the frames it is tested on")
+        parts.append("trained on the test images")
     if cell.scores and cell.scores[0].centre_crop:
         parts.append(f"centre {cell.scores[0].centre_crop}x{cell.scores[0].centre_crop}")
     return ", ".join(part for part in parts if part)

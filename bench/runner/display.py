@@ -15,6 +15,7 @@ from ..datasets.errors import InputError
 from .estimates import Cost
 
 LINE_SECONDS = 20.0
+DAY, YEAR = 86_400, 31_557_600  # seconds
 
 
 class Running(Struct):
@@ -184,8 +185,12 @@ class Lines:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 1h05m, 3m20s or 12s."""
+    """Seconds as 12s, 3m20s, 1h05m, 5d07h or 2.5 years."""
     whole = round(seconds)
+    if whole >= 2 * YEAR:
+        return f"{whole / YEAR:,.1f} years"
+    if whole >= 2 * DAY:
+        return f"{whole // DAY}d{whole % DAY // 3600:02d}h"
     if whole >= 3600:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
     return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

@@ -1,5 +1,6 @@
 """Stored weights and images scored again: how far the numbers of today are from the records."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,11 +25,20 @@ ALLOWED = {"psnr": 0.01, "ssim": 1e-4}  # differences of an image; on one machin
 OTHERS = 1e-3  # of another metric, as a part of its value
 
 
+LEGEND = {
+    "same": "no image differs by more than 0.01 dB and 0.0001 of SSIM from the record",
+    "recomputed": "the same; there are no stored weights or images, so all was computed again",
+    "differs": "some image differs by more; the columns of differences show the largest one",
+    "wrong": "the record is not of what is stored beside it",
+    "left out": "what it was made of is not here",
+}  # what the verdicts mean
+
+
 class Drift(Struct, kw_only=True):
     """One score of a store, recorded and of today."""
 
     title: str
-    verdict: Literal["same", "recomputed", "drifted", "wrong", "left out"]  # recomputed: without stored weights
+    verdict: Literal["same", "recomputed", "differs", "wrong", "left out"]  # recomputed: without stored weights
     reason: str = ""
     metric: str = "psnr"  # of the next two
     recorded: float = 0.0  # mean of the primary output
@@ -38,22 +48,26 @@ class Drift(Struct, kw_only=True):
     @property
     def compared(self) -> bool:
         """Whether there are numbers of today."""
-        return self.verdict in ("same", "recomputed", "drifted")
+        return self.verdict in ("same", "recomputed", "differs")
 
     @property
     def wrong(self) -> bool:
         """Whether the record is not what its weights give."""
-        return self.verdict in ("drifted", "wrong")
+        return self.verdict in ("differs", "wrong")
 
     @property
     def row(self) -> dict[str, str]:
         """Its columns in a table."""
         if not self.compared:
-            return {"score": self.title, "recorded": "", "now": "", "drift": "", "result": str(self)}
+            return {"score": self.title, "recorded": "", "now": "", "difference": "", "result": str(self)}
         shown = find_metric(self.metric).shown
-        numbers = {"recorded": shown(self.recorded), "now": shown(self.now), "drift": f"{self.apart[self.metric]:.2f}"}
+        numbers = {
+            "recorded": shown(self.recorded),
+            "now": shown(self.now),
+            "difference": f"{self.apart[self.metric]:.2f}",
+        }
         others = {
-            f"{find_metric(name).label} drift": f"{apart:.4f}"
+            f"{find_metric(name).label} difference": f"{apart:.4f}"
             for name, apart in self.apart.items()
             if name != self.metric
         }
@@ -70,14 +84,19 @@ def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[D
     last = store.last.known()
     units = match(every, last.requests.values(), last.digests)
     yield from (Drift(title=error.path.name, verdict="wrong", reason=str(error.state)) for error in damaged)
-    for record in store.find(words):
+    records = store.find(words)
+    titles = Counter((record.kind, record.title) for record in records)
+    for record in records:
         unit = units[record.key]
         if (record.kind, record.state) != ("score", "done"):
             continue
         if isinstance(unit, Score):
-            yield _drift(store, record, unit, machine, sets)
+            one = _drift(store, record, unit, machine, sets)
         else:
-            yield Drift(title=printable(record.title), verdict="left out", reason=str(unit))
+            one = Drift(title=record.title, verdict="left out", reason=str(unit))
+        again = titles[record.kind, record.title] > 1  # with other steps, or under another evaluation protocol
+        one.title = printable(f"{record.title} [{record.label['preset']}]" if again else record.title)
+        yield one
 
 
 def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Sets) -> Drift:
@@ -138,7 +157,7 @@ def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], ag
     near = all(_near(name, pairs[name]) for name in metrics)
     return Drift(
         title=title,
-        verdict=("recomputed" if again else "same") if near else "drifted",
+        verdict=("recomputed" if again else "same") if near else "differs",
         metric=metric,
         recorded=before,
         now=today,

@@ -87,7 +87,7 @@ class Subject:
 
     def context(self, samples: tuple[int, ...], chunk: int) -> Context:
         """Of a training step."""
-        known = None if self.method.knowledge == "none" else self.noise.family
+        known = None if self.method.knowledge == "blind" else self.noise.family
         return Context(Progress(1, 1), Rng(0, torch.tensor(samples)), chunk, known)
 
     @cached_property

@@ -22,7 +22,7 @@ from ..datasets.sampling import OneImage, Source
 from ..protocol import plan
 from ..protocol.plan import Cell
 from ..protocol.request import Request
-from ..protocol.suite_files import nearest_key
+from ..protocol.suite_files import explained
 from ..protocol.units import Score
 from ..runner.execution import Sets
 from ..store.record import summary
@@ -101,7 +101,7 @@ def cases(names: Sequence[str] = ()) -> list[Case]:
     try:
         subsets = from_toml(content(CASES), Subsets).subsets
     except msgspec.DecodeError as error:
-        raise InputError(f"{CASES.name}: {error}{nearest_key(str(error), Subset.__struct_fields__)}") from None
+        raise InputError(f"{CASES.name}: {explained(error, Subset.__struct_fields__)}") from None
     found = {case.name: case for s in subsets for m in s.methods for noise in s.noises for case in (Case(s, m, noise),)}
     for name in names:
         if name not in found:

@@ -149,7 +149,7 @@ def test_a_wrong_choice_is_refused_with_what_is_allowed(store: Path, option: str
         ("crop_factor = 2", "cropfactor = 2", "Did you mean 'crop_factor'?"),
         ('upsample = "transposed"', 'upsampling = "transposed"', "upsampling"),
         ("plateau = 0.4", "plato = 0.4", "plato"),
-        ("[presets.mini.fields.b2u]\ns = 2", "[presets.mini.fields.b2u]\nS = 2", "`S`"),
+        ("[presets.mini.fields.b2u]\ns = 2", "[presets.mini.fields.b2u]\nS = 2", "unknown key 'S'"),
         ("[presets.mini.fields.b2u]", "[presets.mini.fields.b2uu]", "b2u"),
         ('[overrides."*_*".b2u]', "[overrides.gaus5_50.b2u]", "gaus5_50"),
         ('[overrides."*_*".b2u]', '[overrides."*_*".b2uu]', "b2u"),

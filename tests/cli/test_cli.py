@@ -121,14 +121,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(done: Done, tmp_path: Path) 
     assert result.code == 0
     for unit in ("noisy gauss25 seed 0 on folder:", "b2u gauss25 seed 0 ", "n2c gauss25 seed 0 on folder:"):
         assert unit in result.out
-    assert "0 of 6 units done" in result.err
+    assert "6 units to do, 0 done already" in result.err
     assert not (tmp_path / "new").exists()
 
 
 def test_dry_run_of_a_done_run_is_empty(done: Done) -> None:
     result = bench(*done.command, "--dry-run", "--store", done.store, "--format", "json")
     assert json.loads(result.out) == []
-    assert "6 of 6 units done" in result.err
+    assert "0 units to do, 6 done already" in result.err
 
 
 def test_dry_run_estimates_the_scoring_of_a_folder(done: Done, tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_forced_dry_run_lists_every_unit(done: Done) -> None:
 def test_methods_as_json(name: str, outputs: list[str], supervision: str, paper: str) -> None:
     found: list[dict[str, Any]] = json.loads(bench("methods", "--format", "json").out)
     method = next(method for method in found if method["name"] == name)
-    assert (method["outputs"], method["supervision"], method["knowledge"]) == (outputs, supervision, "none")
+    assert (method["outputs"], method["supervision"], method["knowledge"]) == (outputs, supervision, "blind")
     assert paper in method["paper"]
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.cli import bench, lines, refused
+from support.cli import bench, refused
 from support.tiny import Tiny
 
 from bench.cli.main import main
+from bench.compute import machine
+from bench.compute.sanity import settled
+from bench.datasets.errors import unknown
 from bench.datasets.noise.model import FAMILIES
 from bench.methods.registry import METHODS
 from bench.report.render import within
+from bench.runner.display import clock
 from bench.tools.conformance import Finding
 
 
@@ -102,7 +106,6 @@ def test_notes_concern_rows_that_are_shown(tiny: Tiny) -> None:
     result = bench("run", "--methods", "noisy", *argv)
     assert (result.code, "Anscombe" in result.out) == (0, False)
     assert "Anscombe" in bench("tables", *argv, "--all").out
-    assert "not defined" in {one["state"] for one in lines(*argv)}
 
 
 # ---- counts
@@ -180,3 +183,74 @@ def test_check_prints_each_result_once(monkeypatch: pytest.MonkeyPatch) -> None:
     result = bench("check", "n2c")
     assert (result.out.count("odd sizes"), result.err) == (1, "")
     assert "29x61" in result.out
+
+
+def test_a_setting_that_is_the_default_stands_in_the_table_once(tiny: Tiny) -> None:
+    how = ("--suite", tiny.suite, "--store", tiny.store)
+    assert bench(*tiny.command()).code == 0
+    result = bench("run", *how, "--set", "n2c.net.width=4", "--noise", "gauss25", "--threads", 1)
+    assert result.code == 0, result.err
+    assert len([row for row in result.out.splitlines() if "n2c" in row.lower() and "/0." in row]) == 1
+    assert "n2c, net.width=4" in result.out
+
+
+def test_status_names_what_cannot_be_run(tiny: Tiny) -> None:
+    assert bench(*tiny.command("--noise", "poisson30", methods="noisy,noisier2noise")).code == 2
+    assert "left out: noisier2noise poisson30: not defined" in bench("status", "--store", tiny.store).err
+
+
+def test_a_note_on_training_is_for_runs_that_train(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "has_bf16", lambda device: False)
+    how = ("--suite", tiny.suite, "--store", tiny.store, "--noise", "gauss25", "--threads", 1)
+    assert "bf16" in bench("run", "--methods", "n2c", *how).err
+    assert "bf16" not in bench("run", "--methods", "n2c", *how).err
+    assert "bf16" not in bench("verify", "--store", tiny.store).err
+    assert "bf16" not in bench("rescore", "--scoring", "luma", "--suite", tiny.suite, "--store", tiny.store).err
+
+
+def test_verify_tells_equal_titles_apart_and_says_what_its_words_mean(tiny: Tiny) -> None:
+    tiny.run(methods="noisy")
+    tiny.run("--repeats", 2, methods="noisy")
+    result = bench("verify", "noisy", "--store", tiny.store)
+    assert (result.code, result.out.count("[mini, repeats=2]")) == (0, 1)
+    assert "recomputed: " in result.err
+
+
+# ---- words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (12, "12s"),
+        (200, "3m20s"),
+        (172_700, "47h58m"),
+        (172_800, "2d00h"),
+        (1.5e6, "17d08h"),
+        (479_795 * 3600, "54.7 years"),
+    ],
+)
+def test_long_times_are_readable(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_an_output_of_the_first_steps_is_not_judged() -> None:
+    assert [settled(step, 2) for step in (1, 2)] == [False, False]
+    assert [settled(step, 400) for step in (99, 100)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("name = 'x'\nextra = 1\n", "extra"), ("version = 1\n", "the key 'name' is missing")],
+)
+def test_a_wrong_key_is_named_once(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    message = refused("tables", "--suite", path, "--store", tmp_path)
+    assert message.count(says) == 1
+    assert "Object" not in message
+
+
+def test_far_names_are_not_proposed() -> None:
+    assert "Did you mean" not in str(unknown("method", "dncnn", METHODS.all()))
+    assert "Did you mean 'b2u'" in str(unknown("method", "b2", METHODS.all()))

@@ -224,7 +224,7 @@ def test_a_method_is_trained_on_views_that_are_not_tested(data: Path, tmp_path: 
     for one in (n2c, n2n):
         assert (one["state"], "last overlaps the test set" in one["reason"]) == ("not possible", True)
     assert (own["state"], own["images"]) == ("done", FRAMES)
-    assert "it is tested on" in own["reduced_settings"]
+    assert "trained on the test images" in own["reduced_settings"]
     assert not line(found, method="noisy", noise="captured", test="last")["reduced_settings"]
 
 

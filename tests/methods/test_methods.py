@@ -106,7 +106,7 @@ def test_only_supervised_methods_learn_from_the_clean_image(
         assert torch.equal(weight, expected[key]), key
 
 
-@pytest.mark.parametrize("knowledge", ["none", "family", "level"])
+@pytest.mark.parametrize("knowledge", ["blind", "family", "level"])
 @pytest.mark.parametrize("supervision", ["clean", "pair", "noisy"])
 def test_a_batch_holds_what_the_method_declares(supervision: str, knowledge: str) -> None:
     class Declares(Method, frozen=True):
@@ -135,7 +135,7 @@ def test_inference_tells_what_the_method_declares(name: str, small: Small, machi
             return {output.name: noisy for output in kind.outputs}
 
     denoise(Listens(), None, [np.zeros((32, 32, 3), np.float32)], GAUSS, [25.0], machine, "next", [()])
-    assert (told[0].noise is not None) == (kind.knowledge != "none")
+    assert (told[0].noise is not None) == (kind.knowledge != "blind")
     assert (told[0].level is not None) == (kind.knowledge == "level")
 
 

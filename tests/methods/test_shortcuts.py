@@ -42,6 +42,7 @@ class Draws(Rng):
     """Random numbers that are made where the network is, as those of a captured step."""
 
     def __init__(self, size: int) -> None:
+        super().__init__("shortcuts", torch.arange(size))
         self.size = size
 
     def integers(self, name: str, high: int, *shape: int) -> Tensor:

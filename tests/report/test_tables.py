@@ -208,7 +208,7 @@ def test_three_images_mark_nothing_and_the_table_says_why(tmp_path: Path) -> Non
     plant(tmp_path, RIVALS, **SIGMA25)
     assert {one["mark"] for one in lines("--table", 1, "--store", tmp_path)} == {""}
     text = bench("tables", "--table", 1, "--format", "md", "--store", tmp_path).out
-    assert re.search("gauss25, embedded_test: nothing is marked: 3 images.* 7", text)
+    assert re.search("gauss25, embedded_test: no best is marked: .* at least 7 images, and there are 3", text)
     assert "Best (**)" not in text
 
 
@@ -283,7 +283,7 @@ def test_json_has_every_property_of_a_number(full: Path) -> None:
     assert one["metrics"] == {"psnr": pytest.approx(31.0), "ssim": pytest.approx(0.85)}
     assert (one["images"], one["seeds"], one["mark"]) == (24, 1, "best")
     assert one["low"] < 31.0 < one["high"]
-    assert (one["knowledge"], one["supervision"], one["passes"]) == ("none", "noisy", 1)
+    assert (one["knowledge"], one["supervision"], one["passes"]) == ("blind", "noisy", 1)
 
 
 def test_long_has_one_line_per_number(full: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_method_s_noise_knowledge_stands_beside_it_whatever_the_paper_tests(fu
     text = bench("tables", "--table", 1, "--noise", "gauss25", "--format", "csv", "--store", full).out
     table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("method")
     knowledge = table["noise knowledge"]
-    assert (knowledge["NBR2NBR"], knowledge["Laine19-mu"]) == ("blind", "noise family")
+    assert (knowledge["NBR2NBR"], knowledge["Laine19-mu"]) == ("blind", "family")
     assert "" not in set(knowledge)
 
 

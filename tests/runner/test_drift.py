@@ -42,7 +42,7 @@ def test_a_fresh_store_does_not_drift(place: Tiny) -> None:
     assert {name: one["result"] for name, one in found.items()} == {
         "n2c": "same", "noisy": "recomputed", "blur": "recomputed"
     }  # fmt: skip
-    assert {(one["drift"], one["SSIM drift"]) for one in found.values()} == {("0.00", "0.0000")}
+    assert {(one["difference"], one["SSIM difference"]) for one in found.values()} == {("0.00", "0.0000")}
     assert all(one["recorded"] == one["now"] for one in found.values())
 
 
@@ -79,8 +79,8 @@ def test_forged_records_drift(place: Tiny) -> None:
     rewrite(place, "fit", weights=digest)
     rewrite(place, "score", weights=digest)
     result, found = verify(place)
-    assert (result.code, found["n2c"]["result"]) == (1, "drifted")
-    assert float(found["n2c"]["drift"]) > 0.01
+    assert (result.code, found["n2c"]["result"]) == (1, "differs")
+    assert float(found["n2c"]["difference"]) > 0.01
     assert found["n2c"]["recorded"] != found["n2c"]["now"]
     assert found["noisy"]["result"] == "recomputed"
 
@@ -134,7 +134,7 @@ def test_stored_images_are_what_is_verified(place: Tiny, tmp_path: Path, monkeyp
     tensors, about = read_tensors(images[0])
     write_tensors(images[0], {name: value + 0.1 for name, value in tensors.items()}, about)
     result, found = verify(place, "keeper")
-    assert (result.code, found["keeper"]["result"]) == (1, "drifted")
+    assert (result.code, found["keeper"]["result"]) == (1, "differs")
     images[0].write_bytes(b"{")
     assert "not a whole file of tensors" in verify(place, "keeper")[1]["keeper"]["result"]
     images[0].unlink()

@@ -128,7 +128,7 @@ BROKEN = {
     Overflowing: ("bf16", "not finite"),
     Peeping: ("blindness", "sees its own pixel"),
     Cheating: ("firewall", "supervision noisy"),
-    Prying: ("firewall", "knowledge none"),
+    Prying: ("firewall", "knowledge blind"),
     Summing: ("micro-batches", "one by one"),
     Mixing: ("micro-batches", "one by one"),
     Climbing: ("micro-batches", "no gradient"),
