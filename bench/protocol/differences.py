@@ -14,7 +14,7 @@ WORDS = {
     "source": "source of the plug-in",
     "noise_source": "source of the plug-in's noise",
 }
-PARTS = {"revision": ("of the method", "of the loop")}
+PARTS = {"revision": ("of the method", "of the harness")}
 LONGEST = 32  # characters of a value
 NOTHING = "none"
 

@@ -17,7 +17,8 @@ from .metrics.registry import DEFAULT, find_metric
 from .scoring import Scoring
 from .suites import Recipe, View
 
-LOOP_REVISION = 1  # raise it when training, patches, noise or scoring give other numbers
+# Raise them when the same identity gives other numbers: trained weights, or outputs and scores.
+TRAINING_REVISION, SCORING_REVISION = 2, 1
 
 
 class Fit(Struct, frozen=True, dict=True, kw_only=True):
@@ -46,7 +47,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
         known: dict[str, Any] = {
             "method": registered_name(self.method),
             "fields": changed_fields(self.method),
-            "revision": [registered.revision, LOOP_REVISION],
+            "revision": [registered.revision, TRAINING_REVISION if self.trains else SCORING_REVISION],
             "noise": self.noise.name,
         } | ({"view": self.view} if self.view != "plain" else {})
         if source := plugins.source(registered):
@@ -73,6 +74,11 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     def key(self) -> str:
         """FitKey: the digest of the identity."""
         return digest(self.identity)
+
+    @property
+    def trains(self) -> bool:
+        """Whether something is trained: not where the method has no network or its weights come from elsewhere."""
+        return self.method.learns() and not self.weights
 
     @property
     def planes(self) -> int:
@@ -113,6 +119,8 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
             "padding": self.padding,
             "scoring": self.scoring.identity,
         } | ({"window": self.centre_crop} if self.centre_crop else {})
+        if SCORING_REVISION > 1:
+            known["revision"] = SCORING_REVISION
         known |= noise_source(self.noise)
         if self.metrics == DEFAULT:
             return known

@@ -29,7 +29,7 @@ FIT: dict[str, Any] = {
         ({}, []),
         ({"steps": 300}, ["steps 300 instead of 600"]),
         ({"revision": [2, 2]}, ["revision of the method 2 instead of 1"]),
-        ({"revision": [1, 1]}, ["revision of the loop 1 instead of 2"]),
+        ({"revision": [1, 1]}, ["revision of the harness 1 instead of 2"]),
         ({"train": "9a" + "0" * 62}, ["training images 9a000000.. instead of 5fda0dfe.."]),
         ({"fields": {"s": 2, "net": {"width": 8}}}, ["fields.net.width 8 instead of 4"]),
         ({"fields": {}}, ["fields.s none instead of 2", "fields.net.width none instead of 4"]),

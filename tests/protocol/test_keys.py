@@ -144,16 +144,26 @@ def test_every_field_of_a_recipe_counts(field: str, score: Score) -> None:
     assert msgspec.structs.replace(score.fit, recipe=recipe).key != score.fit.key
 
 
-@pytest.mark.parametrize("where", ["loop", "method"])
-def test_a_raised_revision_changes_both_keys(where: str, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = score.fit.key, score.key
-    if where == "loop":
-        monkeypatch.setattr(units, "LOOP_REVISION", units.LOOP_REVISION + 1)
-    else:
-        monkeypatch.setattr(N2C, "revision", N2C.revision + 1)
-    fit = msgspec.structs.replace(score.fit)
-    assert fit.key != before[0]
-    assert msgspec.structs.replace(score, fit=fit).key != before[1]
+@pytest.mark.parametrize(
+    ("where", "weights", "changed"),
+    [
+        ("TRAINING_REVISION", "", (True, True)),
+        ("SCORING_REVISION", "", (False, True)),
+        ("TRAINING_REVISION", "1" * 64, (False, False)),
+        ("SCORING_REVISION", "1" * 64, (True, True)),
+        ("revision", "", (True, True)),
+    ],
+)
+def test_a_raised_revision_changes_the_keys_of_what_it_gives_other_numbers(
+    where: str, weights: str, changed: tuple[bool, bool], score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> tuple[str, str]:
+        fit = msgspec.structs.replace(score.fit, weights=weights)
+        return fit.key, msgspec.structs.replace(score, fit=fit).key
+
+    before, owner = keys(), N2C if where == "revision" else units
+    monkeypatch.setattr(owner, where, getattr(owner, where) + 1)
+    assert tuple(one != other for one, other in zip(keys(), before, strict=True)) == changed
 
 
 def test_altered_training_pixels_change_the_fit(tiny: Callable[..., Plan], photos: Path) -> None:

@@ -1,6 +1,6 @@
 """A key knows our own code by hand-raised revisions alone, so code that gives other numbers must raise its revision.
 
-revisions.json lists, for the loop, each method and each network, its revision and the digest of the code behind it.
+revisions.json lists, for training, scoring, each method and each network, its revision and the digest of the code behind it.
 What is watched follows from the imports: every function, class and constant of datasets/, methods/,
 bench/compute and bench/protocol/metrics that executing a unit of work can reach. After a change run
 
@@ -40,6 +40,7 @@ APART = (  # words and names: they make no numbers
     "bench.methods.registry",
     "bench.methods.networks.registry",
 )
+TRAIN = ("bench.compute.training", "train")
 COMMAND = "tests/protocol/test_revisions.py"
 Place = tuple[str, str]  # a module and a name that it defines
 
@@ -107,13 +108,13 @@ def derived() -> dict[Place, list[Place]]:
     return found
 
 
-def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
+def reached(start: list[Place], without: Place | None = None) -> dict[str, list[ast.stmt]]:
     """All definitions in ROOMS that these need, by `module:name`."""
     found, todo, seen = dict[str, list[ast.stmt]](), list(start), set[Place]()
     while todo:
         place = todo.pop()
         home = module(place[0])
-        if place in seen or home is None or place[0] in APART:
+        if place in seen or home is None or place[0] in APART or place == without:
             continue
         seen.add(place)
         todo += derived().get(place, [])
@@ -128,19 +129,27 @@ def reached(start: list[Place]) -> dict[str, list[ast.stmt]]:
     return found
 
 
-def the_loop() -> dict[str, list[ast.stmt]]:
-    """What executing a unit of work reaches, and the metrics, which are found by name."""
+@cache
+def training() -> dict[str, list[ast.stmt]]:
+    """What a training reaches."""
+    return reached([TRAIN, (TRAIN[0], "source_of")])
+
+
+@cache
+def scoring() -> dict[str, list[ast.stmt]]:
+    """What denoising and scoring reach, without the training of an image's own network; metrics are found by name."""
     start = module(START)
     assert start is not None
     measures = [(metric.function.__module__, metric.function.__name__) for metric in metrics().values()]
-    return reached([*((START, name) for name in start.defined), *measures])
+    return reached([*((START, name) for name in start.defined), *measures], without=TRAIN)
 
 
 @cache
 def current() -> dict[str, tuple[int, str]]:
-    """Loop, method or network -> its revision, and the digest of its code."""
-    loop = the_loop()
-    found = {"loop": (units.LOOP_REVISION, digest(loop)[:16])}
+    """Training, scoring, method or network -> its revision, and the digest of its code."""
+    loop = training() | scoring()
+    found = {"training": (units.TRAINING_REVISION, digest(training())[:16])}
+    found["scoring"] = (units.SCORING_REVISION, digest(scoring())[:16])
     for name, cls in registry.methods().items():
         if cls.__module__.startswith("bench."):  # no plug-in
             code = reached([(cls.__module__, cls.__name__)])
@@ -148,7 +157,7 @@ def current() -> dict[str, tuple[int, str]]:
     for name, net in networks.networks().items():
         code = reached([(net.__module__, net.__name__)])
         own = {key: code[key] for key in code.keys() - loop.keys()}
-        if own and net.__module__.startswith("bench."):  # the U-Net belongs to the loop
+        if own and net.__module__.startswith("bench."):  # the U-Net belongs to both
             found[f"network {name}"] = (net.revision, digest(own)[:16])
     return found
 
@@ -161,8 +170,8 @@ def test_code_that_changes_raises_its_revision() -> None:
     known = recorded()
     changed = [name for name, one in current().items() if known.get(name) != one]
     assert not changed, (
-        f"the code of {', '.join(changed)} has changed. Where the numbers change, raise `revision` (of the loop: "
-        f"LOOP_REVISION in bench/protocol/units.py) and run `python {COMMAND}`; where they do not, add --same-numbers"
+        f"the code of {', '.join(changed)} has changed. Where the numbers change, raise `revision` (of training "
+        f"and scoring: in bench/protocol/units.py) and run `python {COMMAND}`; where they do not, add --same-numbers"
     )
 
 
@@ -187,14 +196,15 @@ def test_only_meaning_changes_a_digest(change: str, same: bool) -> None:
 
 
 def test_the_loop_reaches_what_numbers_go_through() -> None:
-    watched = " ".join(the_loop())
+    watched = " ".join(training() | scoring())
     for name in (
         "images:unit",
         "images:gray",
         "bayer:pack",
         "machine:Machine",
         "builtin:ssim",
-        "seeds:generator",
+        "philox:philox",
+        "seeds:frozen",
         "Sensor",
         "EightBit",
     ):
