@@ -139,9 +139,16 @@ def test_weights_external_weights_are_known_by_themselves_and_by_what_the_method
 
 @pytest.mark.parametrize("field", [*Recipe.__struct_fields__])
 def test_every_field_of_a_recipe_counts(field: str, score: Score) -> None:
-    value = getattr(score.fit.recipe, field)
-    recipe = msgspec.structs.replace(score.fit.recipe, **{field: "halving" if field == "schedule" else value + 0.01})
-    assert msgspec.structs.replace(score.fit, recipe=recipe).key != score.fit.key
+    muon = msgspec.structs.replace(score.fit.recipe, optimiser="muon")
+    words = {"schedule": "halving", "optimiser": "adam"}
+    recipe = msgspec.structs.replace(muon, **{field: words.get(field) or getattr(muon, field) + 0.01})
+    keys = {msgspec.structs.replace(score.fit, recipe=one).key for one in (muon, recipe)}
+    assert len(keys) == 2
+
+
+def test_fields_of_an_optimiser_that_is_not_used_do_not_count(score: Score) -> None:
+    recipe = msgspec.structs.replace(score.fit.recipe, kernel_lr=0.5, momentum=0.5, kernel_decay=0.5)
+    assert msgspec.structs.replace(score.fit, recipe=recipe).key == score.fit.key
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A key knows our own code by hand-raised revisions alone, so code that gives other numbers must raise its revision.
 
-revisions.json lists, for training, scoring, each method and each network, its revision and the digest of the code behind it.
+revisions.json lists, for training, scoring, each method and each network, its revision and its code's digest.
 What is watched follows from the imports: every function, class and constant of datasets/, methods/,
 bench/compute and bench/protocol/metrics that executing a unit of work can reach. After a change run
 
