@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.cli import Result, bench, line, lines, photos, record, refused, rows, snapshot
-from support.tiny import SHORT
+from support.tiny import HEAD, SHORT
 from torch import Tensor
 
 from bench.compute.machine import Machine
@@ -30,12 +30,8 @@ from bench.runner.run import Run
 from bench.store.store import Store
 
 SUITE = (
-    """
-name = "tiny"
-version = 1
-title = "A tiny suite"
-channels = 3
-noises = ["gauss25", "gauss50"]
+    HEAD
+    + """noises = ["gauss25", "gauss50"]
 [[rows]]
 label = "B2U"
 method = "b2u"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.cli import Result, bench, file_of, photos, record, refused
-from support.tiny import KEEPER, Tiny, contents
+from support.plugins import KEEPER
+from support.tiny import Tiny, contents
 
 from bench.datasets.sets.archives import Limits
 from bench.datasets.sets.find import find
@@ -23,13 +24,6 @@ from bench.store.store import Store
 
 MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured" / "recipes"
 Members = dict[str, bytes]
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    place = Tiny(tmp_path_factory.mktemp("filled"))
-    place.run("--seeds", "0,1")
-    return place
 
 
 @pytest.fixture
@@ -92,10 +86,7 @@ def test_a_store_is_merged_as_a_file_is(filled: Tiny, tmp_path: Path) -> None:
 
 def test_the_same_records_are_the_same_file(filled: Tiny, archive: Path, tmp_path: Path) -> None:
     assert export(filled, tmp_path / "again.zip", "--weights").read_bytes() == archive.read_bytes()
-    shutil.copytree(filled.store, tmp_path / "copy")
-    place = Tiny.__new__(Tiny)
-    place.store = tmp_path / "copy"
-    assert export(place, tmp_path / "copy.zip", "--weights").read_bytes() == archive.read_bytes()
+    assert export(filled.copied(tmp_path), tmp_path / "copy.zip", "--weights").read_bytes() == archive.read_bytes()
 
 
 def test_without_weights_none_are_exported_and_they_can_come_later(filled: Tiny, archive: Path, tmp_path: Path) -> None:
@@ -156,8 +147,7 @@ def test_what_is_damaged_here_is_quarantine_and_taken(filled: Tiny, archive: Pat
 
 
 def test_imported_weights_are_merged_with_their_row(filled: Tiny, tmp_path: Path) -> None:
-    place = Tiny.__new__(Tiny)
-    place.__dict__ |= filled.__dict__ | {"store": shutil.copytree(filled.store, tmp_path / "store")}
+    place = filled.copied(tmp_path)
     bench("weights", "n2c gauss25 seed 0", "--out", tmp_path / "mine.safetensors", "--store", place.store)
     scored = bench(
         "score",

@@ -63,25 +63,34 @@ def plant(moment: str, pattern: str, number: int) -> None:
     FileLock.acquire = acquire  # type: ignore[method-assign]
 
 
-def child(job: dict[str, Any]) -> int:
-    """The status of one job."""
-    pid = os.fork()
-    if pid:
-        if "after" in job:
-            time.sleep(job["after"])
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(status)
-    log = os.open(os.environ["CRASH_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def begin(job: dict[str, Any], path: str, prepare: Callable[[], None]) -> int:
+    """The process of a job, which logs to a file."""
+    if pid := os.fork():
+        return pid
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     if "at" in job:
         plant(*job["at"])
-    training.train = functools.partial(training.train, every_seconds=0.0)  # a checkpoint after every step
+    prepare()
     code = main(job["argv"])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def often() -> None:
+    """A checkpoint after every step."""
+    training.train = functools.partial(training.train, every_seconds=0.0)
+
+
+def child(job: dict[str, Any]) -> int:
+    """The status of one job."""
+    pid = begin(job, os.environ["CRASH_LOG"], often)
+    if "after" in job:
+        time.sleep(job["after"])
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 if __name__ == "__main__":

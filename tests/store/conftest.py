@@ -1,0 +1,12 @@
+"""One filled store for the tests of stores."""
+
+import pytest
+from support.tiny import Tiny
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The store of a run with two seeds, which no test changes."""
+    place = Tiny(tmp_path_factory.mktemp("filled"))
+    place.run("--seeds", "0,1")
+    return place
