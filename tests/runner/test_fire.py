@@ -73,6 +73,7 @@ def expected(killed: int = 0) -> int:
     return 2 * len({(method, seed) for methods, seeds in asked for method in methods for seed in seeds}) + 2
 
 
+@pytest.mark.slow
 def test_runs_of_overlapping_plans_do_each_unit_once(place: Tiny, tmp_path: Path) -> None:
     store = tmp_path / "store"
     codes, done = crowd(place, store, tmp_path)

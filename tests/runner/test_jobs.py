@@ -87,7 +87,7 @@ def test_two_jobs_leave_the_bytes_of_one(command: list[str], whole: dict[str, by
     assert len(set(executed(result))) == len(executed(result)) == UNITS
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_all_jobs_at_the_next_safe_point(
     number: signal.Signals, command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -106,6 +106,7 @@ def test_a_signal_stops_all_jobs_at_the_next_safe_point(
     check_same(settled(tmp_path), whole, again.err)
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_killed_run_end_too(command: list[str], whole: dict[str, bytes], tmp_path: Path) -> None:
     process = begun(command, "--jobs", 2, store=tmp_path)
     started = children(process)
@@ -131,6 +132,7 @@ def test_a_killed_job_is_done_by_another(command: list[str], whole: dict[str, by
     assert len(set(executed(result))) == len(executed(result))
 
 
+@pytest.mark.slow
 def test_a_unit_that_fails_or_kills_its_process_leaves_the_others(command: list[str], tmp_path: Path) -> None:
     asked = [("killer,wrong,slow" if one == "slow,slower" else one) for one in command]
     result = finish(start(*asked, "--steps", 5, "--store", tmp_path, "--jobs", 2))
@@ -312,12 +314,10 @@ def test_a_signal_stops_the_units_on_dask(
 def test_without_a_scheduler_dask_is_refused(command: list[str], tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="the dask extra is not installed")
     asked = ("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--store", tmp_path)
-    result = finish(start(*command, *asked))
-    assert result.code == 2
-    assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in result.err
-    assert "Traceback" not in result.err
+    assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in refused(*command, *asked)
 
 
+@pytest.mark.slow
 def test_submitit_s_local_jobs_leave_the_same_bytes_though_one_is_killed(
     command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
