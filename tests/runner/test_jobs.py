@@ -87,7 +87,8 @@ def test_two_jobs_leave_the_bytes_of_one(command: list[str], whole: dict[str, by
     assert len(set(executed(result))) == len(executed(result)) == UNITS
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_jobs_at_the_next_safe_point(
     number: signal.Signals, command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -6,18 +6,22 @@ the list of exit statuses (negative: the signal). The children are forks, so tha
 """
 
 import functools
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 
+import bench as package
 from bench.cli.main import main
 from bench.compute import training
 from bench.datasets import files
@@ -93,6 +97,16 @@ def child(job: dict[str, Any]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def load() -> None:
+    """All that a run imports late: once, not for seconds in every child."""
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    ours = {found.name for found in pkgutil.walk_packages(package.__path__, "bench.")}
+    for name in (*sorted(ours - {"bench.__main__", "bench.bench"}), "skimage.metrics", "scipy.ndimage"):
+        importlib.import_module(name)
+    with suppress(ImportError):
+        importlib.import_module("bm3d")
+
+
 if __name__ == "__main__":
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # the first one imports for seconds: not in every child
+    load()
     print(json.dumps([child(job) for job in json.loads(sys.argv[1])]))
