@@ -1,6 +1,6 @@
 """Small real photographs, a plain machine, and tiny units of work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image as Pillow
+from support.cli import narrow_networks
 
 from bench.compute.machine import Machine
 from bench.datasets.formats import image_format as formats
@@ -40,6 +41,13 @@ CYCLE = Recipe(schedule="cycle", lr=2e-3, beta2=0.95, weight_decay=1e-8)
 def one_thread() -> None:
     """Sums of floats depend on the number of threads; bit-identity is promised for an equal one."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[None]:
+    """Narrow U-Nets for all tests of a file."""
+    with narrow_networks():
+        yield
 
 
 @pytest.fixture

@@ -111,6 +111,8 @@ def rate(device: str) -> float:
 @cache
 def size_of(method: Method, channels: int) -> Size:
     """The size of a method's network; that of the U-Net where the method's code refuses to say."""
+    if type(method).build is Method.build and method != (plain := N2C(net=method.network)):
+        return size_of(plain, channels)  # the network alone decides
     try:
         with guarded(Exception):
             return _size(method, channels)

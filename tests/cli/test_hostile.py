@@ -166,6 +166,7 @@ def test_a_damaged_note_of_the_last_run_is_named_and_a_run_quarantines_it(filled
     assert "not read" not in bench("tables", "--store", folder / "store").err
 
 
+@pytest.mark.slow
 def test_nothing_but_the_line_is_printed_in_a_process_of_its_own(filled: Path, tmp_path: Path) -> None:
     """No warning of Pillow's, which pytest keeps from us above."""
     folder = shutil.copytree(filled, tmp_path / "work")

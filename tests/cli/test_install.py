@@ -100,6 +100,7 @@ def test_the_wheel_runs_beside_foreign_packages(installed: Path, tmp_path: Path)
     assert {method["name"] for method in json.loads(result.out)} >= OURS
 
 
+@pytest.mark.slow
 def test_the_wheel_prints_published_numbers(installed: Path, tmp_path: Path) -> None:
     result = finish(start("tables", cwd=tmp_path, path=(installed,)))
     assert result.code == 0, result.err

@@ -9,6 +9,7 @@ from support.cli import bench, finish, line, lines, photos, record, refused, sta
 
 from bench.methods import plugins, registry
 
+pytestmark = pytest.mark.usefixtures("narrow")
 HEAD = """
 import torch
 from torch import nn
@@ -32,8 +33,9 @@ DENOISE = "    def denoise(self, net, noisy, ctx):\n"
 def argv(tmp_path: Path) -> tuple[object, ...]:
     """A short run on one small photograph."""
     tests = photos(tmp_path / "tests", "chelsea")
-    short = ("--noise", "gauss25", "--steps", "4", "--precision", "float32", "--test-sets", f"folder:{tests}")
-    return (*short, "--store", tmp_path / "store")
+    train = photos(tmp_path / "train", "coffee", height=64)
+    sets = ("--train", f"folder:{train}", "--test-sets", f"folder:{tests}")
+    return ("--noise", "gauss25", "--steps", "4", "--precision", "float32", *sets, "--store", tmp_path / "store")
 
 
 def plugin(folder: Path, text: str, name: str = "my_method.py") -> Path:
@@ -54,6 +56,7 @@ def test_a_file_runs_to_a_row_of_the_table(argv: tuple[object, ...], tmp_path: P
     assert f"{score['psnr']:.2f}/{score['ssim']:.3f}" in row
 
 
+@pytest.mark.slow
 def test_a_file_runs_in_a_process(argv: tuple[object, ...], tmp_path: Path) -> None:
     result = finish(start("run", "--methods", "mine", "--plugin", plugin(tmp_path, MINE), *argv, cwd=tmp_path))
     assert result.code == 0, result.err

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from support.tiny import HEAD, SHORT
 
 from bench.compute.machine import Machine
 from bench.datasets.noise.model import parse
@@ -24,22 +25,11 @@ from bench.runner.execution import Sets
 from bench.runner.run import Run
 from bench.store.store import Store
 
-SUITE = """
-name = "tiny"
-version = 1
-title = "A tiny suite"
-channels = 3
-noises = ["gauss25", "gauss5_50"]
-[recipes.one]
-schedule = "cycle"
-lr = 1e-3
-beta2 = 0.95
-weight_decay = 0.0
-[presets.mini]
-train = "folder:PHOTOS"
-tests = ["folder:TURNED"]
-crop = 32
-batch = 2
+SUITE = (
+    HEAD
+    + 'noises = ["gauss25", "gauss5_50"]\n'
+    + SHORT.replace("crop = 64", "crop = 32")
+    + """batch = 2
 steps = 2
 epochs = 2
 recipe = "one"
@@ -50,6 +40,7 @@ width = 4
 s = 2
 net = { width = 4 }
 """
+)
 
 
 @pytest.fixture
@@ -63,7 +54,7 @@ def tiny(photos: Path, tmp_path: Path) -> Callable[..., Plan]:
 
     def ask(changes: str = "", **request: Any) -> Plan:
         path = tmp_path / f"suite{next(made)}.toml"  # another name each time: suites are read once
-        text = SUITE.replace("PHOTOS", photos.as_posix()).replace("TURNED", turned.as_posix())
+        text = SUITE.replace("TRAIN", photos.as_posix()).replace("TEST", turned.as_posix())
         path.write_text(text.replace("CHANGES", changes))
         return make(Request(suite=str(path), **({"methods": ("n2c", "b2u")} | request)))
 

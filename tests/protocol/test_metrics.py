@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from msgspec import structs
+from support.tiny import HEAD, SHORT
 
 from bench.datasets.errors import AbsentError, InputError
 from bench.protocol.metrics import lpips
@@ -19,23 +20,9 @@ from bench.protocol.scoring import Scoring
 from bench.protocol.suite_files import decode
 
 BLACK, GRAY = np.zeros((16, 16, 3)), np.full((16, 16, 3), 51.0)
-SUITE = b"""
-name = "tiny"
-version = 1
-title = "Tiny"
-channels = 3
-noises = ["gauss25"]
+SUITE = f"""{HEAD}noises = ["gauss25"]
 %s
-[recipes.one]
-schedule = "constant"
-lr = 1e-3
-beta2 = 0.99
-weight_decay = 0.0
-[presets.mini]
-train = "embedded_train"
-tests = ["embedded_test"]
-crop = 32
-batch = 1
+{SHORT}batch = 1
 steps = 1
 epochs = 1
 recipe = "one"
@@ -132,15 +119,15 @@ def test_a_plug_in_cannot_take_the_name_of_ours() -> None:
 @pytest.mark.parametrize(
     ("lines", "word"),
     [
-        (b'metrics = ["psnr", "sim"]', "Did you mean 'ssim'"),
-        (b'metrics = ["mae"]', "unknown primary metric"),
-        (b'metrics = ["psnr", "psnr"]', "each of them once"),
-        (b'primary = "mae"', "unknown primary metric"),
+        ('metrics = ["psnr", "sim"]', "Did you mean 'ssim'"),
+        ('metrics = ["mae"]', "unknown primary metric"),
+        ('metrics = ["psnr", "psnr"]', "each of them once"),
+        ('primary = "mae"', "unknown primary metric"),
     ],
 )
-def test_a_suite_names_metrics_that_there_are(lines: bytes, word: str) -> None:
+def test_a_suite_names_metrics_that_there_are(lines: str, word: str) -> None:
     with pytest.raises(InputError, match=word):
-        decode(SUITE % lines, "tiny.toml")
+        decode((SUITE % lines).encode(), "tiny.toml")
 
 
 def test_keys_know_metrics_only_where_they_are_not_the_usual_two() -> None:

@@ -1,6 +1,7 @@
 """The same weights and stored images under other evaluation protocols: other numbers, and nothing is trained."""
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from support.cli import Result, bench, photos, refused, snapshot
 
+from bench.api.options import load_plugins
 from bench.compute import training, zero_shot
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.model import parse
@@ -85,6 +87,13 @@ class Place:
         result = bench(*argv)
         assert result.code == 0, result.err
 
+    def copied(self, folder: Path) -> "Place":
+        """The same with a copy of the store, and a log of its own."""
+        copy = Place.__new__(Place)
+        store, log = shutil.copytree(self.store, folder / "store"), Path(shutil.copy(self.log, folder / "log"))
+        copy.__dict__ |= self.__dict__ | {"store": store, "log": log}
+        return copy
+
     def rescore(self, scoring: str = "all", *argv: object) -> Result:
         """The command, which may not train."""
         with pytest.MonkeyPatch.context() as patch:
@@ -117,11 +126,20 @@ def never(*arguments: Any, **named: Any) -> None:
     pytest.fail("something was trained")
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("filled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry.METHODS, "entries", registry.methods())
+        patch.setenv("KEEPER_LOG", str(folder / "log"))
+        return Place(folder)
+
+
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
+def place(filled: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("KEEPER_LOG", str(tmp_path / "log"))
-    return Place(tmp_path)
+    load_plugins([filled.plugin])
+    return filled.copied(tmp_path)
 
 
 def images(place: Place) -> dict[str, tuple[SetImage, NDArray[np.float32]]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.cli import bench, file_of, record
-from support.tiny import KEEPER, Tiny
+from support.plugins import KEEPER
+from support.tiny import Tiny
 
 from bench.methods import registry
 from bench.protocol.request import ExternalWeights, Request

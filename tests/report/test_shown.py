@@ -76,6 +76,7 @@ def test_methods_choose_rows_in_every_format(store: Path) -> None:
     assert "Did you mean 'nbr2nbr'?" in refused("tables", *argv[:-3], "nbr2nb", "--store", store)
 
 
+@pytest.mark.slow
 def test_a_terminal_without_utf_8_shows_ascii(store: Path) -> None:
     argv = ("tables", "--table", 1, "--all", "--store", store)
     result = finish(start(*argv, PYTHONIOENCODING="ascii"))

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import Result, bench, file_of, record, refused
-from support.tiny import KEEPER, Tiny, contents
+from support.plugins import KEEPER
+from support.tiny import Tiny, contents
 
 from bench.methods import registry
 from bench.store.tensors import read_tensors, write_tensors
@@ -23,9 +23,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 @pytest.fixture
 def place(filled: Tiny, tmp_path: Path) -> Tiny:
-    copy = Tiny.__new__(Tiny)
-    copy.__dict__ |= filled.__dict__ | {"store": shutil.copytree(filled.store, tmp_path / "store")}
-    return copy
+    return filled.copied(tmp_path)
 
 
 def verify(place: Tiny, *argv: object) -> tuple[Result, dict[str, dict[str, Any]]]:

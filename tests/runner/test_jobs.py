@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from support.cli import LIMIT, Result, finish, photos, refused, start
-from support.tiny import Tiny
-from test_resume import check_same, contents
+from support import plugins
+from support.cli import LIMIT, Result, finish, refused, start
+from support.tiny import Tiny, check_same, settled
 
 from bench.compute import step
 from bench.compute.machine import Machine
@@ -28,68 +28,22 @@ from bench.tools import scaling
 
 psutil = pytest.importorskip("psutil", reason="psutil tells which processes are left; it comes with the test extra")
 
-SLOW = """
-import os, time
-from torch import nn
-from torch.nn.functional import mse_loss
-from bench import Method, register
-
-class Slow(Method, frozen=True):
-    supervision = "clean"
-
-    def build(self, channels):
-        return nn.Conv2d(channels, channels, 3, padding=1)
-
-    def losses(self, net, batch, ctx):
-        time.sleep(0.02)
-        yield mse_loss(net(batch.noisy), batch.target) + 0.1 * ctx.rng.normal("own", 1).mean()
-
-@register("slow")
-class One(Slow, frozen=True):
-    pass
-
-@register("slower")
-class Two(Slow, frozen=True):
-    pass
-
-@register("killer")
-class Killer(Slow, frozen=True):
-    def losses(self, net, batch, ctx):
-        os.kill(os.getpid(), 9)
-        yield from super().losses(net, batch, ctx)
-
-@register("wrong")
-class Wrong(Slow, frozen=True):
-    def losses(self, net, batch, ctx):
-        raise ValueError("no loss today")
-"""
 UNITS = 6  # two methods, a training and a score each; and two baselines
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two trainings of about three seconds."""
-    folder = tmp_path_factory.mktemp("jobs")
-    (folder / "slow.py").write_text(SLOW, encoding="utf-8")
-    train = photos(folder / "train", "astronaut", "coffee", height=96, width=96)
-    tests = photos(folder / "tests", "chelsea", "coffee")
-    asked = ("--noise", "gauss25", "--steps", "100", "--train", f"folder:{train}", "--test-sets")
-    machine = ("--threads", "1", "--precision", "float32")
-    return ["run", "--plugin", folder / "slow.py", "--methods", "slow,slower", *asked, f"folder:{tests}", *machine]
+    return plugins.command(tmp_path_factory.mktemp("jobs"), plugins.SLOW, "slow,slower", steps=100)
 
 
 @pytest.fixture(scope="module")
-def whole(command: list[object], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process leaves."""
     store = tmp_path_factory.mktemp("one") / "store"
     result = finish(start(*command, "--store", store))
     assert result.code == 0, result.err
     return settled(store)
-
-
-def settled(store: Path) -> dict[str, bytes]:
-    """The files that stay; what a killed process noted of its progress does not count."""
-    return {name: content for name, content in contents(store).items() if not name.startswith(("claims", "slurm"))}
 
 
 def executed(result: Result) -> list[str]:
@@ -106,6 +60,13 @@ def until_training(store: Path, count: int = 2) -> None:
         time.sleep(0.05)
 
 
+def begun(command: list[str], *argv: object, store: Path) -> "subprocess.Popen[str]":
+    """A run that has begun its trainings."""
+    process = start(*command, "--store", store, *argv)
+    until_training(store)
+    return process
+
+
 def children(process: "subprocess.Popen[str]") -> list[Any]:
     """The processes that a run has started, those that train last."""
     return list(psutil.Process(process.pid).children(recursive=True))
@@ -119,19 +80,19 @@ def check_gone(started: list[Any], seconds: float = 60.0) -> None:
 # ---- loky
 
 
-def test_two_jobs_leave_the_bytes_of_one(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
+def test_two_jobs_leave_the_bytes_of_one(command: list[str], whole: dict[str, bytes], tmp_path: Path) -> None:
     result = finish(start(*command, "--store", tmp_path, "--jobs", 2))
     assert result.code == 0, result.err
     check_same(settled(tmp_path), whole, result.err)
     assert len(set(executed(result))) == len(executed(result)) == UNITS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_jobs_at_the_next_safe_point(
-    number: signal.Signals, command: list[object], whole: dict[str, bytes], tmp_path: Path
+    number: signal.Signals, command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    process = start(*command, "--store", tmp_path, "--jobs", 2)
-    until_training(tmp_path)
+    process = begun(command, "--jobs", 2, store=tmp_path)
     started, sent = children(process), time.monotonic()
     process.send_signal(number)
     stopped = finish(process)
@@ -146,9 +107,9 @@ def test_a_signal_stops_all_jobs_at_the_next_safe_point(
     check_same(settled(tmp_path), whole, again.err)
 
 
-def test_the_jobs_of_a_killed_run_end_too(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
-    process = start(*command, "--store", tmp_path, "--jobs", 2)
-    until_training(tmp_path)
+@pytest.mark.slow
+def test_the_jobs_of_a_killed_run_end_too(command: list[str], whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = begun(command, "--jobs", 2, store=tmp_path)
     started = children(process)
     process.kill()
     finish(process)
@@ -159,9 +120,8 @@ def test_the_jobs_of_a_killed_run_end_too(command: list[object], whole: dict[str
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_done_by_another(command: list[object], whole: dict[str, bytes], tmp_path: Path) -> None:
-    process = start(*command, "--store", tmp_path, "--jobs", 2)
-    until_training(tmp_path)
+def test_a_killed_job_is_done_by_another(command: list[str], whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = begun(command, "--jobs", 2, store=tmp_path)
     time.sleep(1.0)
     note = next(iter(tmp_path.glob("claims/*.note"))).read_text(encoding="utf-8")
     victim = next(one for one in children(process) if f'"process":{one.pid},' in note)
@@ -173,7 +133,8 @@ def test_a_killed_job_is_done_by_another(command: list[object], whole: dict[str,
     assert len(set(executed(result))) == len(executed(result))
 
 
-def test_a_unit_that_fails_or_kills_its_process_leaves_the_others(command: list[object], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_unit_that_fails_or_kills_its_process_leaves_the_others(command: list[str], tmp_path: Path) -> None:
     asked = [("killer,wrong,slow" if one == "slow,slower" else one) for one in command]
     result = finish(start(*asked, "--steps", 5, "--store", tmp_path, "--jobs", 2))
     assert result.code == 1, result.err
@@ -183,7 +144,7 @@ def test_a_unit_that_fails_or_kills_its_process_leaves_the_others(command: list[
 
 
 def test_jobs_that_would_not_fit_into_memory_are_refused(
-    command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimates, "_free", lambda: 3 * estimates.PROCESS)
     said = refused(*command, "--store", tmp_path, "--jobs", 4)
@@ -321,12 +282,11 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_a_killed_dask_worker_s_unit_is_continued_by_another(
-    scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[object], whole: dict[str, bytes], tmp_path: Path
+    scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     address, workers = scheduler
     store = tmp_path / "store"
-    process = start(*command, "--store", store, "--engine", "dask", "--scheduler", address)
-    until_training(store)
+    process = begun(command, "--engine", "dask", "--scheduler", address, store=store)
     time.sleep(1.0)
     workers[0].kill()
     result = finish(process)
@@ -337,12 +297,11 @@ def test_a_killed_dask_worker_s_unit_is_continued_by_another(
 
 @pytest.mark.slow
 def test_a_signal_stops_the_units_on_dask(
-    scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[object], whole: dict[str, bytes], tmp_path: Path
+    scheduler: tuple[str, list["subprocess.Popen[str]"]], command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     address, workers = scheduler
     store = tmp_path / "store"
-    process = start(*command, "--store", store, "--engine", "dask", "--scheduler", address)
-    until_training(store)
+    process = begun(command, "--engine", "dask", "--scheduler", address, store=store)
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert result.code == 130, result.err
@@ -353,21 +312,18 @@ def test_a_signal_stops_the_units_on_dask(
     check_same(settled(store), whole, again.err)
 
 
-def test_without_a_scheduler_dask_is_refused(command: list[object], tmp_path: Path) -> None:
+def test_without_a_scheduler_dask_is_refused(command: list[str], tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="the dask extra is not installed")
     asked = ("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9", "--store", tmp_path)
-    result = finish(start(*command, *asked))
-    assert result.code == 2
-    assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in result.err
-    assert "Traceback" not in result.err
+    assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in refused(*command, *asked)
 
 
+@pytest.mark.slow
 def test_submitit_s_local_jobs_leave_the_same_bytes_though_one_is_killed(
-    command: list[object], whole: dict[str, bytes], tmp_path: Path
+    command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     pytest.importorskip("submitit", reason="the slurm extra is not installed")
-    process = start(*command, "--store", tmp_path, "--engine", "slurm", "--jobs", 2)
-    until_training(tmp_path)
+    process = begun(command, "--engine", "slurm", "--jobs", 2, store=tmp_path)
     time.sleep(1.0)
     note = next(iter(tmp_path.glob("claims/*.note"))).read_text(encoding="utf-8")
     os.kill(int(note.split('"process":')[1].split(",")[0]), signal.SIGKILL)

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.cli import Result, finish, photos, refused, start
+from support import plugins
+from support.cli import Result, finish, refused, start
 from support.crash import MOMENTS
+from support.tiny import check_same, settled
 from torch import Tensor
 
 from bench.compute import training
@@ -26,7 +28,6 @@ from bench.store.checkpoint import before
 
 Work = Callable[..., Fit]
 KILLS = int(os.environ.get("BENCH_KILLS", "20"))
-VOLATILE = {".seconds", ".lock", ".tmp", ".note"}  # times differ, locks are empty, a killed process leaves the rest
 WRITTEN = {  # what a run writes: pattern of its path, how often
     "checkpoint": ("*.checkpoint", 3), "weights": ("fits/*/*/*.safetensors", 1), "time": ("*.seconds", 1),
     "fit": ("fits/*/*/*.json", 1), "rows": ("*.rows.jsonl", 2), "scores": ("scores/*/*/*.json", 3),
@@ -36,37 +37,6 @@ FAILPOINTS = [
     *((moment, *WRITTEN[name]) for name, moment in itertools.product(WRITTEN, MOMENTS)),
     *(("claimed", "-", number) for number in (1, 3, 5)),
 ]
-
-
-TINY = """
-import time
-from torch import nn
-from torch.nn.functional import avg_pool2d, mse_loss
-from bench import Method, register
-
-@register("tiny")
-class Tiny(Method, frozen=True):
-    supervision = "clean"
-
-    def build(self, channels):
-        return nn.Conv2d(channels, channels, 3, padding=1)
-
-    def losses(self, net, batch, ctx):
-        time.sleep(0.02)
-        yield mse_loss(net(batch.noisy), batch.target) + 0.1 * ctx.rng.normal("own", 1).mean()
-
-@register("keeper")
-class Keeper(Method, frozen=True):
-    supervision = "none"
-    trains_on = "nothing"
-    keeps_images = True
-
-    def build(self, channels):
-        return None
-
-    def denoise(self, net, noisy, ctx):
-        return {"denoised": avg_pool2d(noisy, 3, 1, 1)}
-"""
 
 
 def crash(jobs: list[dict[str, Any]], folder: Path) -> list[int]:
@@ -81,13 +51,8 @@ def crash(jobs: list[dict[str, Any]], folder: Path) -> list[int]:
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A run that trains, and keeps images that no weights can give back."""
-    folder = tmp_path_factory.mktemp("resume")
-    (folder / "tiny.py").write_text(TINY, encoding="utf-8")
-    train = photos(folder / "train", "astronaut", "coffee", height=96, width=96)
-    tests = photos(folder / "tests", "chelsea", "coffee")
-    asked = ("--noise", "gauss25", "--steps", "4", "--train", f"folder:{train}", "--test-sets", f"folder:{tests}")
-    plugin = ("--plugin", str(folder / "tiny.py"), "--methods", "tiny,keeper")
-    return ["run", *plugin, *asked, "--threads", "1", "--precision", "float32"]
+    text = plugins.SLOW + plugins.KEEPER
+    return plugins.command(tmp_path_factory.mktemp("resume"), text, "slow,keeper", steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -96,42 +61,35 @@ def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[
     folder = tmp_path_factory.mktemp("whole")
     store = folder / "store"
     assert crash([{"argv": [*command, "--store", str(store)]}], folder) == [0]
-    found = contents(store)
+    found = settled(store)
     assert {Path(name).suffix for name in found} == {".json", ".safetensors", ".jsonl"}
     return found
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """Every file of a store that must be the same in every run."""
-    paths = [path for path in store.rglob("*") if path.is_file() and path.suffix not in VOLATILE]
-    return {str(path.relative_to(store)): path.read_bytes() for path in paths}
-
-
-def check_same(found: dict[str, bytes], whole: dict[str, bytes], told: object) -> None:
-    """Every file, byte for byte; names first, as the bytes are many."""
-    assert found.keys() == whole.keys(), told
-    assert [name for name in whole if found[name] != whole[name]] == [], told
 
 
 # ---- killed
 
 
+@pytest.mark.parametrize(
+    "moments", [("half",), pytest.param(("before", "written", "renamed", "claimed"), marks=pytest.mark.slow)]
+)
 def test_a_kill_at_every_named_moment_loses_nothing(
-    command: list[str], whole: dict[str, bytes], tmp_path: Path
+    moments: tuple[str, ...], command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    stores = [str(tmp_path / str(number)) for number in range(len(FAILPOINTS))]
+    points = [point for point in FAILPOINTS if point[0] in moments]
+    stores = [str(tmp_path / str(number)) for number in range(len(points))]
     jobs = [
         job
-        for point, store in zip(FAILPOINTS, stores, strict=True)
+        for point, store in zip(points, stores, strict=True)
         for job in ({"argv": [*command, "--store", store], "at": point}, {"argv": [*command, "--store", store]})
     ]
     statuses = crash(jobs, tmp_path)
-    assert [point for point, status in zip(FAILPOINTS, statuses[::2], strict=True) if status != -9] == []
+    assert [point for point, status in zip(points, statuses[::2], strict=True) if status != -9] == []
     assert set(statuses[1::2]) == {0}
-    for point, store in zip(FAILPOINTS, stores, strict=True):
-        check_same(contents(Path(store)), whole, point)
+    for point, store in zip(points, stores, strict=True):
+        check_same(settled(Path(store)), whole, point)
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(
     command: list[str], whole: dict[str, bytes], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -145,7 +103,7 @@ def test_kills_at_random_moments_lose_nothing(
         assert set(statuses) <= {-9, 0}
         assert last == 0
         killed += statuses.count(-9)
-        check_same(contents(store), whole, statuses)
+        check_same(settled(store), whole, statuses)
     record_property("kills", f"{killed} in {stores} stores")
 
 

@@ -18,13 +18,6 @@ from bench.store import clean
 from bench.store.store import Store
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    place = Tiny(tmp_path_factory.mktemp("filled"))
-    place.run("--seeds", "0,1")
-    return place
-
-
 def old(path: Path, text: bytes = b"1234") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,10 @@ from bench.store.store import Store
 Spoil = Callable[[Path], object]
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """The store of a run with two seeds."""
-    place = Tiny(tmp_path_factory.mktemp("filled"))
-    place.run("--seeds", "0,1")
-    return place
-
-
 @pytest.fixture
 def place(filled: Tiny, tmp_path: Path) -> Tiny:
     """The same with a copy of the store."""
-    copy = Tiny.__new__(Tiny)
-    copy.__dict__ |= filled.__dict__ | {"store": shutil.copytree(filled.store, tmp_path / "store")}
-    return copy
+    return filled.copied(tmp_path)
 
 
 def changed(**values: Any) -> Spoil:

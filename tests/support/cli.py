@@ -6,19 +6,21 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 import bench as package
 from bench.cli.main import main
 from bench.datasets.sets.find import find
+from bench.methods.networks.unet import UNet, UNetConfig
 from bench.store.tensors import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
@@ -33,6 +35,28 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+
+
+class Done(NamedTuple):
+    """A finished run, to be looked at; what changes a store works on a copy."""
+
+    store: Path
+    tests: Path
+    command: tuple[str, ...]  # without --store
+    result: Result
+
+
+@contextmanager
+def narrow_networks() -> Iterator[None]:
+    """U-Nets of four channels in this process, whatever is asked for: where the network is not what is tested."""
+
+    def build(self: UNetConfig, channels: int, outputs: int | None = None, plain: Any = UNetConfig.build) -> UNet:
+        net: UNet = plain(structs.replace(self, width=4), channels, outputs)
+        return net
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(UNetConfig, "build", build)
+        yield
 
 
 def bench(*argv: object) -> Result:
@@ -78,6 +102,14 @@ def refused(*argv: object) -> str:
     assert result.err.endswith("\n"), result.err
     assert result.err.count("\n") == 1, result.err
     return result.err.strip()
+
+
+def refused_run(store: Path, *argv: object, methods: str = "n2c") -> str:
+    """The error of a run; float32, as on machines without bf16 a line says so."""
+    asked = {"--noise": "gauss25", "--steps": "2", "--precision": "float32", "--store": store}
+    asked |= {} if "--preset" in argv else {"--train": "folder:tests"}
+    given = [item for pair in asked.items() if pair[0] not in argv for item in pair]
+    return refused("run", "--methods", methods, *given, *argv)
 
 
 def lines(*argv: object) -> list[dict[str, Any]]:

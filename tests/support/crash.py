@@ -6,18 +6,22 @@ the list of exit statuses (negative: the signal). The children are forks, so tha
 """
 
 import functools
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 
+import bench as package
 from bench.cli.main import main
 from bench.compute import training
 from bench.datasets import files
@@ -63,27 +67,46 @@ def plant(moment: str, pattern: str, number: int) -> None:
     FileLock.acquire = acquire  # type: ignore[method-assign]
 
 
-def child(job: dict[str, Any]) -> int:
-    """The status of one job."""
-    pid = os.fork()
-    if pid:
-        if "after" in job:
-            time.sleep(job["after"])
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(status)
-    log = os.open(os.environ["CRASH_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def begin(job: dict[str, Any], path: str, prepare: Callable[[], None]) -> int:
+    """The process of a job, which logs to a file."""
+    if pid := os.fork():
+        return pid
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     if "at" in job:
         plant(*job["at"])
-    training.train = functools.partial(training.train, every_seconds=0.0)  # a checkpoint after every step
+    prepare()
     code = main(job["argv"])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
+def often() -> None:
+    """A checkpoint after every step."""
+    training.train = functools.partial(training.train, every_seconds=0.0)
+
+
+def child(job: dict[str, Any]) -> int:
+    """The status of one job."""
+    pid = begin(job, os.environ["CRASH_LOG"], often)
+    if "after" in job:
+        time.sleep(job["after"])
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def load() -> None:
+    """All that a run imports late: once, not for seconds in every child."""
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    ours = {found.name for found in pkgutil.walk_packages(package.__path__, "bench.")}
+    for name in (*sorted(ours - {"bench.__main__", "bench.bench"}), "skimage.metrics", "scipy.ndimage"):
+        importlib.import_module(name)
+    with suppress(ImportError):
+        importlib.import_module("bm3d")
+
+
 if __name__ == "__main__":
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # the first one imports for seconds: not in every child
+    load()
     print(json.dumps([child(job) for job in json.loads(sys.argv[1])]))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from bench.datasets import files
@@ -15,10 +16,14 @@ from bench.datasets.sets.catalogue import Entry, Reference
 SMALL = "small"
 
 
+def noise_image(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
+    """An image of random pixels."""
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
 def small_set(photos: Path, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     """A set of the photographs and of one JPEG, with these fields of a catalogue entry, and two sets made from it."""
-    grain = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    Pillow.fromarray(grain).save(photos / "noise.jpg")
+    Pillow.fromarray(noise_image(24, 32, 3)).save(photos / "noise.jpg")
     common: dict[str, Any] = {"role": "test", "channels": 3, "source": "here", "licence": "none"}
     entries = {
         SMALL: Entry(title="small", count=4, folder="photos", **(common | fields)),

@@ -1,9 +1,16 @@
 """A suite that is trained in a second, its images, and a store: what the tests of stores need."""
 
+import shutil
 from pathlib import Path
 
 from support.cli import Result, bench, photos
 
+HEAD = """
+name = "tiny"
+version = 1
+title = "A tiny suite"
+channels = 3
+"""
 # A recipe, and the head of a preset, for suites that are trained in a second on TRAIN and tested on TEST.
 SHORT = """[recipes.one]
 schedule = "cycle"
@@ -17,12 +24,8 @@ crop = 64
 """
 
 SUITE = (
-    """
-name = "tiny"
-version = 1
-title = "A tiny suite"
-channels = 3
-noises = ["gauss25"]
+    HEAD
+    + """noises = ["gauss25"]
 [[rows]]
 label = "N2C"
 method = "n2c"
@@ -41,23 +44,6 @@ net = { width = 4 }
 """
 )
 
-KEEPER = """
-from torch.nn.functional import avg_pool2d
-from bench import Method, register
-
-@register("keeper")
-class Keeper(Method, frozen=True):
-    supervision = "none"
-    trains_on = "nothing"
-    keeps_images = True
-
-    def build(self, channels):
-        return None
-
-    def denoise(self, net, noisy, ctx):
-        return {"denoised": avg_pool2d(noisy, 3, 1, 1)}
-"""
-
 
 class Tiny:
     """A suite in a folder, its images beside it, and a store."""
@@ -68,6 +54,12 @@ class Tiny:
         self.suite.write_text(text, encoding="utf-8")
         photos(folder / "train", "coffee", height=64, width=64)
         photos(folder / "test", "chelsea", "astronaut")
+
+    def copied(self, folder: Path) -> "Tiny":
+        """The same with a copy of the store, in a folder that has none."""
+        copy = Tiny.__new__(Tiny)
+        copy.__dict__ |= self.__dict__ | {"store": shutil.copytree(self.store, folder / "store")}
+        return copy
 
     def command(self, *argv: object, methods: str = "n2c", store: Path | None = None) -> tuple[object, ...]:
         """A run of some methods on one noise."""
@@ -90,3 +82,15 @@ def contents(store: Path) -> dict[str, bytes]:
     """Every file of a store but locks and times."""
     paths = [path for path in store.rglob("*") if path.is_file() and path.suffix not in (".lock", ".seconds")]
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in paths}
+
+
+def settled(store: Path) -> dict[str, bytes]:
+    """The files of a store that are the same in every run, whoever was killed and however many processes there were."""
+    found = {name: content for name, content in contents(store).items() if not name.startswith(("claims/", "slurm"))}
+    return {name: content for name, content in found.items() if not name.endswith(".tmp")}
+
+
+def check_same(found: dict[str, bytes], whole: dict[str, bytes], told: object) -> None:
+    """Every file, byte for byte; names first, as the bytes are many."""
+    assert found.keys() == whole.keys(), told
+    assert [name for name in whole if found[name] != whole[name]] == [], told
