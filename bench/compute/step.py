@@ -232,6 +232,8 @@ def out_of_memory(error: BaseException) -> bool:
 def where(error: BaseException) -> str:
     """The last line outside of torch that an error came through, and its first sentence."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/torch/" not in frame.filename]
-    frames = [frame for frame in frames if not frame.filename.endswith("/compute/step.py")] or frames
+    frames = [
+        frame for frame in frames if not frame.filename.endswith(("compute/step.py", "compute/capture.py"))
+    ] or frames
     line = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
     return f"{line}{str(error).splitlines()[0] if str(error) else type(error).__name__}"

@@ -13,7 +13,7 @@ from ..methods import plugins, registry
 from ..methods.base import Method
 from ..methods.guard import MethodError, guarded
 from . import conformance_checks
-from .conformance_checks import Subject, UnfitError
+from .conformance_checks import SlowError, Subject, UnfitError
 
 NOISES = ("gauss25", "poisson30", "gauss5_50", "poisson5_50", "none")
 CHANNELS = (3, 1, 4)
@@ -23,7 +23,7 @@ class Finding(Struct):
     """How a check ended."""
 
     check: str
-    state: str  # ok, failed, does not apply, skipped
+    state: str  # ok, failed, slow, does not apply, skipped
     text: str
 
 
@@ -51,6 +51,7 @@ CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
     "firewall": (conformance_checks.firewall, trains),
     "micro-batches": (conformance_checks.micro_batches, trains),
     "bf16": (conformance_checks.half_precision, trains),
+    "captured step": (conformance_checks.capture, trains),
     "loss goes down": (conformance_checks.loss_goes_down, trains),
     "interrupted = uninterrupted": (conformance_checks.resumption, trains),
 }
@@ -93,10 +94,12 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
     if out_of_scope:
         return Finding(title, "does not apply", out_of_scope)
     try:
-        with guarded(UnfitError):
+        with guarded(UnfitError, SlowError):
             if reason := subject.method.unavailable():
                 return Finding(title, "skipped", reason)
             return Finding(title, "ok", function(subject))
+    except SlowError as error:
+        return Finding(title, "slow", str(error))
     except (UnfitError, MethodError) as error:
         return Finding(title, "failed", str(error))
 

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..compute.capture import HostError, watch_losses
 from ..compute.inference import denoise
 from ..compute.machine import Machine
-from ..compute.step import FRAMES, Stopped, build, collate, parts
+from ..compute.step import FRAMES, Stopped, build, collate, parts, where
 from ..compute.training import Report, train
 from ..datasets.errors import one_line
 from ..datasets.images import SetImage, unit
@@ -40,6 +41,10 @@ def _multiple_from_32(multiple: int) -> int:
 
 class UnfitError(Exception):
     """A check failed, and why."""
+
+
+class SlowError(Exception):
+    """The method is sound, but slower than it could be, and why."""
 
 
 class Subject:
@@ -240,6 +245,17 @@ def micro_batches(subject: Subject) -> str:
     if (gradient - other).norm() > 1e-2 * gradient.norm():
         raise UnfitError("the gradient of a batch is not that of its samples one by one")
     return f"{BATCH} samples at once and one by one"
+
+
+def capture(subject: Subject) -> str:
+    """Whether a CUDA graph can hold the step, and which line keeps it from that; the step runs without one as well."""
+    net = subject.net()
+    assert net is not None
+    try:
+        watch_losses(subject.method, net, collate(subject.samples, subject.method), subject.context((0, 1), BATCH))
+    except HostError as error:
+        raise SlowError(f"on CUDA its steps run without a graph, several times slower: {where(error)}") from None
+    return "its steps can be captured on CUDA"
 
 
 def loss_goes_down(subject: Subject) -> str:

@@ -1,19 +1,15 @@
 """What is not read is not computed: the shortcuts give the outputs and gradients of the full computation."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from msgspec import structs
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.datasets.noise.model import families
-from bench.methods import registry
 from bench.methods.b2u import B2U
-from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.base import Batch, Context, Progress
 from bench.methods.networks.blindspot import HalfPlane, ShiftedConv
 from bench.methods.networks.dncnn import DnCNN
 from bench.methods.networks.unet import Conv3, Decoder, Grid, UNetConfig
@@ -169,46 +165,3 @@ def test_a_whole_network_is_what_it_was(plane: bool, monkeypatch: pytest.MonkeyP
 
 def test_the_constant_of_the_decoder_is_no_weight() -> None:
     assert not any("repeat" in name for name in NARROW.build(3).state_dict())
-
-
-# ---- a step that can be captured
-
-
-class Watch(TorchDispatchMode):
-    """Notes what reads from the device, and what is made on the host and copied to it."""
-
-    WRONG = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "is_nonzero", "equal")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Passes every operation on."""
-        name = func.overloadpacket.__name__
-        if name in self.WRONG:
-            self.seen.add(name)
-        return func(*args, **(kwargs or {}))
-
-
-def watched(method: Method, family: str) -> set[str]:
-    """What a training step and a denoising of a method do that cannot be captured."""
-    batch = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64), torch.full((2,), 25.0)
-    net, ctx = method.build(3), context(2, family)
-    assert net is not None
-    with Watch() as watch:
-        for part in method.losses(net, Batch(*batch), ctx):
-            part.backward()
-        with torch.no_grad():
-            method.denoise(net, batch[0], ctx)
-    return watch.seen
-
-
-@pytest.mark.parametrize("name", sorted(name for name, cls in registry.methods().items() if cls.learns()))
-def test_no_method_reads_from_the_device_or_makes_tensors_on_the_host(name: str, small: Callable[..., Method]) -> None:
-    method = small(name)
-    fields = [{"model": "gauss"}, {"model": "poisson"}] if "model" in method.__struct_fields__ else [{}]
-    fields += [{"mapper": "rm"}] if name == "b2u" else []
-    for changes in fields:
-        family = "poisson" if name == "r2r-thinning" else changes.get("model", "gauss")
-        assert watched(structs.replace(method, **changes), family) == set()

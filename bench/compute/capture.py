@@ -1,0 +1,61 @@
+"""Whether a step can be captured as a CUDA graph, found out on any machine by watching its operations."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ..methods.base import Batch, Context, Method
+
+READS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero")
+
+
+class HostError(RuntimeError):
+    """The host would wait for the device, or would have to copy a tensor to it, in every step."""
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises HostError for an operation that reads values, or that uses a tensor made outside of the step.
+
+    Such a tensor stands on the host where the step runs on a device. Single numbers may come from there.
+    """
+
+    def __init__(self, given: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kept = list(given)  # so that no other tensor gets the place of one in memory
+        self.known = {_place(one) for one in self.kept}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        masked = name in ("index", "index_put", "index_put_") and any(
+            isinstance(one, Tensor) and one.dtype == torch.bool for one in args[1]
+        )
+        if name in READS or masked:
+            raise HostError(f"{name.strip('_')} makes the host wait for the device")
+        for one in tree_leaves((args, kwargs)):
+            if isinstance(one, Tensor) and one.dim() and _place(one) not in self.known:
+                raise HostError(f"a tensor {list(one.shape)} is made on the host; make it on the device of the images")
+        made = func(*args, **(kwargs or {}))
+        new = [one for one in tree_leaves(made) if isinstance(one, Tensor)]
+        self.kept += new
+        self.known |= set(map(_place, new))
+        return made
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def watch_losses(method: Method, net: nn.Module, batch: Batch, context: Context) -> None:
+    """Runs the losses of a batch; HostError at the line that keeps a CUDA graph from being captured."""
+    given = [*net.parameters(), *net.buffers(), *(one for one in batch if one is not None), context.rng.samples]
+    losses, watch = iter(method.losses(net, batch, context)), _Watch(given)
+    while True:
+        with watch:
+            part = next(losses, None)
+        if part is None:
+            return
+        part.backward()  # type: ignore[no-untyped-call]

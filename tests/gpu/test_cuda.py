@@ -1,0 +1,166 @@
+"""What only a GPU can show: equal numbers on both devices, and captured steps; `tox -e gpu` runs it in minutes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from bench.compute import step as steps
+from bench.compute.machine import Machine
+from bench.compute.step import Step, Stopped
+from bench.compute.training import Report, Trained, source_of, train
+from bench.datasets.images import SetImage
+from bench.datasets.noise.model import parse
+from bench.datasets.philox import words
+from bench.datasets.sampling import Patches
+from bench.methods import registry
+from bench.methods.base import Batch, Context, Method
+from bench.methods.n2c import N2C
+from bench.methods.networks.unet import UNetConfig
+from bench.methods.rng import Rng
+from bench.protocol.units import Fit
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+DEVICE = "cuda"
+Work = Callable[..., Fit]
+LEARNING = sorted(name for name, cls in registry.methods().items() if cls.has_weights())
+NOISES = ["gauss25", "gauss5_50", "poisson30", "poisson5_50", "sensor1_120", "poisson30+gauss10", "gauss25:correlated"]
+
+
+@pytest.fixture
+def cuda() -> Machine:
+    return Machine(DEVICE, "float32", 1, compile=False)
+
+
+def noise_of(name: str) -> str:
+    method = registry.find(name)()
+    return next(noise for noise in ("gauss25", "poisson30") if method.applies(parse(noise), 3) is None)
+
+
+def weights(trained: Trained | Step) -> Tensor:
+    net = trained.net.network if isinstance(trained, Step) else trained.net
+    return torch.cat([parameter.detach().flatten().double().cpu() for parameter in net.parameters()])
+
+
+# ---- random numbers
+
+
+def test_both_devices_draw_the_same_integers() -> None:
+    element, sample = torch.arange(100_000), torch.tensor([[0], [7], [2**40 + 3]])
+    for one, two in zip(words(5, element, sample), words(5, element.to(DEVICE), sample.to(DEVICE)), strict=True):
+        assert torch.equal(one, two.cpu())
+
+
+def test_both_devices_draw_the_same_numbers_for_methods() -> None:
+    draws = [Rng("seed", torch.arange(4, device=device)) for device in ("cpu", DEVICE)]
+    counts = torch.full((4, 3, 8, 8), 30.0)
+    for draw in (
+        lambda rng: rng.integers("a", 8, 3, 16),
+        lambda rng: rng.uniform("a", 3, 16),
+        lambda rng: rng.normal("a", 3, 16),
+        lambda rng: rng.binomial("a", counts.to(rng.samples.device), 0.2),
+    ):
+        torch.testing.assert_close(draw(draws[0]), draw(draws[1]).cpu(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["fresh", "fixed"])
+@pytest.mark.parametrize("noise", NOISES)
+def test_both_devices_train_on_the_same_samples(noise: str, kind: Any, set_images: list[SetImage]) -> None:
+    made = []
+    for device in ("cpu", DEVICE):
+        patches = Patches(set_images, parse(noise), kind, 32, 0, device=device)
+        made.append(patches.samples(patches.items(5, 4), torch.arange(5, 9, device=device), 2))
+    for one, two in zip(made[0].frames, made[1].frames, strict=True):
+        torch.testing.assert_close(one, two.cpu(), rtol=0, atol=1e-6)
+    assert made[0].clean is not None
+    assert made[1].clean is not None
+    assert torch.equal(made[0].clean, made[1].clean.cpu())
+
+
+# ---- captured steps
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_captured_step_is_the_plain_one(name: str, work: Work, set_images: list[SetImage], cuda: Machine) -> None:
+    """Fifty steps over several epochs, so that the graph is captured anew."""
+    unit = work(name, noise_of(name), steps=50, epochs=5)
+    captured, plain = (Step(unit, source_of(unit, set_images, DEVICE), cuda) for _ in range(2))
+    plain.captures = False
+    for step in range(unit.steps):
+        for one in (captured, plain):
+            assert one(step) == ""
+        if step % 10 == 9:
+            torch.testing.assert_close(captured.loss, plain.loss, rtol=1e-3, atol=1e-5)
+    assert captured.graph is not None
+    assert plain.graph is None
+    apart, size = (weights(captured) - weights(plain)).norm(), weights(plain).norm()
+    assert apart < 1e-2 * size
+
+
+class Reading(N2C, frozen=True):
+    """A plug-in that asks the device for a number in every step."""
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """One line prevents the capture."""
+        scale = float(batch.noisy.mean())  # this line
+        yield mse_loss(net(batch.noisy), batch.noisy) * scale
+
+
+def test_a_step_that_reads_from_the_device_runs_without_a_graph_and_names_its_line(
+    work: Work, set_images: list[SetImage], cuda: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.METHODS.entries, "reading", Reading)
+    unit = work(Reading(net=UNetConfig(width=4)), steps=6)
+    line = next(i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# this line"))
+    reports: list[Report] = []
+    trained = train(unit, set_images, cuda, report=reports.append)
+    (warning,) = [one for one in trained.warnings if "graph" in one]
+    assert f"test_cuda.py:{line}" in warning
+    assert trained.history[-1][0] == unit.steps
+
+
+def test_too_little_memory_halves_the_images_of_a_call(
+    work: Work, set_images: list[SetImage], cuda: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit, plain = work("n2c", steps=4, batch=4), steps.parts
+
+    def parts(net: nn.Module, method: Method, batch: Batch, context: Context) -> Iterator[Tensor]:
+        if context.chunk > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(net, method, batch, context)
+
+    expected = train(unit, set_images, cuda)
+    monkeypatch.setattr(steps, "parts", parts)
+    found = train(unit, set_images, cuda)
+    assert any("out of memory" in warning for warning in found.warnings)
+    assert (weights(found) - weights(expected)).norm() < 1e-3 * weights(expected).norm()
+
+
+def test_an_interrupted_captured_training_continues(
+    work: Work, set_images: list[SetImage], cuda: Machine, tmp_path: Path
+) -> None:
+    unit = work("b2u", steps=12, epochs=3)
+    expected = train(unit, set_images, cuda)
+    asked = iter(range(100))
+    with pytest.raises(Stopped):
+        train(unit, set_images, cuda, tmp_path / "c", stop=lambda: next(asked) >= 5)
+    found = train(unit, set_images, cuda, tmp_path / "c")
+    assert (weights(found) - weights(expected)).norm() < 1e-3 * weights(expected).norm()
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_the_memory_of_a_step(
+    name: str, work: Work, set_images: list[SetImage], record_property: Callable[[str, object], None]
+) -> None:
+    """Of the whole network, crop 64, batch 4, bf16; the number stands in the report (--junit-xml)."""
+    torch.cuda.reset_peak_memory_stats()
+    unit = work(registry.find(name)(), noise_of(name), steps=4, crop=64, batch=4)
+    train(unit, set_images, Machine(DEVICE, "bf16", 1, compile=False))
+    gibibytes = torch.cuda.max_memory_allocated() / 2**30
+    record_property("peak memory (GiB)", round(gibibytes, 2))
+    print(f"{name}: {gibibytes:.2f} GiB")
+    assert gibibytes < 8.0
