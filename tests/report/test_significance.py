@@ -190,7 +190,8 @@ def test_so_many_images_are_needed_and_enough(rows: int, needed: int) -> None:
     assert marks(clear(needed))[f"row{rows - 1}"] == "best"
     assert marks(clear(needed - 1)) == {}
     said = why_unmarked(clear(needed - 1))
-    assert (f"{needed - 1} images" in said, f"{rows} rows" in said, said.endswith(f" {needed}")) == (True, True, True)
+    for words in (f"{rows} rows", f"at least {needed} images", f"there are {needed - 1}"):
+        assert words in said
 
 
 def test_one_row_is_no_contest() -> None:

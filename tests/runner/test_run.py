@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from support.cli import bench, record, refused
-from support.tiny import KEEPER, Tiny, contents
+from support.plugins import KEEPER
+from support.tiny import Tiny, contents
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
