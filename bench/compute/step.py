@@ -230,10 +230,11 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def where(error: BaseException) -> str:
-    """The last line outside of torch that an error came through, and its first sentence."""
+    """The last line outside of torch that the first of a chain of errors came through, and its first sentence."""
+    while error.__context__ is not None:  # the end of a failed capture raises, too
+        error = error.__context__
+    passing = ("compute/step.py", "compute/capture.py")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/torch/" not in frame.filename]
-    frames = [
-        frame for frame in frames if not frame.filename.endswith(("compute/step.py", "compute/capture.py"))
-    ] or frames
+    frames = [frame for frame in frames if not frame.filename.endswith(passing)] or frames
     line = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
     return f"{line}{str(error).splitlines()[0] if str(error) else type(error).__name__}"
