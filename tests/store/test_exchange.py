@@ -19,7 +19,7 @@ from bench.store import exchange
 from bench.store.match import request_of_label
 from bench.store.store import Store
 
-MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured" / "recipes"
+MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured" / "bm3d"
 
 
 # ---- what is taken
