@@ -194,10 +194,17 @@ FamilyClass = TypeVar("FamilyClass", bound=type[NoiseFamily])
 
 
 def register_noise(family: FamilyClass) -> FamilyClass:
-    """Class decorator for a noise family; InputError for a name that is taken or cannot be part of a noise's name."""
+    """Class decorator for a noise family; InputError for a name that cannot be part of a noise's name or is taken.
+
+    InputError also for a family whose test noise is its own, and whose training noise would be another.
+    """
     name = getattr(family, "name", "")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z]([a-z+-]*[a-z])?", name):
         raise InputError(f"noise family {family.__name__}: name = {name!r}; allowed: lower-case letters, - and +")
+    if family.apply is not NoiseFamily.apply and family.add is NoiseFamily.add:
+        raise InputError(
+            f"noise family {name}: `apply` draws its test noise; define `add`, too, which draws the same for training"
+        )
     FAMILIES.add(name, family, family)
     return family
 

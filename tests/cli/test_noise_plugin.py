@@ -112,3 +112,8 @@ def test_the_scoring_clipped_input_adds_to_the_conditions_of_the_noise(tiny: Tin
     )
     met = {(cell.noise.name, score.noise.name) for cell in make(request).cells for score in cell.scores}
     assert met == {("gauss25:correlated", "gauss25:correlated:8bit"), ("gauss25:8bit", "gauss25:8bit")}
+
+
+def test_a_family_whose_test_noise_is_its_own_has_training_noise_of_its_own(tmp_path: Path) -> None:
+    apply = "    def apply(self, clean, level, draws):\n        return clean\n\n    def variance"
+    assert "`add`" in refused("methods", "--plugin", plugin(tmp_path, "    def variance", apply))
