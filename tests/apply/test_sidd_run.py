@@ -159,7 +159,7 @@ def test_a_submission_holds_the_clamped_outputs_for_all_blocks(
     [
         ("n2c", ("--steps", "2"), "no weights of n2c captured seed 0"),
         ("nbr2nbr", (), "train it first with python -m bench run"),
-        ("n2c", ("--output", "weighted"), "unknown output of n2c 'weighted'. Did you mean 'denoised'?"),
+        ("n2c", ("--output", "weighted"), "unknown output of n2c 'weighted'"),
         ("n2c", ("--blocks", "nowhere"), "nowhere/BenchmarkNoisyBlocksRaw.mat: no such file"),
         ("n2c", ("--out", "nowhere/Submit.mat"), "no folder nowhere"),
         ("n2c,n2n", (), "2 cells; expected one method"),

@@ -70,7 +70,7 @@ def test_training_leaves_out_what_is_smaller_than_the_crop(mixed: Path) -> None:
     fit = next(cell.fit for cell in make(request).cells if cell.name == "n2c")
     sets = Sets(None)
     assert [image.name for image in sets.used_by(fit)] == ["b"]
-    assert "48x48, expected 64" in sets.left_out(fit)
+    assert "48x48, expected 64" in sets.left_out(fit)[0]
     smaller = next(c.fit for c in make(Request(**_fields(request) | {"crop": 32})).cells if c.name == "n2c")
     assert [image.name for image in sets.used_by(smaller)] == ["a", "b"]
     assert smaller.identity["train"] != fit.identity["train"]

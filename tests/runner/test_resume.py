@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.compute import training
 from bench.compute.machine import Machine
-from bench.compute.step import Stopped
+from bench.compute.step import Step, Stopped
 from bench.compute.training import Report, train
 from bench.datasets.images import SetImage
 from bench.methods.networks.unet import UNet
@@ -145,13 +145,13 @@ def test_checkpoints_take_less_than_a_hundredth_of_the_time(
         saves.append(now[0])
         now[0] += 2.0
 
-    def update(self: training.Trainer, *args: Any) -> Tensor:
+    def update(self: Step, *args: Any) -> Tensor:
         now[0] += 1.0
         return torch.zeros(())
 
     monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(checkpoint.State, "save", save)
-    monkeypatch.setattr(training.Trainer, "update", update)
+    monkeypatch.setattr(Step, "update", update)
     train(work("n2c", steps=500), set_images, machine, tmp_path / "c", every_seconds=30.0)
     assert saves == [31.0, 234.0, 437.0]
 
@@ -188,10 +188,10 @@ def test_short_of_memory_a_step_is_repeated_in_smaller_pieces(
     unit, said = work(name, batch=4), list[str]()
     expected = train(unit, set_images, machine)
 
-    def small(self: UNet, x: Tensor, plain: Any = UNet.forward) -> Tensor:
+    def small(self: UNet, x: Tensor, *grid: Any, plain: Any = UNet.forward) -> Tensor:
         if len(x) > 1 and self.training:
             raise error
-        output: Tensor = plain(self, x)
+        output: Tensor = plain(self, x, *grid)
         return output
 
     monkeypatch.setattr(UNet, "forward", small)

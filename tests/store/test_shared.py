@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from support.cli import bench, file_of, refused
+from support.hostile import Layer
 from support.tiny import Tiny, contents
-from torch import nn
 
 from bench.datasets.errors import InputError
 from bench.store import checkpoint
@@ -92,8 +92,7 @@ def refused_at_the_end(*argv: object) -> str:
 
 
 def test_an_unreadable_checkpoint_is_not_a_damaged_one(tmp_path: Path) -> None:
-    net = nn.Linear(1, 1)
-    state = checkpoint.State("key", {}, net, torch.optim.Adam(net.parameters()), 1)
+    state = checkpoint.State("key", {}, Layer())
     path = tmp_path / "a.checkpoint"
     state.save(path)
     before = path.read_bytes()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from bench.compute import training
+from bench.compute import step
 from bench.datasets.errors import AbsentError, InputError
 from bench.datasets.noise.model import Image, Noise, Numbers
 from bench.datasets.noise.named import named as plain_noise
@@ -99,12 +99,12 @@ def biased_inverse(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(anscombe.INVERSES, "exact", anscombe.asymptotic)
 
 
-def faster(patch: pytest.MonkeyPatch, plain: Any = training.learning_rate) -> None:
-    patch.setattr(training, "learning_rate", lambda recipe, progress: 1.1 * plain(recipe, progress))
+def faster(patch: pytest.MonkeyPatch, plain: Any = step.schedule) -> None:
+    patch.setattr(step, "schedule", lambda *names: 1.1 * plain(*names))
 
 
-def other_weights(patch: pytest.MonkeyPatch, plain: Any = training.build) -> None:
-    patch.setattr(training, "build", lambda method, channels, gain, seed: plain(method, channels, gain, seed + 1))
+def other_weights(patch: pytest.MonkeyPatch, plain: Any = step.build) -> None:
+    patch.setattr(step, "build", lambda method, channels, gain, seed: plain(method, channels, gain, seed + 1))
 
 
 FAULTS: list[tuple[Plant, str]] = [
@@ -143,7 +143,7 @@ def test_a_wrong_inverse_turns_its_own_output_red(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_broken_training_is_red_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "learning_rate", lambda recipe, progress: math.nan)
+    monkeypatch.setattr(step, "schedule", lambda *names: math.nan)
     (finding,) = regress.check([SHORT["n2n"]])
     assert (finding.state, finding.found.split(":")[0]) == ("failed", "DivergedError")
 
