@@ -10,15 +10,17 @@ from torch import Tensor
 
 from .images import SetImage, unit
 
+LARGEST = 2**32  # bytes of a set that is held on the device; a pack on the disk may have many times more
 AHEAD = 8  # batches that threads have ready or at work
 THREADS = 4
 Cuts = Sequence[tuple[Tensor, Tensor, Tensor]]  # pictures [B], rows [B, h], columns [B, w]
+Batch = tuple[int, int, int]  # number of its first sample, how many samples, noisy frames of each
 
 
 class Pixels(Protocol):
     """Where crops come from."""
 
-    def feed(self, first: int, count: int, cuts: Callable[[int], Cuts]) -> None:
+    def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
         """Makes the crops of samples `first` and following ready; `cuts` tells those from any number, on the host."""
 
     def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -27,7 +29,8 @@ class Pixels(Protocol):
 
 def pixels_of(pictures: Sequence[SetImage], device: str) -> Pixels:
     """Resident pixels, or streamed ones for a set that is too large to be held."""
-    return Resident(pictures, device) if all(picture.keep for picture in pictures) else Streamed(pictures, device)
+    held = all(picture.keep for picture in pictures) and sum(one.pixels.nbytes for one in pictures) <= LARGEST
+    return Resident(pictures, device) if held else Streamed(pictures, device)
 
 
 class Resident:
@@ -43,7 +46,7 @@ class Resident:
         self.first = torch.tensor([0, *sizes[:-1]], device=device).cumsum(0)
         self.width = torch.tensor([pixels.shape[1] for pixels in stored], device=device)
 
-    def feed(self, first: int, count: int, cuts: Callable[[int], Cuts]) -> None:
+    def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
         """They are there."""
 
     def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -60,39 +63,41 @@ class Streamed:
     def __init__(self, pictures: Sequence[SetImage], device: str) -> None:
         self.pictures, self.device = pictures, torch.device(device)
         self.threads = ThreadPoolExecutor(THREADS, "crops")
-        self.coming: dict[tuple[int, int], Future[list[Tensor]]] = {}  # (first number, count) -> crops
-        self.buffers: dict[int, list[Tensor]] = {}  # by count: a captured step reads them
-        self.fed = (0, 0)
+        self.coming: dict[Batch, Future[list[Tensor]]] = {}
+        self.buffers: dict[tuple[int, int], list[Tensor]] = {}  # by count and frames: a captured step reads them
+        self.fed: Batch = (0, 0, 0)
 
-    def feed(self, first: int, count: int, cuts: Callable[[int], Cuts]) -> None:
+    def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
         """Copies the crops of these samples into the buffers, and has those of the following batches read."""
-        if (first, count) == self.fed:
+        if (first, count, frames) == self.fed:
             return
-        wanted = [(number, count) for number in range(first, first + AHEAD * count, count)]
-        for key in [key for key in self.coming if key[1] == count and key not in wanted]:
+        wanted = [(number, count, frames) for number in range(first, first + AHEAD * count, count)]
+        for key in [key for key in self.coming if key[1:] == (count, frames) and key not in wanted]:
             self.coming.pop(key).cancel()
         for key in wanted:
             if key not in self.coming:
-                self.coming[key] = self.threads.submit(self._read, cuts(key[0]))
-        crops = self.coming.pop((first, count)).result()
-        if count not in self.buffers:
-            self.buffers[count] = [torch.empty_like(crop, device=self.device) for crop in crops]
-        for buffer, crop in zip(self.buffers[count], crops, strict=True):
-            buffer.copy_(crop, non_blocking=True)
-        self.fed = (first, count)
+                self.coming[key] = self.threads.submit(self._read, cuts, key[0])
+        crops = self.coming.pop((first, count, frames)).result()
+        if (count, frames) not in self.buffers:
+            self.buffers[count, frames] = [torch.empty(crop.shape, device=self.device) for crop in crops]
+        for buffer, crop in zip(self.buffers[count, frames], crops, strict=True):
+            buffer.copy_(in_unit(crop.to(self.device, non_blocking=True)))
+        self.fed = (first, count, frames)
 
     def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """The crops [B, C, h, w] in 0..1 that were fed."""
-        return in_unit(self.buffers[self.fed[1]][which]).permute(0, 3, 1, 2)
+        return self.buffers[self.fed[1:]][which].permute(0, 3, 1, 2)
 
-    def _read(self, cuts: Cuts) -> list[Tensor]:
+    def _read(self, cuts: Callable[[int], Cuts], number: int) -> list[Tensor]:
         """The crops [B, h, w, C] as stored, in memory from which a device copies by itself."""
         found = []
-        for pictures, rows, columns in cuts:
+        for pictures, rows, columns in cuts(number):
             crops = [
                 self.pictures[i].pixels[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
                 for i, r, c in zip(pictures.tolist(), rows.tolist(), columns.tolist(), strict=True)
             ]
+            if len({crop.dtype for crop in crops}) > 1:
+                crops = [unit(crop) for crop in crops]
             batch = torch.from_numpy(np.stack(crops))
             found.append(batch.pin_memory() if self.device.type == "cuda" else batch)
         return found

@@ -157,7 +157,7 @@ class Patches:
 
     def feed(self, first: int, count: int, frames: int) -> None:
         """Reads the crops of images that are not resident, and those of the samples after them ahead of time."""
-        self.pixels.feed(first, count, lambda number: self._cuts_of(number, count, frames))
+        self.pixels.feed(first, count, frames, lambda number: self._cuts_of(number, count, frames))
 
     def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
         """Crop, level and noise of every sample."""

@@ -44,8 +44,8 @@ class R2R(Method, frozen=True):
     def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """(y + alpha z, y - z / alpha) for a named draw of z."""
         assert ctx.noise is not None
-        variance: Tensor = ctx.noise.variance(y.clamp(min=0.0), level.view(-1, 1, 1, 1))  # y stands for the clean image
-        z = variance.sqrt() * ctx.rng.normal(name, *y.shape[1:])
+        variance = ctx.noise.variance(y.clamp(min=0.0), level.view(-1, 1, 1, 1))  # y stands for the clean image
+        z = variance**0.5 * ctx.rng.normal(name, *y.shape[1:])
         return y + self.alpha * z, y - z / self.alpha
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:

@@ -1,5 +1,7 @@
 """Gaussian noise of one level per image: y = x + sigma/255 z."""
 
+from torch import Tensor
+
 from .model import Draws, NoiseFamily, Values, register_noise, span
 
 
@@ -15,6 +17,10 @@ class Gauss(NoiseFamily, frozen=True):
     def draw_level(self, low: float, high: float, draws: Draws) -> float:
         """Drawn in 0..1 units, as the official code does."""
         return float(draws.uniform(low / 255.0, high / 255.0)) * 255.0
+
+    def level_at(self, u: Tensor, low: float, high: float) -> Tensor:
+        """The same distribution."""
+        return super().level_at(u, low, high)
 
     def variance(self, x: Values, level: Values) -> Values:
         """(sigma/255)^2 at every pixel; its square root is sigma/255 to the last bit."""

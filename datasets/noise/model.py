@@ -77,8 +77,8 @@ class NoiseFamily(Struct, frozen=True):
 
     def add(self, clean: Tensor, level: Tensor, numbers: Numbers, highest: float) -> Tensor:
         """The same for crops [B, C, H, W] with levels [B, 1, 1, 1], none above `highest`; the host reads nothing."""
-        variance: Tensor = self.variance(clean, level)
-        return clean + variance.sqrt() * numbers.normal()
+        noisy: Tensor = clean + self.variance(clean, level) ** 0.5 * numbers.normal()  # it may be a plain number
+        return noisy
 
     def spell(self, levels: str) -> str:
         """The name of such noise, without conditions; `levels` is such as 25 or 5_50."""
@@ -201,10 +201,13 @@ def register_noise(family: FamilyClass) -> FamilyClass:
     name = getattr(family, "name", "")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z]([a-z+-]*[a-z])?", name):
         raise InputError(f"noise family {family.__name__}: name = {name!r}; allowed: lower-case letters, - and +")
-    if family.apply is not NoiseFamily.apply and family.add is NoiseFamily.add:
-        raise InputError(
-            f"noise family {name}: `apply` draws its test noise; define `add`, too, which draws the same for training"
-        )
+    for one in family.__mro__[: family.__mro__.index(NoiseFamily)]:
+        for test, training in (("apply", "add"), ("draw_level", "level_at")):
+            if (test in vars(one)) != (training in vars(one)):
+                raise InputError(
+                    f"noise family {one.__name__}: it defines only one of `{test}` (test noise) and `{training}` "
+                    f"(training noise), so it would be tested on other noise than it is trained on; define both"
+                )
     FAMILIES.add(name, family, family)
     return family
 
