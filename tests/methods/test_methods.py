@@ -159,25 +159,6 @@ def test_padding_is_cut_off_where_it_was_put(shape: tuple[int, ...], padding: An
     np.testing.assert_array_equal(found["denoised"], image)
 
 
-def test_draws_are_equal_under_any_splitting_of_the_batch() -> None:
-    whole = Rng(0, torch.tensor([4, 5, 6]))
-    pieces = [Rng(0, torch.tensor([4])), Rng(0, torch.tensor([5, 6]))]
-    for draw in (
-        lambda rng: rng.integers("a", 8, 3, 5),
-        lambda rng: rng.normal("a", 3, 5),
-        lambda rng: rng.uniform("a", 3, 5),
-    ):
-        assert draw(whole).shape == (3, 3, 5)
-        assert torch.equal(draw(whole), torch.cat([draw(piece) for piece in pieces]))
-
-
-def test_draws_differ_by_name_seed_and_sample() -> None:
-    draws = [
-        Rng(seed, torch.tensor([sample])).uniform(name, 4) for seed, sample in ((0, 4), (1, 4), (0, 5)) for name in "ab"
-    ]
-    assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 6
-
-
 # ---- Blind2Unblind
 
 

@@ -40,12 +40,11 @@ def test_a_draw_is_made_on_the_device_of_the_samples(draw: Draw) -> None:
         draw(rng)
 
 
-def test_more_numbers_of_a_name_begin_with_others_than_those_of_another() -> None:
-    rng = Rng(0, SAMPLES)
-    streams = [rng.uniform(name, 999) for name in ("a", "b")] + [Rng(1, SAMPLES).uniform("a", 999)]
-    correlations = np.corrcoef(torch.stack(streams).flatten(1).numpy())
-    assert np.abs(correlations - np.eye(3)).max() < 4 / 2997**0.5
-    assert torch.equal(rng.uniform("a", 27, 37).flatten(1), streams[0])
+def test_draws_differ_by_name_seed_and_sample() -> None:
+    rngs = [Rng(seed, torch.tensor([sample])) for seed, sample in ((0, 4), (1, 4), (0, 5))]
+    streams = torch.cat([rng.uniform(name, 3000) for rng in rngs for name in "ab"])
+    assert np.abs(np.corrcoef(streams.numpy()) - np.eye(6)).max() < 4 / 3000**0.5
+    assert torch.equal(rngs[0].uniform("a", 50, 60).flatten(), streams[0])
 
 
 @pytest.mark.parametrize("p", [0.2, 0.9])

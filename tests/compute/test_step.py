@@ -1,0 +1,199 @@
+"""The step: its schedule, what it reads and where, memory that is short, and a resume in the middle of an epoch."""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from msgspec import structs
+from support.watch import on_device
+from torch import Tensor, nn
+
+from bench.compute.machine import Machine
+from bench.compute.step import Step, epoch_of, schedule
+from bench.compute.training import source_of
+from bench.datasets.images import SetImage
+from bench.methods.base import Batch, Context
+from bench.methods.n2c import N2C
+from bench.methods.n2n import N2N
+from bench.methods.n2v import N2V
+from bench.methods.networks.dncnn import DnCNN
+from bench.protocol.suites import Recipe
+from bench.protocol.units import Fit
+
+Work = Callable[..., Fit]
+NET = DnCNN(depth=3, width=32)  # its second convolution has a kernel for Muon
+CYCLE = Recipe(schedule="cycle", lr=1e-2, beta2=0.95, weight_decay=0.0)
+HALVING = structs.replace(CYCLE, schedule="halving")
+CONSTANT = structs.replace(CYCLE, schedule="constant")
+MUON = structs.replace(CYCLE, optimiser="muon", kernel_decay=0.1)
+RECIPES = pytest.mark.parametrize("recipe", [CYCLE, HALVING, CONSTANT, MUON], ids=["cycle", "halving", "const", "muon"])
+
+
+@pytest.fixture
+def step(work: Work, set_images: list[SetImage], machine: Machine) -> Callable[..., Step]:
+    """The step of a small training: 7 steps in 3 epochs of 3, 2 and 2 steps, on 3 images."""
+
+    def make(method: Any = N2C, noise: str = "gauss5_50", **changes: Any) -> Step:
+        known: dict[str, Any] = {"crop": 16, "steps": 7, "epochs": 3, "recipe": CYCLE}
+        unit = work(method(net=NET), noise, **(known | changes))
+        pixels = [one.pixels[..., : unit.channels] for one in set_images]
+        images = [SetImage.decoded(str(i), Path(), one, unit.channels, pattern="GRBG") for i, one in enumerate(pixels)]
+        return Step(unit, source_of(unit, images), machine)
+
+    return make
+
+
+def advanced(step: Step, *numbers: int) -> dict[str, Tensor]:
+    """The state after these steps, and the last loss."""
+    for number in numbers:
+        assert step(number) == ""
+    return {name: tensor.clone() for name, tensor in (step.state() | {"loss": step.loss}).items()}
+
+
+def assert_equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+# ---- schedule and epochs
+
+
+@RECIPES
+def test_the_rates_on_the_device_are_the_schedule(recipe: Recipe, step: Callable[..., Step]) -> None:
+    made = step(recipe=recipe)
+    expected = [schedule(recipe, number, 7, 3) for number in range(7)]
+    assert made.rates.tolist() == pytest.approx(expected, rel=1e-6)
+    for number in range(7):
+        advanced(made, number)
+        assert float(made.optimiser.lr) == pytest.approx(recipe.lr * expected[number], rel=1e-6)
+
+
+@pytest.mark.parametrize("first", [0, 1, 4])
+@pytest.mark.parametrize(("steps", "epochs"), [(7, 3), (7, 7), (5, 12), (4, 1)])
+def test_progress_and_items_are_set_at_the_first_step_of_an_epoch(
+    steps: int, epochs: int, first: int, step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a training goes on in the middle of one."""
+    made, asked, told = step(steps=steps, epochs=epochs, batch=4), list[tuple[int, int]](), list[int]()
+    plain = made.source.items
+
+    def items(number: int, count: int) -> Tensor:
+        asked.append((number, count))
+        return plain(number, count)
+
+    monkeypatch.setattr(made.source, "items", items)
+    for number in range(first, steps):
+        made.prepare(number)
+        made.prepare(number)
+        told.append(made.context(torch.zeros(1)).progress.epoch)
+        assert made.items[number - made.first].tolist() == plain(4 * number, 4).tolist()
+        assert made.samples()[1].tolist() == [4 * number + slot for slot in range(4)]
+    epoch_numbers = [epoch_of(number, steps, epochs) for number in range(first, steps)]
+    assert told == epoch_numbers
+    lengths = [len(list(same)) for _, same in groupby(epoch_numbers)]
+    assert [count for _, count in asked] == [4 * length for length in lengths]
+    assert [number for number, _ in asked] == [4 * (first + sum(lengths[:i])) for i in range(len(lengths))]
+
+
+def test_a_step_may_be_prepared_in_any_order(step: Callable[..., Step]) -> None:
+    made, expected = step(), {}
+    for number in [*range(7), 4, 3, 0, 6, 1]:
+        made.prepare(number)
+        samples, _ = made.samples()
+        assert torch.equal(samples.frames[0], expected.setdefault(number, samples.frames[0]))
+
+
+# ---- resume
+
+
+@RECIPES
+@pytest.mark.parametrize("method", [N2C, N2V, N2N])
+def test_a_step_goes_on_in_the_middle_of_an_epoch(method: Any, recipe: Recipe, step: Callable[..., Step]) -> None:
+    """Steps 1 and 4 are in the middle of one; batches of two of three images cross those of the data."""
+    whole, halted = step(method, recipe=recipe), step(method, recipe=recipe)
+    expected = advanced(whole, *range(6))
+    for first, last in ((0, 1), (1, 4), (4, 6)):
+        state = advanced(halted, *range(first, last))
+        halted = step(method, recipe=recipe)
+        halted.load(state)
+    assert_equal(state, expected)
+    assert any(name.startswith("momentum.") for name in state) == (recipe is MUON)
+
+
+# ---- memory
+
+
+seen: list[Tensor] = []
+
+
+class Draws(N2V, frozen=True):
+    """N2V in two parts, the first of which remembers what it drew."""
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        seen.append(torch.cat([batch.noisy.flatten(1), ctx.rng.normal("a", 3)], dim=1))
+        for part in super().losses(net, batch, ctx):
+            yield 0.5 * part
+            yield 0.5 * part.detach() + 0.0 * net(batch.noisy).mean()
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["cuda", "numpy"])
+def test_a_step_that_ran_out_of_memory_is_that_of_half_the_images(
+    error: Exception, call: int, step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the first part or the last one failed: same numbers, same samples, equal to the last bit."""
+    expected, made = step(Draws, batch=4), step(Draws, batch=4)
+    expected.chunk, made.chunk = 1, 2
+    seen.clear()
+    state, drawn = advanced(expected, 0), torch.cat(seen)
+    calls, forward = iter(range(1, 100)), made.net.forward
+
+    def failing(x: Tensor, *others: Any) -> Tensor:
+        if next(calls) == call:
+            raise error
+        return forward(x, *others)
+
+    monkeypatch.setattr(made.net, "forward", failing)
+    seen.clear()
+    assert "1 from here on" in made(0)
+    assert_equal({**made.state(), "loss": made.loss}, state)
+    assert torch.equal(torch.cat(seen[-4:]), drawn)
+    assert torch.equal(torch.cat(seen[:-4]), drawn[: sum(map(len, seen[:-4]))])
+
+
+def test_parts_of_a_batch_have_its_gradients(step: Callable[..., Step]) -> None:
+    found = []
+    for chunk in (1, 3, 100):
+        made = step(Draws, batch=4)
+        made.chunk = chunk
+        seen.clear()
+        advanced(made, 0)
+        found.append(([one.grad.clone() for one in made.net.parameters() if one.grad is not None], torch.cat(seen)))
+    for gradients, drawn in found[:2]:
+        assert torch.equal(drawn, found[2][1])
+        for one, two in zip(gradients, found[2][0], strict=True):
+            torch.testing.assert_close(one, two, rtol=0.0, atol=1e-5 * float(two.abs().max()) + 1e-9)
+
+
+# ---- the device
+
+
+@pytest.mark.parametrize("recipe", [CYCLE, MUON], ids=["adam", "muon"])
+@pytest.mark.parametrize(
+    ("method", "noise", "kind", "view"),
+    [
+        (N2C, "gauss5_50", "fresh", "plain"),
+        (N2N, "poisson5_50:8bit", "fixed", "plain"),
+        (N2V, "sensor1_120:correlated", "fixed", "bayer-aligned"),
+    ],
+)
+def test_a_step_reads_nothing_and_makes_nothing_on_the_host(
+    method: Any, noise: str, kind: str, view: str, recipe: Recipe, step: Callable[..., Step]
+) -> None:
+    made = step(method, noise, recipe=recipe, train_noise=kind, view=view, channels=3 if view == "plain" else 1)
+    made.prepare(2)
+    with on_device():
+        made._update()
