@@ -126,6 +126,7 @@ class Patches:
         self.noise, self.kind, self.crop, self.seed, self.device = noise, kind, crop, seed, device
         self.step = 2 if phase else 1  # crops of mosaics begin with a red pixel
         self.captured = isinstance(noise.family, Captured)
+        self.order: tuple[tuple[int, int, str], Tensor] = ((0, 0, ""), torch.empty(0))  # the last epochs, and theirs
         pictures = list({id(picture): picture for picture in _pictures(set_images, self.captured)}.values())
         self.host = _Tables(pictures, set_images, self.captured, phase, kind == "fixed" and not self.captured)
         for picture, (height, width) in zip(pictures, self.host.sides.tolist(), strict=True):
@@ -173,12 +174,13 @@ class Patches:
 
     def _items(self, first: int, count: int, device: str) -> Tensor:
         number = len(self.host.item)
-        epochs = torch.arange(first // number, (first + count - 1) // number + 1, device=device)
-        each = torch.arange(number, device=device)
-        one, two, *_ = words(seed("order", self.seed), each, epochs.unsqueeze(1))
-        order = (one << 31 | two >> 1).argsort(dim=1, stable=True).view(-1)
-        start = first % number
-        return order[start : start + count]
+        asked, start = (first // number, (first + count - 1) // number + 1, device), first % number
+        known = self.order  # of the threads that read ahead, each may replace it
+        if known[0] != asked:
+            epochs, each = torch.arange(*asked[:2], device=device), torch.arange(number, device=device)
+            one, two, *_ = words(seed("order", self.seed), each, epochs.unsqueeze(1))
+            known = self.order = (asked, (one << 31 | two >> 1).argsort(dim=1, stable=True).view(-1))
+        return known[1][start : start + count]
 
     def _cuts(self, tables: "_Tables", items: Tensor, numbers: Tensor, frames: int) -> list[Cut]:
         """The clean image's crop, then those of the real noisy frames: the item itself, then another of its scene."""
