@@ -5,12 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..methods.base import Batch, Context, Method
 
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero")
+MAKES = (torch.tensor, torch.zeros, torch.ones, torch.full, torch.empty, torch.eye, torch.arange, torch.linspace,
+         torch.rand, torch.randn, torch.randint, torch.randperm)  # fmt: skip
 
 
 class HostError(RuntimeError):
@@ -45,6 +48,16 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
 
+class _Makers(TorchFunctionMode):
+    """Raises HostError where a tensor of many numbers is made with no word of a device, which is on the host."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func in MAKES and (kwargs or {}).get("device") is None and made.dim():
+            raise HostError(f"{func.__name__} makes a tensor {list(made.shape)} on the host; give it a device")
+        return made
+
+
 def _place(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
@@ -54,7 +67,7 @@ def watch_losses(method: Method, net: nn.Module, batch: Batch, context: Context)
     given = [*net.parameters(), *net.buffers(), *(one for one in batch if one is not None), context.rng.samples]
     losses, watch = iter(method.losses(net, batch, context)), _Watch(given)
     while True:
-        with watch:
+        with watch, _Makers():
             part = next(losses, None)
         if part is None:
             return
