@@ -115,9 +115,9 @@ class Step:
             self._replay(step)
         else:
             self._update(stop)
-        if self.chunk < chunk:
-            return f"out of memory with {chunk} images at a time: {self.chunk} from here on"
-        return self.uncaptured if self.uncaptured != why else ""
+        smaller = f"out of memory with {chunk} images at a time: {self.chunk} from here on"
+        said = {smaller: self.chunk < chunk, self.uncaptured: self.uncaptured != why}
+        return "; ".join(text for text, new in said.items() if new)
 
     def prepare(self, step: int) -> None:
         """Puts this step's number and samples, and what is constant within its epoch, on the device."""

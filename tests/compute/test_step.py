@@ -164,6 +164,22 @@ def test_a_step_that_ran_out_of_memory_is_that_of_half_the_images(
     assert torch.equal(torch.cat(seen[:-4]), drawn[: sum(map(len, seen[:-4]))])
 
 
+def test_a_step_that_is_short_of_memory_and_cannot_be_captured_says_both(
+    step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = step()
+    made.captures = True
+
+    def replay(number: int) -> None:
+        made.chunk, made.captures, made.uncaptured = 2, False, "steps run without a CUDA graph: line 1"
+
+    monkeypatch.setattr(made, "_replay", replay)
+    said = made(0)
+    assert "2 from here on" in said
+    assert said.endswith("line 1")
+    assert made(1) == ""
+
+
 def test_parts_of_a_batch_have_its_gradients(step: Callable[..., Step]) -> None:
     found = []
     for chunk in (1, 3, 100):
