@@ -50,7 +50,7 @@ class Rng:
 
     def _four(self, name: str, shape: tuple[int, ...]) -> philox.Words:
         element = torch.arange(-(-_size(shape) // 4), device=self.samples.device)
-        return philox.words(seed(name, self.seed), element, self.samples.unsqueeze(1))
+        return philox.words(seed("draw", name, self.seed), element, self.samples.unsqueeze(1))
 
     def _words(self, name: str, shape: tuple[int, ...]) -> Tensor:
         return self._joined(list(self._four(name, shape)), shape)
