@@ -105,4 +105,7 @@ class Streamed:
 
 def in_unit(pixels: Tensor) -> Tensor:
     """As `images.unit`: stored integers in 0..255, or numbers in 0..1, as float32 in 0..1."""
-    return pixels.float() / 255.0 if pixels.dtype == torch.uint8 else pixels.float()
+    if pixels.dtype != torch.uint8:
+        return pixels.float()
+    # By a tensor: CUDA multiplies by the reciprocal of a number, which is another result for every second gray level.
+    return pixels.float() / torch.full((), 255.0, device=pixels.device)

@@ -92,6 +92,7 @@ class Optimiser:
             [{"params": others}], self.lr, (recipe.beta1, recipe.beta2), weight_decay=recipe.weight_decay,
             fused=True, capturable=device.type == "cuda",
         )  # fmt: skip
+        self.adam._warned_capturable_if_run_uncaptured = True  # as its warm-up is, on purpose
         for one in others:
             zeros = {moment: torch.zeros_like(one) for moment in ("exp_avg", "exp_avg_sq")}
             self.adam.state[one] = {"step": torch.zeros((), device=one.device), **zeros}

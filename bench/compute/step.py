@@ -2,7 +2,10 @@
 
 import math
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -104,7 +107,8 @@ class Step:
         self.loss = torch.zeros((), device=device)  # of the last step
         self.epoch = self.first = 0
         self.captures, self.uncaptured = device.type == "cuda", ""  # why not
-        self.graph: torch.cuda.CUDAGraph | None = None
+        self.graph: torch.cuda.CUDAGraph | None = None  # the last one: its memory is taken over by the next
+        self.stale = True  # what the graph holds as constants has changed
         self.pool: Any = None  # of the graphs' memory, once steps were warmed up
 
     def __call__(self, step: int, stop: Callable[[], bool] = never) -> str:
@@ -125,7 +129,7 @@ class Step:
         epoch = epoch_of(step, work.steps, work.epochs)
         if epoch != self.epoch or step < self.first:
             end = work.steps if epoch == work.epochs else -(-epoch * work.steps // work.epochs)
-            self.epoch, self.first, self.graph = epoch, step, None
+            self.epoch, self.first, self.stale = epoch, step, True
             self.items = self.source.items(step * work.batch, (end - step) * work.batch).view(-1, work.batch)
         self.source.feed(step * work.batch, work.batch, FRAMES[self.method.supervision])
         self.number.fill_(step)
@@ -192,36 +196,64 @@ class Step:
 
     def _replay(self, step: int) -> None:
         """The step as a graph, captured once per epoch; the same code without one where that fails."""
-        if self.graph is None:
+        if self.stale:
             try:
                 self._capture()
             except RuntimeError as error:
                 self.captures, self.uncaptured = False, f"steps run without a CUDA graph: {where(error)}"
                 torch.cuda.synchronize(self.device)
+                self.graph = None
                 self._update()
                 return
         assert self.graph is not None
         self.graph.replay()
 
     def _capture(self) -> None:
-        """Warms up on a side stream, puts the state back, and captures."""
-        if self.pool is None:
-            kept = {name: tensor.clone() for name, tensor in self.state().items()}
-            side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream(self.device))
-            try:
-                with torch.cuda.stream(side):
-                    for _ in range(WARM_UP):
-                        self._update()
-            finally:
-                torch.cuda.current_stream(self.device).wait_stream(side)
-                self.load(kept)
-            self.pool = torch.cuda.graph_pool_handle()
-        self.optimiser.zero_grad()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            self._update()
-        self.graph = graph
+        """Warms up on a side stream, and captures there. The graph before lives until then, as its pool does."""
+        side = _side_stream(self.device)
+        # The current stream is put back whatever fails; other threads may pin memory while this one captures.
+        with torch.cuda.device(self.device), torch.cuda.stream(torch.cuda.current_stream(self.device)):
+            if self.pool is None:
+                self._warm_up(side)
+                self.pool = torch.cuda.graph_pool_handle()
+            self.optimiser.zero_grad()
+            chunk, graph = self.chunk, torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self.pool, stream=side, capture_error_mode="thread_local"):
+                self._update()
+        self.graph, self.stale = graph, self.chunk < chunk  # then it holds what memory was too short for, too
+
+    def _warm_up(self, side: torch.cuda.Stream) -> None:
+        """Steps whose changes are undone; the last one raises where a capture would fail."""
+        kept = {name: tensor.clone() for name, tensor in self.state().items()}
+        side.wait_stream(torch.cuda.current_stream(self.device))
+        try:
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP - 1):
+                    self._update()
+                with _waiting_refused():
+                    self._update()
+        finally:
+            torch.cuda.current_stream(self.device).wait_stream(side)
+            self.load(kept)
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all trainings: cuBLAS keeps some memory for each stream that it was used on."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _waiting_refused() -> Iterator[None]:
+    """RuntimeError at the line that makes the host wait; in a capture, it would leave torch's memory pools unusable."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls this mode a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def out_of_memory(error: BaseException) -> bool:

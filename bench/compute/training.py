@@ -149,6 +149,7 @@ def train(
         keep()
         raise
     seconds = state.seconds + time.monotonic() - began
+    update.optimiser.zero_grad()  # what is left of the memory of graphs can then be used by others
     net = update.net.network
     parameters = sum(parameter.numel() for parameter in net.parameters())
     return Trained(net, parameters, seconds, state.history, state.quality, state.warnings)

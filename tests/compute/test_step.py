@@ -1,9 +1,13 @@
 """The step: its schedule, what it reads and where, memory that is short, and a resume in the middle of an epoch."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -178,6 +182,100 @@ def test_a_step_that_is_short_of_memory_and_cannot_be_captured_says_both(
     assert "2 from here on" in said
     assert said.endswith("line 1")
     assert made(1) == ""
+
+
+# ---- capture, with a stand-in for CUDA
+
+
+class Cuda:
+    """Graphs that do the step again when they are replayed; what is done while one is captured, is undone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.mode, self.modes, self.living = "default", list[str](), list[int]()
+        self.alive: WeakSet[Any] = WeakSet()
+        self.step: Step
+        cuda, outer = torch.cuda, self
+
+        class Graph:
+            def __init__(self) -> None:
+                outer.alive.add(self)
+
+            def replay(self) -> None:
+                outer.step._update()
+
+        @contextmanager
+        def capture(graph: Graph, pool: object, stream: object, capture_error_mode: str) -> Iterator[None]:
+            assert capture_error_mode == "thread_local"
+            self.living.append(len(self.alive) - 1)
+            kept = {name: tensor.clone() for name, tensor in self.step.state().items()}
+            self.mode = "capture"
+            yield
+            self.mode = "default"
+            self.step.load(kept)
+
+        for name in ("Stream", "current_stream", "stream", "device", "synchronize"):
+            monkeypatch.setattr(cuda, name, MagicMock(name=name))
+        monkeypatch.setattr(cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(cuda, "graph", capture)
+        monkeypatch.setattr(cuda, "graph_pool_handle", lambda: (0, 1))
+        monkeypatch.setattr(cuda, "get_sync_debug_mode", lambda: "default")
+        monkeypatch.setattr(cuda, "set_sync_debug_mode", partial(setattr, self, "mode"))
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    return Cuda(monkeypatch)
+
+
+@RECIPES
+def test_warming_up_and_capturing_change_nothing(recipe: Recipe, step: Callable[..., Step], cuda: Cuda) -> None:
+    """A graph of each of the three epochs; the one before lives until then, for torch drops the pool of none."""
+    expected, made = step(recipe=recipe), step(recipe=recipe)
+    cuda.step, made.captures = made, True
+    assert_equal(advanced(made, *range(7)), advanced(expected, *range(7)))
+    assert cuda.living == [0, 1, 1]
+    made.prepare(0)
+    assert made.stale
+
+
+def test_a_step_that_waits_for_the_device_is_found_before_the_capture(
+    step: Callable[..., Step], cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, made = step(), step()
+    cuda.step, made.captures = made, True
+    forward = made.net.forward
+
+    def waiting(x: Tensor, *others: Any) -> Tensor:
+        cuda.modes.append(cuda.mode)
+        if cuda.mode == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")  # the line
+        return forward(x, *others)
+
+    monkeypatch.setattr(made.net, "forward", waiting)
+    made_said = made(0)
+    assert "synchronizing" in made_said
+    line = next(i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# the line"))
+    assert f"{Path(__file__).name}:{line}" in made_said
+    assert cuda.modes == ["default", "default", "error", "default"]
+    assert_equal(advanced(made, 1), advanced(expected, 0, 1))
+
+
+def test_a_capture_that_ran_out_of_memory_is_made_again(
+    step: Callable[..., Step], cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = step(batch=4)
+    cuda.step, made.captures, made.chunk = made, True, 4
+    forward = made.net.forward
+
+    def failing(x: Tensor, *others: Any) -> Tensor:
+        if cuda.mode == "capture" and len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(x, *others)
+
+    monkeypatch.setattr(made.net, "forward", failing)
+    assert "2 from here on" in made(0)
+    advanced(made, 1, 2)
+    assert cuda.living == [0, 1]
 
 
 def test_parts_of_a_batch_have_its_gradients(step: Callable[..., Step]) -> None:

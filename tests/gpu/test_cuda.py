@@ -13,10 +13,12 @@ from bench.compute import step as steps
 from bench.compute.machine import Machine
 from bench.compute.step import Step, Stopped
 from bench.compute.training import Report, Trained, source_of, train
+from bench.datasets import pixels
 from bench.datasets.images import SetImage
+from bench.datasets.images import unit as as_unit
 from bench.datasets.noise.model import parse
 from bench.datasets.philox import words
-from bench.datasets.sampling import Patches
+from bench.datasets.sampling import OneImage, Patches
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method
 from bench.methods.n2c import N2C
@@ -101,6 +103,34 @@ def test_a_captured_step_is_the_plain_one(name: str, work: Work, set_images: lis
     assert apart < 1e-2 * size
 
 
+def test_a_captured_step_of_one_image_is_the_plain_one(work: Work, set_images: list[SetImage], cuda: Machine) -> None:
+    unit = work("self2self", steps=20, epochs=2)
+    source = OneImage(as_unit(set_images[0].pixels[:32, :32]), 25.0, DEVICE)
+    captured, plain = (Step(unit, source, cuda) for _ in range(2))
+    plain.captures = False
+    for step in range(unit.steps):
+        assert [one(step) for one in (captured, plain)] == ["", ""]
+    assert captured.graph is not None
+    assert (weights(captured) - weights(plain)).norm() < 1e-2 * weights(plain).norm()
+
+
+@pytest.mark.parametrize("device", [f"cuda:{i}" for i in range(torch.cuda.device_count())])
+def test_a_captured_step_of_streamed_images_is_that_of_resident_ones(
+    device: str, work: Work, set_images: list[SetImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On every GPU; threads pin memory while a step is captured, in each of the many epochs."""
+    unit = work("n2c", steps=40, epochs=20)
+    trained = []
+    for largest in (pixels.LARGEST, 0):
+        monkeypatch.setattr(pixels, "LARGEST", largest)
+        one = Step(unit, source_of(unit, set_images, device), Machine(device, "float32", 1, compile=False))
+        start = weights(one)
+        assert [one(step) for step in range(unit.steps)] == [""] * unit.steps
+        assert one.graph is not None
+        trained.append(weights(one))
+    assert (trained[0] - trained[1]).norm() < 5e-2 * (trained[0] - start).norm()
+
+
 class Reading(N2C, frozen=True):
     """A plug-in that asks the device for a number in every step."""
 
@@ -121,6 +151,10 @@ def test_a_step_that_reads_from_the_device_runs_without_a_graph_and_names_its_li
     (warning,) = [one for one in trained.warnings if "graph" in one]
     assert f"test_cuda.py:{line}" in warning
     assert trained.history[-1][0] == unit.steps
+    after = Step(work("n2c"), source_of(unit, set_images, DEVICE), cuda)
+    assert after(0) == ""
+    assert after.graph is not None
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
 
 
 def test_too_little_memory_halves_the_images_of_a_call(
