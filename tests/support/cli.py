@@ -21,6 +21,7 @@ import bench as package
 from bench.cli.main import main
 from bench.datasets.sets.find import find
 from bench.methods.networks.unet import UNet, UNetConfig
+from bench.runner import estimates
 from bench.store.tensors import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
@@ -56,7 +57,9 @@ def narrow_networks() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(UNetConfig, "build", build)
+        estimates.size_of.cache_clear()
         yield
+    estimates.size_of.cache_clear()  # sizes of networks that are narrow here alone
 
 
 def bench(*argv: object) -> Result:
