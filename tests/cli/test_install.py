@@ -40,7 +40,8 @@ def test_a_data_folder_called_datasets_does_no_harm(tmp_path: Path) -> None:
     assert len(list((tmp_path / "records" / "scores").rglob("*.json"))) == 2  # noisy and blur
 
 
-@pytest.mark.parametrize("first", ["bench", pytest.param("foreign", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["bench", "foreign"])
 def test_foreign_packages_stay_what_they_are(first: str, tmp_path: Path) -> None:
     other = foreign(tmp_path / "other", "")
     imports = ["import bench, bench.cli.main", "import datasets, methods"]

@@ -69,9 +69,8 @@ def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[
 # ---- killed
 
 
-@pytest.mark.parametrize(
-    "moments", [("half",), pytest.param(("before", "written", "renamed", "claimed"), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("moments", [("half",), ("before", "written", "renamed", "claimed")])
 def test_a_kill_at_every_named_moment_loses_nothing(
     moments: tuple[str, ...], command: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def steps(*numbers: int) -> list[str]:
 # ---- two runs at once
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_store_share_the_work(place: Place, tmp_path: Path) -> None:
     (tmp_path / "meet").mkdir()
     argv = (*place.command, "--seeds", "0,1,2,3", "--store", place.store)
@@ -166,6 +167,7 @@ def test_a_killed_run_s_claim_is_taken_over(place: Place) -> None:
     assert place.done() == [*steps(*range(6)), "score"]  # there was no checkpoint yet
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_the_time_since_its_checkpoint(place: Place) -> None:
     assert place.kill("3", signal.SIGKILL, often=True).code == -signal.SIGKILL
     place.done()
