@@ -175,7 +175,7 @@ class Patches:
     def _items(self, first: int, count: int, device: str) -> Tensor:
         number = len(self.host.item)
         asked, start = (first // number, (first + count - 1) // number + 1, device), first % number
-        known = self.order  # of the threads that read ahead, each may replace it
+        known = self.order  # read once: another reading thread may replace it meanwhile
         if known[0] != asked:
             epochs, each = torch.arange(*asked[:2], device=device), torch.arange(number, device=device)
             one, two, *_ = words(seed("order", self.seed), each, epochs.unsqueeze(1))

@@ -32,12 +32,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.known = {_place(one) for one in self.kept}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        masked = name in ("index", "index_put", "index_put_") and any(
-            isinstance(one, Tensor) and one.dtype == torch.bool for one in args[1]
-        )
-        if name in READS or masked:
-            raise HostError(f"{name.strip('_')} makes the host wait for the device")
+        if waiting := waits(func, args):
+            raise HostError(f"{waiting} makes the host wait for the device")
         for one in tree_leaves((args, kwargs)):
             if isinstance(one, Tensor) and one.dim() and _place(one) not in self.known:
                 raise HostError(f"a tensor {list(one.shape)} is made on the host; make it on the device of the images")
@@ -56,6 +52,15 @@ class _Makers(TorchFunctionMode):
         if func in MAKES and (kwargs or {}).get("device") is None and made.dim():
             raise HostError(f"{func.__name__} makes a tensor {list(made.shape)} on the host; give it a device")
         return made
+
+
+def waits(func: Any, args: Any) -> str:
+    """The name of an operation for which the host waits until the device has computed; empty for others."""
+    name: str = func.overloadpacket.__name__
+    masked = name in ("index", "index_put", "index_put_") and any(
+        isinstance(one, Tensor) and one.dtype == torch.bool for one in args[1]
+    )
+    return name.strip("_") if name in READS or masked else ""
 
 
 def _place(tensor: Tensor) -> int:

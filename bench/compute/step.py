@@ -108,7 +108,7 @@ class Step:
         self.epoch = self.first = 0
         self.captures, self.uncaptured = device.type == "cuda", ""  # why not
         self.graph: torch.cuda.CUDAGraph | None = None  # the last one: its memory is taken over by the next
-        self.stale = True  # what the graph holds as constants has changed
+        self.stale = True  # a new epoch has other constants than the graph
         self.pool: Any = None  # of the graphs' memory, once steps were warmed up
 
     def __call__(self, step: int, stop: Callable[[], bool] = never) -> str:
@@ -220,7 +220,7 @@ class Step:
             chunk, graph = self.chunk, torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self.pool, stream=side, capture_error_mode="thread_local"):
                 self._update()
-        self.graph, self.stale = graph, self.chunk < chunk  # then it holds what memory was too short for, too
+        self.graph, self.stale = graph, self.chunk < chunk  # a graph that ran out of memory also holds the failed attempt
 
     def _warm_up(self, side: torch.cuda.Stream) -> None:
         """Steps whose changes are undone; the last one raises where a capture would fail."""

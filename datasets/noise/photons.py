@@ -30,7 +30,7 @@ def inverted(i: Tensor, rate: Tensor, word: Tensor, highest: float) -> Tensor:
     index = torch.int32 if below.numel() < 2**31 else torch.int64
     batch = torch.arange(len(i), dtype=index, device=i.device)
     row = (i + 256 * batch.view(-1, 1, 1, 1)).reshape(-1)
-    # The highest word is read as the one below: it would find no end in a row whose probabilities are rounded to 1.
+    # The highest word counts as the one below it: no entry of a row exceeds it, so the search would run past the row.
     found, word = row * size, (word - 2**31).clamp(max=2**31 - 2).int().reshape(-1)
     step = size // 2
     while step:  # bisection in the row

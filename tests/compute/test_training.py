@@ -1,4 +1,4 @@
-"""The training loop: exact resume, named seeds, the learning rate, and faults that are noticed at once."""
+"""The training loop: exact resume, named seeds, and faults that are noticed at once."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.compute import sanity as health
 from bench.compute.machine import Machine, has_bf16
-from bench.compute.step import Stopped, build, epoch_of, schedule
+from bench.compute.step import Stopped, build
 from bench.compute.training import PROBES, Report, Trained, train
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
@@ -20,7 +20,7 @@ from bench.datasets.noise.model import Noise, Numbers, parse
 from bench.datasets.sampling import Patches, one_sample
 from bench.methods import registry
 from bench.methods.b2u import B2U
-from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.base import Batch, Context, Method
 from bench.methods.n2c import N2C
 from bench.methods.networks.unet import UNetConfig
 from bench.protocol.suites import Recipe
@@ -208,46 +208,6 @@ def test_all_methods_see_the_same_noisy_images(
     first, *others = (torch.cat(batches) for batches in seen.values())
     assert len(others) == 2
     assert all(torch.equal(other, first) for other in others)
-
-
-# ---- the learning rate
-
-
-@pytest.mark.parametrize("steps", [20, 300, 8000])
-@pytest.mark.parametrize("warmup", [0.05, 0.3, 0.5])
-def test_a_cycle_rises_to_the_rate_and_falls_to_zero(steps: int, warmup: float) -> None:
-    recipe = Recipe(schedule="cycle", lr=1e-3, beta2=0.95, weight_decay=0.0, warmup=warmup)
-    rates = 1e-3 * np.array([schedule(recipe, step, steps, 100) for step in range(steps)])
-    top = int(rates.argmax())
-    assert rates.min() > 0
-    assert rates.max() <= 1e-3
-    assert rates.max() == pytest.approx(1e-3, rel=max(2 / (warmup * steps), 1e-3) if warmup * steps > 2 else 0.5)
-    assert top / steps == pytest.approx(warmup, abs=1 / steps)
-    assert (np.diff(rates[: top + 1]) > 0).all()
-    assert (np.diff(rates[top:]) < 0).all()
-    assert rates[-1] < 0.01e-3
-
-
-@pytest.mark.parametrize("epochs", [5, 20, 100])
-def test_halving_is_the_official_schedule(epochs: int) -> None:
-    """The released code steps torch's MultiStepLR after every epoch; it ends at a sixteenth."""
-    adam = torch.optim.Adam([nn.Parameter(torch.zeros(1))], HALVING.lr)
-    official = torch.optim.lr_scheduler.MultiStepLR(adam, [k * epochs // 5 - 1 for k in (1, 2, 3, 4)], 0.5)
-    rate = 0.0
-    for epoch in range(epochs):
-        for step in range(3 * epoch, 3 * epoch + 3):
-            rate = HALVING.lr * schedule(HALVING, step, 3 * epochs, epochs)
-            assert rate == pytest.approx(official.get_last_lr()[0])
-        adam.step()
-        official.step()
-    assert rate == pytest.approx(HALVING.lr / 16)
-
-
-def test_epochs_are_virtual_in_short_runs() -> None:
-    epochs = [epoch_of(step, 250, 100) for step in range(250)]
-    assert sorted(set(epochs)) == list(range(1, 101))
-    assert epochs == sorted(epochs)
-    assert Progress(100, 100).t == 1.0
 
 
 # ---- health

@@ -13,22 +13,12 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from support.external import Place, authors_state
+from support.external import Place
 from torch import Tensor
 
 from bench.datasets.errors import InputError
 from bench.runner import external_weights as weights
 from bench.runner.external_weights import read
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def state() -> dict[str, Tensor]:
-    return authors_state()
 
 
 class Code:

@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.cli import bench, line, lines, record, refused, rows, snapshot
-from support.external import Place, authors_state
+from support.external import Place
 from torch import Tensor
 
 from bench.compute.machine import Machine
@@ -22,17 +22,6 @@ from bench.runner.execution import Sets
 from bench.runner.external_weights import digest, read
 from bench.runner.run import Run
 from bench.store.store import Store
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def state() -> dict[str, Tensor]:
-    return authors_state()
-
 
 # ---- the authors' names
 
