@@ -220,7 +220,7 @@ class Step:
             chunk, graph = self.chunk, torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self.pool, stream=side, capture_error_mode="thread_local"):
                 self._update()
-        self.graph, self.stale = graph, self.chunk < chunk  # a graph that ran out of memory also holds the failed attempt
+        self.graph, self.stale = graph, self.chunk < chunk  # short of memory, it holds a failed attempt
 
     def _warm_up(self, side: torch.cuda.Stream) -> None:
         """Steps whose changes are undone; the last one raises where a capture would fail."""
