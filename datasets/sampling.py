@@ -117,7 +117,7 @@ class Patches:
         self,
         set_images: Sequence[SetImage],
         noise: Noise,
-        kind: Literal["fresh", "fixed"],
+        kind: Literal["fresh", "fixed", "present"],  # present: the images have this noise already
         crop: int,
         seed: int,
         phase: bool = False,
@@ -167,8 +167,8 @@ class Patches:
         nothing = torch.zeros(len(numbers), device=clean.device)
         if self.captured:
             return Samples(captured, [nothing] * frames, clean)
-        if not self.noise.family.simulated:
-            return Samples([clean], [nothing], None)
+        if not self.noise.family.simulated or self.kind == "present":
+            return Samples([clean], [nothing + self.noise.low], None)
         drawn = [self._noisy(clean, cuts[0], numbers, frame) for frame in range(frames)]
         return Samples([noisy for noisy, _ in drawn], [level for _, level in drawn], clean)
 

@@ -97,6 +97,11 @@ def make(request: Request, digests: SetDigests | None = None) -> Plan:
     return Plan(request, suite, preset, tuple(cell for cell in cells if cell.tests), planner.digests)
 
 
+def single_fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int, digests: SetDigests) -> Fit:
+    """A fit outside of a plan, such as one on a user's own images: the preset's budget, recipe and fields."""
+    return _Planner(suite, preset, (), "", digests)._fit(name, noise, seed, suites.training_sets(preset)[0])
+
+
 def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
     """The noises asked for, else the preset's, else the suite's."""
     return list(dict.fromkeys(parse(name) for name in request.noises or preset.noises or suite.noises))

@@ -31,7 +31,7 @@ class Fit(Struct, frozen=True, dict=True, kw_only=True):
     channels: int  # of the images
     view: View = "plain"
     train: str
-    train_noise: Literal["fresh", "fixed"]
+    train_noise: Literal["fresh", "fixed", "present"]  # present: the images have this noise already
     crop: int
     batch: int
     steps: int

@@ -1,0 +1,196 @@
+"""A method made ready for a user's own images: trained on them, given weights, or training-free."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct, structs
+from torch import nn
+
+from ..compute.machine import Machine
+from ..compute.noisy_images import Noisy
+from ..compute.step import Step, build, never
+from ..compute.training import Report, source_of, train
+from ..compute.zero_shot import restore
+from ..datasets.errors import InputError, few
+from ..datasets.images import SetImage
+from ..datasets.noise.captured import CAPTURED, NONE
+from ..datasets.noise.model import Image, Noise
+from ..datasets.sets.digests import SetDigests
+from ..protocol import exclusions, suite_files, suites
+from ..protocol.plan import single_fit
+from ..protocol.scoring import Scoring
+from ..protocol.units import Fit, Score
+from ..store.checkpoint import forget
+from ..store.tensors import read_tensors, write_tensors
+
+SUITE = "synthetic"  # whose presets say how a method is trained
+TIMED, FIRST = 5, 2  # steps that are timed, after some in which libraries choose their kernels
+
+
+class Fitted(Struct):
+    """A method that can denoise."""
+
+    work: Fit
+    net: nn.Module | None  # None where every image trains its own, or nothing is trained
+    machine: Machine
+    images: frozenset[str]  # digests of the noisy images that it was fitted to: it must not be judged by them
+    seconds: float = 0.0  # of training
+    warnings: Sequence[str] = ()
+    left_out: Sequence[str] = ()  # images that were too small to be trained on
+
+    def __call__(
+        self, noisy: Image, report: Callable[[Report], None] = lambda report: None, stop: Callable[[], bool] = never
+    ) -> Image:
+        """The primary output [H, W, C] for a noisy image in 0..1, not clipped."""
+        return self.outputs(noisy, report, stop)[self.work.method.primary().name]
+
+    def outputs(
+        self,
+        noisy: Image,
+        report: Callable[[Report], None] = lambda report: None,
+        stop: Callable[[], bool] = never,
+        folder: Path | None = None,
+    ) -> dict[str, Image]:
+        """All outputs by name. A zero-shot method trains here; `folder` keeps its checkpoint."""
+        one = as_images([[noisy]])[0]
+        score = Score(fit=self.work, test="", noise=self.work.noise, repeats=1, padding="next", scoring=Scoring())
+        found = Noisy(one, 0, noisy, self.work.noise.low)
+        return restore(score, self.net, found, self.machine, report, stop, folder)
+
+
+def as_images(scenes: Iterable[Sequence[Image]], clean: Sequence[Image] = ()) -> list[SetImage]:
+    """Scenes of noisy frames [H, W, C] as images of a set; without a clean image, the mean of several frames is it."""
+    made = []
+    for number, frames in enumerate(scenes):
+        channels = frames[0].shape[2]
+        noisy = tuple(_image(f"{number}-{i}", frame, channels) for i, frame in enumerate(frames))
+        if len(frames) == 1 and not clean:
+            made.append(noisy[0])
+            continue
+        target: Image = clean[number] if clean else np.asarray(np.mean(frames, axis=0, dtype=np.float32))
+        made.append(_image(str(number), target, channels, frames=noisy))
+    return made
+
+
+def _image(name: str, pixels: Image, channels: int, frames: tuple[SetImage, ...] = ()) -> SetImage:
+    return SetImage.decoded(name, Path(name), np.ascontiguousarray(pixels, np.float32), channels, frames=frames)
+
+
+class _Known(SetDigests):
+    """The digest of images that no catalogue knows."""
+
+    def __init__(self, images: Sequence[SetImage]) -> None:
+        super().__init__()
+        self.digest = hashlib.sha256(" ".join(image.digest for image in images).encode()).hexdigest()
+
+    def __call__(self, name: str, channels: int, least: int = 0) -> str:
+        """That of the training images; of the images to denoise there is none."""
+        return self.digest if name else ""
+
+
+def plan(
+    name: str,
+    images: Sequence[SetImage],
+    noise: Noise | None = None,
+    preset: str = "mini",
+    steps: int = 0,
+    seed: int = 0,
+) -> tuple[Fit, list[SetImage], list[str]]:
+    """The training of a method on these images, those that it uses, and the others with the reason.
+
+    `noise` is what the images have, where that is known. InputError if the method cannot be used on them.
+    """
+    suite = suite_files.load(SUITE)
+    suite = structs.replace(suite, channels=images[0].channels)
+    fit = single_fit(suite, suites.preset(suite, preset), name, noise or NONE, seed, SetDigests())
+    method = fit.method
+    if method.supervision in ("clean", "pair"):
+        fit = structs.replace(fit, noise=CAPTURED)
+    elif method.supervision == "noisy":  # every noisy frame is an image of its own
+        images = [frame for image in images for frame in (image.frames or (image,))]
+        fit = structs.replace(fit, train_noise="present" if noise else fit.train_noise)
+    if method.has_weights():
+        images, crop, left_out = _large_enough(fit, images)
+        fit = structs.replace(fit, train="own images", crop=crop, steps=steps or fit.steps, digests=_Known(images))
+    else:
+        left_out = []
+        fit = structs.replace(fit, train="own images", steps=steps or fit.steps, digests=_Known(()))
+    if state := exclusions.of_noise(fit, fit.noise):
+        raise InputError(f"--method {name}: {state.reason}; --method auto chooses one that can be used here")
+    if why := method.unavailable():
+        raise InputError(f"--method {name}: {why}")
+    needed = {"clean": 1, "pair": 2}.get(method.supervision, 0)
+    if any(len(image.frames) < needed for image in images):
+        what = {
+            "clean": "clean images: --train FOLDER with noisy/ and clean/ in it",
+            "pair": "two frames of each scene",
+        }
+        raise InputError(f"--method {name}: it needs {what[method.supervision]}; methods without: b2u, nbr2nbr, n2v")
+    return fit, list(images), left_out
+
+
+def _large_enough(fit: Fit, images: Sequence[SetImage]) -> tuple[list[SetImage], int, list[str]]:
+    """The images that a crop fits in, its side, and the others; a smaller crop if it fits in none."""
+    least, multiple = fit.crop, fit.method.crop_multiple
+    largest = max(min(image.sides) for image in images)
+    if largest < least:
+        least = largest // multiple * multiple
+    if not least:
+        raise InputError(
+            f"--method {fit.name}: trains on crops of {multiple} pixels or more; the largest image is {largest}"
+        )
+    used = [image for image in images if min(image.sides) >= least]
+    names = [image.name for image in images if min(image.sides) < least]
+    left_out = [f"{len(names)} images are too small to train on crops of {least}: {few(names)}"] if names else []
+    return used, least, left_out
+
+
+def steps_within(seconds: float, fit: Fit, images: Sequence[SetImage], machine: Machine) -> int:
+    """How many training steps of this work take so long here, measured."""
+    step = Step(structs.replace(fit, steps=FIRST + TIMED), source_of(fit, images, machine.device), machine)
+    for number in range(FIRST + TIMED):
+        if number == FIRST:
+            float(step.loss)
+            began = time.perf_counter()
+        step(number)
+    float(step.loss)  # on CUDA, waits for the steps
+    return max(1, int(seconds * TIMED / (time.perf_counter() - began)))
+
+
+def fit(
+    planned: Fit,
+    images: Sequence[SetImage],
+    machine: Machine,
+    folder: Path | None = None,
+    report: Callable[[Report], None] = lambda report: None,
+    stop: Callable[[], bool] = never,
+    weights: Path | None = None,
+    left_out: Sequence[str] = (),
+) -> Fitted:
+    """Trains what is planned, or takes it from `folder`, where its checkpoint and weights are kept.
+
+    DivergedError, and Stopped when `stop` says so; the same call then continues.
+    """
+    seen = frozenset(image.digest for image in images) if planned.trains and not weights else frozenset[str]()
+    made = Fitted(planned, None, machine, seen, left_out=left_out)
+    if not planned.method.has_weights():
+        return made
+    kept = weights or (folder / f"{planned.name}-{planned.key[:8]}.safetensors" if folder else None)
+    if kept is not None and kept.is_file():
+        net = build(planned.method, planned.planes, 1.0, 0)
+        tensors, about = read_tensors(kept)
+        net.load_state_dict(tensors)
+        made.seconds = float(about.get("seconds", 0.0))
+    else:
+        checkpoint = kept and kept.with_suffix(".checkpoint")
+        trained = train(planned, images, machine, checkpoint, report, stop)
+        net, made.seconds, made.warnings = trained.net, trained.seconds, trained.warnings
+        if kept is not None and checkpoint is not None:
+            about = {"key": planned.key, "identity": planned.identity, "seconds": trained.seconds}
+            write_tensors(kept, net.state_dict(), about)
+            forget(checkpoint)
+    made.net = machine.place(net, precision="float32").eval()
+    return made
