@@ -1,0 +1,92 @@
+"""Large images in overlapping tiles: equal to the whole image's output, in bounded memory."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..compute.step import out_of_memory
+from ..datasets.noise.model import Image
+from .fitting import Fitted
+
+LARGEST = {"cpu": 2**20, "cuda": 2**22}  # pixels of a tile with its margin: about 1.5 GB of a U-Net's features for 2^20
+WHOLE = 64  # margin where an output depends on the whole image, so that tiles cannot be exact
+PROBE = 512  # side of the image on which the margin is found
+Read = Callable[[slice, slice], Image]  # the rows and columns of an image, [h, w, C] in 0..1
+
+
+def margin_of(fitted: Fitted) -> int | None:
+    """How many pixels around it an output depends on, rounded up to the network's multiple; None for the whole image.
+
+    Values that are not numbers spread to every output that depends on them, through any layer.
+    """
+    if fitted.net is None:
+        return None
+    method = fitted.work.method
+    side = rounded(PROBE, method.multiple)
+    first = rounded(side // 2, method.multiple)
+    last = first + method.multiple
+    probe = np.full((side, side, fitted.work.channels), 0.5, np.float32)
+    probe[first:last, first:last] = np.nan
+    reached = np.isnan(fitted(probe)).any(axis=2)
+    rows, columns = (np.flatnonzero(reached.any(axis=axis)) for axis in (1, 0))
+    low, high = min(rows[0], columns[0]), max(rows[-1], columns[-1])
+    if low == 0 or high == side - 1:
+        return None
+    return rounded(int(max(first - low, high + 1 - last)) + method.multiple - 1, method.multiple)
+
+
+def strips(
+    fitted: Fitted,
+    read: Read,
+    height: int,
+    width: int,
+    margin: int | None,
+    report: Callable[[float], None] = lambda share: None,
+    largest: int = 0,
+) -> Iterator[Image]:
+    """The output for an image of these sides, in strips [h, width, C] from top to bottom.
+
+    `largest`: pixels of a tile with its margin, by default as many as the device should hold. A tile that does not
+    fit into memory is cut into four.
+    """
+    largest = largest or LARGEST[fitted.machine.device.partition(":")[0]]
+    if height * width <= largest:
+        yield fitted(read(slice(0, height), slice(0, width)))
+        report(1.0)
+        return
+    margin = WHOLE if margin is None else margin
+    core = max(fitted.work.method.multiple, rounded(int(largest**0.5) - 2 * margin, fitted.work.method.multiple))
+    for top in range(0, height, core):
+        rows, strip = slice(top, min(top + core, height)), []
+        for left in range(0, width, core):
+            columns = slice(left, min(left + core, width))
+            strip.append(_tile(fitted, read, (height, width), rows, columns, margin))
+            report((rows.start * width + columns.stop * (rows.stop - rows.start)) / (height * width))
+        yield np.concatenate(strip, axis=1)
+
+
+def _tile(fitted: Fitted, read: Read, sides: tuple[int, int], rows: slice, columns: slice, margin: int) -> Image:
+    """The output for these rows and columns, from what lies around them."""
+    inner = (rows, columns)
+    outer = [slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(inner, sides, strict=True)]
+    try:
+        found = fitted(read(outer[0], outer[1]))
+    except (RuntimeError, MemoryError) as error:
+        parts = [_halves(s, fitted.work.method.multiple) for s in inner]
+        if not out_of_memory(error) or len(parts[0]) * len(parts[1]) == 1:
+            raise
+        across = [[_tile(fitted, read, sides, r, c, margin) for c in parts[1]] for r in parts[0]]
+        return np.concatenate([np.concatenate(row, axis=1) for row in across], axis=0)
+    top, left = (s.start - o.start for s, o in zip(inner, outer, strict=True))
+    return found[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+
+
+def _halves(whole: slice, multiple: int) -> list[slice]:
+    """The two halves of some rows or columns, in multiples; one where they are too few."""
+    middle = whole.start + rounded((whole.stop - whole.start) // 2, multiple)
+    return [whole] if middle == whole.start else [slice(whole.start, middle), slice(middle, whole.stop)]
+
+
+def rounded(number: int, multiple: int) -> int:
+    """The largest multiple that is not above a number."""
+    return number // multiple * multiple

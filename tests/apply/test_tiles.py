@@ -1,0 +1,81 @@
+"""Tiles give what the whole image gives."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.apply.fitting import Fitted, as_images, plan
+from bench.apply.tiles import margin_of, strips
+from bench.compute.machine import Machine
+from bench.compute.step import build
+from bench.datasets.noise.model import Image
+
+pytestmark = pytest.mark.usefixtures("narrow")
+
+
+def untrained(name: str, machine: Machine, channels: int = 1) -> Fitted:
+    """The network of a method with its initial weights."""
+    images = as_images([[np.zeros((64, 64, channels), np.float32)]])
+    work, _, _ = plan(name, images, steps=1)
+    net = machine.place(build(work.method, channels, 1.0, 0), precision="float32").eval()
+    return Fitted(work, net, machine, frozenset())
+
+
+def photograph(height: int, width: int, channels: int = 1) -> Image:
+    return np.random.default_rng(0).random((height, width, channels), np.float32)
+
+
+def reader(image: Image) -> Callable[[slice, slice], Image]:
+    return lambda rows, columns: image[rows, columns]
+
+
+@pytest.mark.parametrize(("name", "channels"), [("n2v", 1), ("b2u", 2), ("nbr2nbr", 1)])
+def test_tiles_equal_the_whole_image(name: str, channels: int, machine: Machine) -> None:
+    fitted, image = untrained(name, machine, channels), photograph(331, 475, channels)
+    margin = margin_of(fitted)
+    assert margin is not None
+    tiled = np.concatenate(list(strips(fitted, reader(image), 331, 475, margin, largest=(2 * margin + 64) ** 2)))
+    assert np.abs(tiled - fitted(image)).max() < 1e-5
+
+
+def test_the_margin_is_not_larger_than_needed(machine: Machine) -> None:
+    fitted = untrained("n2v", machine)
+    margin = margin_of(fitted)
+    assert margin is not None and 64 <= margin <= 192  # five poolings see 32 times what a 3x3 convolution sees
+
+
+def test_a_smaller_margin_is_seen(machine: Machine) -> None:
+    fitted, image = untrained("n2v", machine), photograph(256, 256)
+    tiled = np.concatenate(list(strips(fitted, reader(image), 256, 256, 0, largest=64**2)))
+    assert np.abs(tiled - fitted(image)).max() > 1e-5
+
+
+def test_tiles_without_memory_are_cut_into_four(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, image, sizes = untrained("n2v", machine), photograph(448, 448), []
+    whole, outputs = fitted(image), Fitted.outputs
+
+    def short_of_memory(self: Fitted, noisy: Image, *more: object) -> dict[str, Image]:
+        sizes.append(noisy.size)
+        if noisy.size > 350**2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return outputs(self, noisy)
+
+    monkeypatch.setattr(Fitted, "outputs", short_of_memory)
+    tiled = np.concatenate(list(strips(fitted, reader(image), 448, 448, 128, largest=384**2)))
+    assert max(sizes) > 350**2 and len(sizes) > 4
+    assert np.abs(tiled - whole).max() < 1e-5
+
+
+def test_progress_ends_at_one(machine: Machine) -> None:
+    fitted, image, shares = untrained("n2v", machine), photograph(100, 160), list[float]()
+    for _ in strips(fitted, reader(image), 100, 160, 0, shares.append, largest=64**2):
+        pass
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) == 6
+
+
+def test_a_method_without_a_network_has_no_margin(machine: Machine, tmp_path: Path) -> None:
+    work, _, _ = plan("bm3d", as_images([[photograph(64, 64)]]))
+    assert margin_of(Fitted(work, None, machine, frozenset())) is None
