@@ -27,12 +27,11 @@ def margin_of(fitted: Fitted) -> int | None:
     last = first + method.multiple
     probe = np.full((side, side, fitted.work.channels), 0.5, np.float32)
     probe[first:last, first:last] = np.nan
-    reached = np.isnan(fitted(probe)).any(axis=2)
-    rows, columns = (np.flatnonzero(reached.any(axis=axis)) for axis in (1, 0))
-    low, high = min(rows[0], columns[0]), max(rows[-1], columns[-1])
+    reached = np.argwhere(np.isnan(fitted(probe)))[:, :2]
+    low, high = int(reached.min()), int(reached.max())
     if low == 0 or high == side - 1:
         return None
-    return rounded(int(max(first - low, high + 1 - last)) + method.multiple - 1, method.multiple)
+    return rounded(max(first - low, high + 1 - last) + method.multiple - 1, method.multiple)
 
 
 def strips(

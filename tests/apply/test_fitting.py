@@ -43,7 +43,8 @@ def test_training_images_get_no_further_noise(machine: Machine) -> None:
     crop, image = sample.frames[0][..., 0], images[0].pixels[..., 0]
     windows = np.lib.stride_tricks.sliding_window_view(image, crop.shape)
     assert (windows == crop).all(axis=(2, 3)).any()
-    assert sample.clean is None and sample.levels == [25.0]
+    assert sample.clean is None
+    assert sample.levels == [25.0]
 
 
 def test_weights_are_kept_and_taken_again(machine: Machine, tmp_path: Path) -> None:
@@ -73,10 +74,12 @@ def test_other_images_are_another_training() -> None:
 def test_frames_of_a_scene_are_pairs_or_single_images(machine: Machine) -> None:
     scene = as_images([[noisy(0), noisy(1), noisy(2)]])
     pairs, images, _ = plan("n2n", scene, steps=2)
-    assert pairs.noise == CAPTURED and len(images) == 1
+    assert pairs.noise == CAPTURED
+    assert len(images) == 1
     assert fit(pairs, images, machine)(noisy(3)).shape == CLEAN.shape
     alone, images, _ = plan("n2v", scene, steps=2)
-    assert alone.noise == NONE and len(images) == 3
+    assert alone.noise == NONE
+    assert len(images) == 3
 
 
 @pytest.mark.parametrize(("name", "word"), [("n2n", "two frames"), ("n2c", "clean"), ("r2r", "level"), ("b2v", "b2u")])
@@ -88,13 +91,16 @@ def test_a_method_that_cannot_be_used_says_what_it_needs(name: str, word: str) -
 def test_small_images_are_left_out_and_named() -> None:
     images = as_images([[noisy(0)], [noisy(1)[:60, :60]]])
     planned, used, left_out = plan("n2v", images)
-    assert planned.crop == 64 and [image.name for image in used] == ["0-0"]
-    assert len(left_out) == 1 and "1-0" in left_out[0]
+    assert planned.crop == 64
+    assert [image.name for image in used] == ["0-0"]
+    assert len(left_out) == 1
+    assert "1-0" in left_out[0]
 
 
 def test_where_all_images_are_small_the_crop_is(machine: Machine) -> None:
     planned, images, left_out = plan("n2v", as_images([[noisy(0)[:45, :50]]]), steps=1)
-    assert planned.crop == 32 and not left_out
+    assert planned.crop == 32
+    assert not left_out
     assert fit(planned, images, machine)(noisy(0)[:45, :50]).shape == (45, 50, 1)
     with pytest.raises(InputError, match="32 pixels"):
         plan("n2v", as_images([[noisy(0)[:20, :20]]]))
@@ -108,11 +114,13 @@ def test_steps_within_a_time_grow_with_it(machine: Machine) -> None:
 def test_a_method_without_training_has_seen_nothing(machine: Machine) -> None:
     planned, images, _ = plan("bm3d", single())
     fitted = fit(planned, images, machine)
-    assert not fitted.images and np.mean((fitted(noisy(0)) - CLEAN) ** 2) < np.mean((noisy(0) - CLEAN) ** 2)
+    assert not fitted.images
+    assert np.mean((fitted(noisy(0)) - CLEAN) ** 2) < np.mean((noisy(0) - CLEAN) ** 2)
 
 
 def test_a_network_of_each_image_trains_when_it_denoises(machine: Machine) -> None:
     planned, images, _ = plan("self2self", single(), steps=2)
     reports: list[int] = []
     output = fit(planned, images, machine)(noisy(0), lambda report: reports.append(report.step))
-    assert output.shape == CLEAN.shape and reports
+    assert output.shape == CLEAN.shape
+    assert reports

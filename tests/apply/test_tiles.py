@@ -44,7 +44,8 @@ def test_tiles_equal_the_whole_image(name: str, channels: int, machine: Machine)
 def test_the_margin_is_not_larger_than_needed(machine: Machine) -> None:
     fitted = untrained("n2v", machine)
     margin = margin_of(fitted)
-    assert margin is not None and 64 <= margin <= 192  # five poolings see 32 times what a 3x3 convolution sees
+    assert margin is not None
+    assert 64 <= margin <= 192
 
 
 def test_a_smaller_margin_is_seen(machine: Machine) -> None:
@@ -65,7 +66,8 @@ def test_tiles_without_memory_are_cut_into_four(machine: Machine, monkeypatch: p
 
     monkeypatch.setattr(Fitted, "outputs", short_of_memory)
     tiled = np.concatenate(list(strips(fitted, reader(image), 448, 448, 128, largest=384**2)))
-    assert max(sizes) > 350**2 and len(sizes) > 4
+    assert max(sizes) > 350**2
+    assert len(sizes) > 4
     assert np.abs(tiled - whole).max() < 1e-5
 
 
@@ -73,7 +75,9 @@ def test_progress_ends_at_one(machine: Machine) -> None:
     fitted, image, shares = untrained("n2v", machine), photograph(100, 160), list[float]()
     for _ in strips(fitted, reader(image), 100, 160, 0, shares.append, largest=64**2):
         pass
-    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) == 6
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(shares) == 6
 
 
 def test_a_method_without_a_network_has_no_margin(machine: Machine, tmp_path: Path) -> None:
