@@ -1,7 +1,7 @@
 """The functions behind the commands: plain values in, data out, InputError for wrong input. Imports all floors below.
 
 `run` and its kin are in `runs`, what records say in `report`, looking after a store in `records`, image sets in `sets`,
-checks and times in `tools`. A module loads when one of its functions is first used.
+a user's own images in `own`, checks and times in `tools`. A module loads when one of its functions is first used.
 """
 
 from importlib import import_module
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..runner.verification import LEGEND as LEGEND
     from ..store.clean import KINDS as KINDS
     from .options import *  # noqa: F403
+    from .own import *  # noqa: F403
     from .records import *  # noqa: F403
     from .report import *  # noqa: F403
     from .runs import *  # noqa: F403
@@ -30,6 +31,7 @@ MODULES = {
         "tables", "unreadable",
     ),
     ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
+    ".own": ("Images", "opened"),
     ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
     ".tools": ("check", "environment", "regress", "speed", "submit", "update_references"),
     "..datasets.noise.model": ("families",),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from .. import __version__
 from ..datasets.errors import InputError
 from ..methods import plugins
-from . import data, run, store, tables, tools
+from . import data, own, run, store, tables, tools
 from .parser import Parser
 
 
@@ -18,7 +18,7 @@ def parser() -> Parser:
     top = Parser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, tables, data, store, tools):
+    for module in (run, tables, own, data, store, tools):
         module.add(commands)
     return top
 

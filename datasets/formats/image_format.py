@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,23 @@ from ..registry import Registry
 Stored = NDArray[Any]  # [H, W, 1 or 3], uint8 in 0..255 or float32 in 0..1
 
 
+AXES = "TZCYXS"  # time, depth, channel, row, column, sample (of a colour)
+
+
+class ImageFile(NamedTuple):
+    """Everything that a file holds, as it is stored."""
+
+    array: NDArray[Any]  # integers or floats of any size, memory-mapped where the file allows it
+    axes: str  # a letter of TZCYXS for each axis of the array; "" where the file does not say
+    alpha: bool = False  # whether the last sample of axis S is opacity
+    notes: tuple[str, ...] = ()  # what else is in the file and neither denoised nor written
+
+
 class ImageFormat(ABC):
     """How images are stored in one kind of file. A method may raise anything for a file that it cannot read."""
 
     suffixes: ClassVar[tuple[str, ...]]  # of file names, such as ".png"
+    writes: ClassVar[tuple[str, ...]] = ()  # the types of values that `write` can store, such as "uint8"
 
     @abstractmethod
     def read(self, path: Path) -> Stored:
@@ -30,6 +43,14 @@ class ImageFormat(ABC):
         """(width, height); a format that knows them from the header alone overrides this."""
         height, width = self.read(path).shape[:2]
         return width, height
+
+    def open(self, path: Path) -> ImageFile:
+        """Everything in the file as it is stored; a format that knows more than `read` gives overrides this."""
+        return ImageFile(self.read(path), "YXS")
+
+    def write(self, path: Path, file: ImageFile, like: Path) -> None:
+        """Writes an array, with what else is in the file `like` and still true of it."""
+        raise InputError(f"{path}: files of this kind cannot be written, use .tif")
 
 
 FORMATS: Registry[ImageFormat] = Registry("image format", __package__)  # by suffix
@@ -54,7 +75,7 @@ def formats() -> dict[str, ImageFormat]:
 def read(path: Path) -> Stored:
     """The stored pixels [H, W, 1 or 3], uint8 or float32; InputError naming a file that cannot be used."""
     with readable(path):
-        pixels = _format(path).read(path)
+        pixels = format_of(path).read(path)
         if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.float32):
             raise InputError(f"{path}: {pixels.dtype} {pixels.shape}; expected uint8 or float32 [H, W, 1 or 3]")
         if not pixels.size or not np.isfinite(pixels).all():
@@ -65,7 +86,19 @@ def read(path: Path) -> Stored:
 def size(path: Path) -> tuple[int, int]:
     """(width, height), from the file's header alone where the format allows it; InputError as `read`."""
     with readable(path):
-        return _format(path).size(path)
+        return format_of(path).size(path)
+
+
+def opened(path: Path) -> ImageFile:
+    """Everything in a file as it is stored; InputError naming a file that cannot be used."""
+    with readable(path):
+        file = format_of(path).open(path)
+        kind = file.array.dtype
+        if kind.kind not in "iuf":
+            raise InputError(f"{path}: values of type {kind}; expected integers or real numbers")
+        if not file.array.size:
+            raise InputError(f"{path}: no pixels")
+    return file
 
 
 def digest(pixels: Stored) -> str:
@@ -94,7 +127,8 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not a readable image ({one_line(error)})") from None
 
 
-def _format(path: Path) -> ImageFormat:
+def format_of(path: Path) -> ImageFormat:
+    """The format of a file name; InputError where there is none."""
     found = formats().get(path.suffix.lower())
     if found is None:
         raise InputError(f"{path}: expected a file name that ends in one of {', '.join(sorted(formats()))}")

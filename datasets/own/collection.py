@@ -1,0 +1,196 @@
+"""Files and folders of a user's images, read as they are; whatever is not used is named with the reason."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+
+from ..errors import InputError, few
+from ..files import is_folder
+from ..formats.image_format import formats
+from .own_file import Kind, OwnFile, checked_axes
+
+Channels = Literal["joint", "each"]
+Range = tuple[float, float]
+PERCENTILES = (0.1, 99.9)
+SAMPLE = 2**16  # values of each file that percentiles are taken from
+NAMED_BY_TYPE = ("uint8", "uint16", "int8", "int16")  # their range is that of the type
+FRAME = "frame-"  # begins the names of repeated frames of a scene, which is a folder
+
+
+class Collection(Struct):
+    """The files that can be used, in order, and why others cannot."""
+
+    files: list[OwnFile]
+    unused: list[str]  # "path: reason", of everything that was given and is not among the files
+    failed: int  # how many of `unused` are images
+
+    @property
+    def scenes(self) -> dict[str, list[OwnFile]]:
+        """The repeated frames of every scene, by the scene's folder."""
+        found: dict[str, list[OwnFile]] = {}
+        for own in self.files:
+            if own.path.name.startswith(FRAME):
+                found.setdefault(str(own.path.parent), []).append(own)
+        return {scene: frames for scene, frames in found.items() if len(frames) > 1}
+
+    def lines(self) -> list[str]:
+        """One line for each kind of file, then one for each file that is not used, and what else was left out."""
+        kinds: dict[tuple[object, ...], list[OwnFile]] = {}
+        for own in self.files:
+            kinds.setdefault((own.dtype.name, own.axes, own.channels, own.alpha, own.range), []).append(own)
+        found = [_line(group) for group in kinds.values()]
+        notes = [f"{own.path}: {note}" for own in self.files for note in own.notes]
+        count = [f"not used, {len(self.unused)}:"] if self.unused else []
+        return [*found, *notes, *count, *(f"  {reason}" for reason in self.unused)]
+
+    def outputs(self, folder: Path, dtype: Kind = "keep", overwrite: bool = False) -> list[Path]:
+        """Where the output of every file goes; InputError where it would replace an input, another output or a file."""
+        for own in self.files:
+            if own.path.resolve().is_relative_to(folder.resolve()):
+                raise InputError(f"{own.path}: lies in the folder of the outputs, {folder}; choose another --out")
+        names = [own.output(dtype) for own in self.files]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            same = few([str(own.path) for own, name in zip(self.files, names, strict=True) if name == twice[0]])
+            raise InputError(f"{same}: all would be written to {twice[0]}; denoise them in separate commands")
+        paths = [folder / name for name in names]
+        if not overwrite and (there := [str(path) for path in paths if path.exists()]):
+            raise InputError(f"{few(there)}: there already; --overwrite replaces them, or choose another --out")
+        return paths
+
+
+def collect(
+    paths: Sequence[Path],
+    *,
+    axes: str = "",
+    value_range: Range | None = None,
+    channels: Channels = "joint",
+    recursive: bool = False,
+) -> Collection:
+    """The images among files and folders; InputError if there is none, or for options that make no sense."""
+    axes = checked_axes(axes)
+    if value_range and not (np.isfinite(value_range).all() and value_range[0] < value_range[1]):
+        raise InputError(f"--range {value_range[0]:g},{value_range[1]:g}: expected LOW,HIGH with LOW below HIGH")
+    candidates, unused = _candidates(paths, recursive)
+    found, samples, failed = list[OwnFile](), dict[str, list[np.ndarray]](), 0
+    for path, name in _named(candidates).items():
+        try:
+            own = OwnFile(path, name, axes, channels == "each")
+            samples.setdefault(own.dtype.name, []).append(_survey(own))
+            found.append(own)
+        except InputError as error:
+            unused.append(str(error))
+            failed += 1
+    if not found:
+        raise InputError(f"no image that can be used: {few(unused, '; ') or 'nothing given'}")
+    for own in found:
+        own.range, own.origin = _range(own, value_range, samples[own.dtype.name])
+    return Collection(found, sorted(unused), failed)
+
+
+def _candidates(paths: Sequence[Path], recursive: bool) -> tuple[dict[Path, str], list[str]]:
+    """The files that may be images with their names below what was given, and why others are none."""
+    found, unused, known = dict[Path, str](), list[str](), set[Path]()
+    for given in paths:
+        inside = _inside(given, recursive, unused) if _is_plain_folder(given) else [(given, given.name)]
+        for path, name in inside:
+            if (real := path.resolve()) in known:
+                unused.append(f"{path}: given twice")
+                continue
+            known.add(real)
+            found[path] = name
+    return found, unused
+
+
+def _inside(folder: Path, recursive: bool, unused: list[str]) -> Iterator[tuple[Path, str]]:
+    """The images of a folder; hidden files are passed over, others that are no images are added to `unused`."""
+    pending = [folder]
+    while pending:
+        here = pending.pop(0)
+        try:
+            inside = sorted(path for path in here.iterdir() if not path.name.startswith("."))
+        except OSError as error:
+            unused.append(f"{here}: cannot be read ({error.strerror})")
+            continue
+        for path in inside:
+            if path.suffix.lower() in formats():
+                yield path, str(path.relative_to(folder))
+            elif not is_folder(path):
+                unused.append(f"{path}: not an image by its name")
+            elif recursive:
+                pending.append(path)
+            else:
+                unused.append(f"{path}: a sub-folder; --recursive reads it, too")
+
+
+def _is_plain_folder(path: Path) -> bool:
+    return is_folder(path) and path.suffix.lower() not in formats()
+
+
+def _named(candidates: dict[Path, str]) -> dict[Path, str]:
+    """A name of its own for every file; those that would share one are named from the folder they have in common."""
+    counted = Counter(candidates.values())
+    shared = [path.absolute() for path, name in candidates.items() if counted[name] > 1]
+    common = Path(*_common(shared)) if shared else Path()
+    return {
+        path: str(path.absolute().relative_to(common)) if counted[name] > 1 else name
+        for path, name in candidates.items()
+    }
+
+
+def _common(paths: Sequence[Path]) -> list[str]:
+    columns = zip(*(path.parent.parts for path in paths), strict=False)
+    found = list[str]()
+    for column in columns:
+        if len(set(column)) > 1:
+            break
+        found.append(column[0])
+    return found
+
+
+def _survey(own: OwnFile) -> np.ndarray:
+    """Looks at all values: their smallest and largest one, and a sample; InputError if one is not finite."""
+    low, high, sample = np.inf, -np.inf, list[np.ndarray]()
+    step = max(1, own.count * own.sides[0] * own.sides[1] * own.channels // SAMPLE)
+    for block in own.blocks():
+        smallest, largest = float(block.min()), float(block.max())
+        if not np.isfinite([smallest, largest]).all():
+            raise InputError(f"{own.path}: values that are NaN or infinite; replace them by numbers first")
+        low, high = min(low, smallest), max(high, largest)
+        sample.append(block.reshape(-1)[::step])
+    own.seen = (low, high)
+    return np.concatenate(sample)
+
+
+def _range(own: OwnFile, asked: Range | None, samples: list[np.ndarray]) -> tuple[Range, str]:
+    """The values that stand for 0 and 1, and where they come from."""
+    if asked:
+        return asked, "asked for"
+    if own.dtype.name in NAMED_BY_TYPE:
+        limits = np.iinfo(own.dtype)
+        return (float(limits.min), float(limits.max)), f"of {own.dtype}"
+    low, high = np.percentile(np.concatenate(samples).astype(np.float64), PERCENTILES).tolist()
+    return (low, high if high > low else low + 1.0), f"percentiles {PERCENTILES[0]} and {PERCENTILES[1]}"
+
+
+def _line(group: list[OwnFile]) -> str:
+    """What was understood of files of one kind."""
+    one, count = group[0], sum(own.count for own in group)
+    sides = {own.sides for own in group}
+    low, high = min(own.seen[0] for own in group), max(own.seen[1] for own in group)
+    size = " of {1}x{0}".format(*one.sides) if len(sides) == 1 else ""
+    said = [
+        _several(len(group), "file"), one.dtype.name, f"axes {one.axes}", _several(one.channels, "channel"),
+        f"{_several(count, 'frame')}{size}",
+        f"values {low:g}..{high:g}", f"range {one.range[0]:g}..{one.range[1]:g} ({one.origin})",
+    ]  # fmt: skip
+    if one.alpha:
+        said.insert(4, "opacity kept aside")
+    return ", ".join(said)
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
