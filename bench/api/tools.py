@@ -62,7 +62,7 @@ def speed(
 def submit(
     method: str,
     blocks: PathLike,
-    out: PathLike = "SubmitRaw.mat",
+    out: PathLike | None = None,
     output: str = "weighted",
     suite: str = "raw",
     preset: str = "mini",
@@ -72,13 +72,15 @@ def submit(
     venue: str = "",
     **options: Unpack[Options],
 ) -> Path:
-    """Writes the file that the SIDD server scores, from the trained weights of one method."""
+    """Writes the file that the SIDD benchmark scores, from the trained weights of one method; its path.
+
+    By default SubmitRaw.csv, in suites of colour images SubmitSrgb.csv; a name in .mat gives the server's older format.
+    """
     machine = _applied(options)
     planned = plan.make(request(suite, method.split(","), preset, **asked_in(options)))
     about = submission.About(method, authors, title, venue)
     store = store_of(options.get("store"), must_exist=False)
-    submission.submit(planned, store, machine, Path(blocks), Path(out), output, about, Lines())
-    return Path(out)
+    return submission.submit(planned, store, machine, Path(blocks), path_of(out), output, about, Lines())
 
 
 def environment() -> dict[str, Any]:

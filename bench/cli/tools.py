@@ -32,11 +32,19 @@ def add(commands: Commands) -> None:
     add_machine(sub)
     sub.set_defaults(do=speed)
 
-    sub = command(commands, "submit", "write the file that the SIDD server scores")
+    sub = command(commands, "submit", "write the file that the SIDD benchmark scores")
     sub.add_argument("--methods", type=names, required=True, metavar="A", help="one trained method of suite raw")
     sub.add_argument("--output", default="weighted", metavar="NAME", help="default: weighted, as in the paper")
-    sub.add_argument("--blocks", type=Path, required=True, metavar="DIR", help="where BenchmarkNoisyBlocksRaw.mat is")
-    sub.add_argument("--out", type=Path, default=Path("SubmitRaw.mat"), metavar="FILE")
+    sub.add_argument(
+        "--blocks",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where BenchmarkNoisyBlocksRaw.mat is (or ...Srgb.mat)",
+    )
+    sub.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: SubmitRaw.csv; in .mat: the server's older format"
+    )
     sub.add_argument("--authors", default="", metavar="TEXT", help="as the server shows it; also --title, --venue")
     sub.add_argument("--title", default="", metavar="TEXT")
     sub.add_argument("--venue", default="", metavar="TEXT")

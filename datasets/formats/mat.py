@@ -1,7 +1,7 @@
-"""Raw mosaics in MATLAB files, v5 to v7 and v7.3 (HDF5): floats in 0..1 exactly as stored, or refused by name."""
+"""SIDD's images in MATLAB files, v5 to v7 and v7.3 (HDF5): floats in 0..1 or bytes as stored, or refused by name."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,15 +14,17 @@ from ..errors import InputError, one_line
 from . import mat5
 
 Floats = NDArray[np.floating[Any]]
+Stored = NDArray[Any]  # floats in 0..1, or bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
 FLOATS = {"single": "float32", "double": "float64"}  # MATLAB's names of what is allowed
+BYTES = {"uint8": "uint8"}
 LIMIT = 2**28  # elements; the largest array of SIDD has 84 million
 ROUNDING = 1e-6  # how far beyond 0..1 a value may be
 
 
-def read_mat(path: Path, variable: str, ndim: int) -> Floats:
-    """A variable of `ndim` axes in MATLAB's order, floats in 0..1; InputError naming the file for anything else."""
-    shape, dtype = layout(path, variable)
+def read_mat(path: Path, variable: str, ndim: int, kinds: Mapping[str, str] = FLOATS) -> Stored:
+    """A variable of `ndim` axes in MATLAB's order, floats in 0..1 or BYTES; InputError naming the file otherwise."""
+    shape, dtype = layout(path, variable, kinds)
     if len(shape) != ndim:
         raise InputError(f"{path}: {variable} has {len(shape)} axes {shape}, expected {ndim}")
     with _readable(path):
@@ -31,6 +33,8 @@ def read_mat(path: Path, variable: str, ndim: int) -> Floats:
         raise InputError(f"{path}: damaged, {variable} holds {values.shape} where its header says {shape}")
     if np.iscomplexobj(values):
         raise InputError(f"{path}: {variable} is complex, expected real numbers in 0..1")
+    if kinds is BYTES:
+        return values
     low, high = float(values.min()), float(values.max())
     if math.isnan(low) or math.isinf(low) or math.isinf(high):
         raise InputError(f"{path}: {variable} has values that are NaN or infinite, expected 0..1")
@@ -42,8 +46,8 @@ def read_mat(path: Path, variable: str, ndim: int) -> Floats:
     return values.astype(dtype, copy=False)  # MATLAB saves whole numbers as bytes, whatever their class
 
 
-def layout(path: Path, variable: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape in MATLAB's order and dtype of a variable of floats, from the headers alone; InputError as `read_mat`."""
+def layout(path: Path, variable: str, kinds: Mapping[str, str] = FLOATS) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape in MATLAB's order and dtype of a variable, from the headers alone; InputError as `read_mat`."""
     with _readable(path):
         found = _headers73(path) if _is_hdf5(path) else _headers5(path)
     if not found:
@@ -51,8 +55,9 @@ def layout(path: Path, variable: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if variable not in found:
         raise InputError(f"{path}: expected the variable {variable}, found {', '.join(found)}")
     shape, kind = found[variable]
-    if kind not in FLOATS.values():
-        raise InputError(f"{path}: {variable} is {kind}, expected single or double with values in 0..1")
+    if kind not in kinds.values():
+        allowed = "single or double with values in 0..1" if kinds is FLOATS else "uint8"
+        raise InputError(f"{path}: {variable} is {kind}, expected {allowed}")
     if 0 in shape:
         raise InputError(f"{path}: {variable} is empty {shape}")
     if min(shape, default=0) < 0 or math.prod(shape) > LIMIT:
@@ -86,7 +91,7 @@ def _headers5(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (variable.shape, variable.kind) for name, variable in mat5.variables(path).items()}
 
 
-def _values5(path: Path, variable: str) -> Floats:
+def _values5(path: Path, variable: str) -> Stored:
     return mat5.values(path, mat5.variables(path)[variable])
 
 
@@ -104,9 +109,9 @@ def _header73(item: Any, h5py: ModuleType) -> tuple[tuple[int, ...], str]:
     return tuple(reversed(item.shape or ())), item.dtype.name
 
 
-def _values73(path: Path, variable: str) -> Floats:
+def _values73(path: Path, variable: str) -> Stored:
     with _h5py(path).File(path, "r") as file:
-        values: Floats = file[variable][()].T
+        values: Stored = file[variable][()].T
     return values
 
 

@@ -1,4 +1,4 @@
-"""SIDD raw-RGB in its files: frames of the Medium set, validation and benchmark blocks."""
+"""SIDD in its files: raw-RGB frames of the Medium set; validation and benchmark blocks in raw-RGB and sRGB."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..formats.mat import Floats, read_mat
+from ..formats.mat import BYTES, FLOATS, Stored, read_mat
 from ..noise.model import Image
 
 PATTERNS = {"GP": "BGGR", "IP": "RGGB", "S6": "GRBG", "N6": "BGGR", "G4": "BGGR"}  # of phones, by their code in names
@@ -31,7 +31,10 @@ def pattern_of(name: str) -> str:
 
 
 def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Image, Image | None]]:
-    """(name "iii-bb" by image and block from 0, noisy [H, W, 1], clean or None); InputError naming the file."""
+    """(name "iii-bb" by image and block from 0, noisy [H, W, 1 or 3], clean or None); InputError names the file.
+
+    A file whose name ends in Srgb has 8-bit colour blocks, any other one mosaics of floats.
+    """
     observed = _block_file(noisy)
     truth = None if clean is None else _block_file(clean)
     if truth is not None and truth.shape != observed.shape:
@@ -42,20 +45,30 @@ def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Image, Image 
     )
 
 
-def _block_file(path: Path) -> Floats:
-    values = read_mat(path, path.stem, 4)
-    height, width = values.shape[2:]
+def is_srgb(path: Path) -> bool:
+    """Whether a file of blocks has 8-bit colour, by its name."""
+    return path.stem.endswith("Srgb")
+
+
+def _block_file(path: Path) -> Stored:
+    values = read_mat(path, path.stem, 5, BYTES) if is_srgb(path) else read_mat(path, path.stem, 4, FLOATS)
+    height, width = values.shape[2:4]
+    if is_srgb(path) and values.shape[4] != 3:
+        raise InputError(f"{path}: shape {values.shape}, expected (images, blocks, H, W, 3)")
     if height != width:
         raise InputError(
             f"{path}: shape {values.shape}, expected (images, blocks, H, W) with square blocks: its axes are "
             f"probably reversed (HDF5 written by another program than MATLAB?)"
         )
-    if height % 2:
+    if height % 2 and not is_srgb(path):
         raise InputError(f"{path}: blocks of {height}x{width}, expected even sides (whole Bayer quads)")
     return values
 
 
-def _block(values: Floats, i: int, b: int) -> Image:
+def _block(values: Stored, i: int, b: int) -> Image:
+    """[H, W, 1 or 3] in 0..1."""
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values[i, b], np.float32) / np.float32(255.0)
     return np.ascontiguousarray(values[i, b, :, :, None], np.float32)
 
 

@@ -1,6 +1,7 @@
 """SIDD's files through the commands: training, scores and a submission; what is wrong with a file is said by name."""
 
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,26 @@ def test_a_submission_holds_the_clamped_outputs_for_all_blocks(
     assert found["OptionalData"].item() == ("n2c", "A. One", "A paper", "Here")
 
 
+def test_a_csv_holds_the_blocks_of_the_older_format(done: tuple[Path, Path, Result], tmp_path: Path) -> None:
+    for name in ("Submit.mat", "Submit.csv"):
+        result = bench(*submission(done, tmp_path / name))
+        assert (result.code, result.out) == (0, f"{tmp_path / name}\n"), result.err
+    numbers, blocks = csv_blocks(tmp_path / "Submit.csv")
+    assert numbers == ["0", "1"]
+    np.testing.assert_array_equal(blocks.reshape(SHAPE), loadmat(tmp_path / "Submit.mat")["DenoisedBlocksRaw"])
+
+
+def csv_blocks(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """The IDs and blocks of a submission."""
+    rows = [row.split(",") for row in path.read_text(encoding="ascii").splitlines()]
+    assert rows[0] == ["ID", "BLOCK"]
+    return [number for number, _ in rows[1:]], np.stack([np.frombuffer(b64decode(b), "<f4") for _, b in rows[1:]])
+
+
 @pytest.mark.parametrize(
     ("methods", "more", "says"),
     [
+        ("n2c", ("--out", "Submit.txt"), "expected a name that ends in .csv or .mat"),
         ("n2c", ("--steps", "2"), "no weights of n2c captured seed 0"),
         ("nbr2nbr", (), "train it first with python -m bench run"),
         ("n2c", ("--output", "weighted"), "unknown output of n2c 'weighted'"),
