@@ -41,19 +41,27 @@ def recorded_tables(
     preset: str = "",
     table: int | None = None,
     methods: Sequence[str] = (),
+    published: str = "paper",
     *,
     store: PathLike | None = None,
     **asked: Unpack[Asked],
 ) -> tuple[list[Table], list[str]]:
     """The tables of suites with all that belongs to each number, and which suites cannot be shown.
 
-    `methods` leaves only their rows. InputError if there is nothing to show.
+    `methods` leaves only their rows; `published` "all" adds rows with what others than the paper published. InputError
+    if there is nothing to show.
     """
-    return _tables(store_of(store), suite, preset, table, methods, **asked)
+    return _tables(store_of(store), suite, preset, table, methods, published, **asked)
 
 
 def _tables(
-    store: Store, suite: str, preset: str, table: int | None, methods: Sequence[str], **asked: Unpack[Asked]
+    store: Store,
+    suite: str,
+    preset: str,
+    table: int | None,
+    methods: Sequence[str],
+    published: str = "paper",
+    **asked: Unpack[Asked],
 ) -> tuple[list[Table], list[str]]:
     wanted = table_requests(store, suite, preset, table, **asked)
     known = {name for one in wanted for name in plan.methods_of(load(one.suite))}
@@ -63,7 +71,7 @@ def _tables(
     found, refused = list[Table](), dict[str, InputError]()
     for one in wanted:
         try:
-            found += build(store, one, bool(preset), table, methods)
+            found += build(store, one, bool(preset), table, methods, published)
         except InputError as error:  # of a suite's file or a plug-in; the others can be shown
             refused[one.suite] = error
     if refused and not found:

@@ -19,6 +19,8 @@ def add(commands: Commands) -> None:
         "--long", action="store_true", help="one line per number with all about it; for wide terminals, or --format csv"
     )
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="only their rows; default: all")
+    adds = "all: with rows of what others published under the same protocol, marked with its provenance"
+    sub.add_argument("--published", choices=("paper", "all"), default="paper", help=adds)
     sub.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
     add_request(sub, RECORDED)
     sub.set_defaults(do=tables)
@@ -54,7 +56,7 @@ def tables(options: argparse.Namespace) -> int:
         print_rows(found, options)
         tell_unreadable(options.compare)
     else:
-        shown, left_out = api.recorded_tables(*what, **known)
+        shown, left_out = api.recorded_tables(*what, options.published, **known)
         tell([f"Store: {api.store_folder(options.store)}", *left_out])
         print_tables(shown, options)
     tell_unreadable(options.store)

@@ -14,9 +14,10 @@ MARKS = {"best": "**", "second": "_", "": ""}
 def frame(table: Table, keys: bool = False) -> pd.DataFrame:
     """One row per noise and method; measured, published and difference per column, and the records' keys if asked."""
     found, across = table.lines, table.plan.suite.across
-    shown = [line for line in found if line.state.kind != "not run" or line.published is None]
+    shown = [line for line in found if line.state.kind != "not run" or (line.published is None and not line.other)]
     measured = list(dict.fromkeys(_column(line, across) for line in shown))
     printed = list(dict.fromkeys(_column(line, across) for line in found if line.published is not None))
+    elsewhere = list(dict.fromkeys(_column(line, across) for line in found if line.other))
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for line in found:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
@@ -26,15 +27,18 @@ def frame(table: Table, keys: bool = False) -> pd.DataFrame:
         column = _column(line, across)
         for name in measured:
             row.setdefault(name, "")
-        if column in measured and (line.state.kind != "not run" or line.test in table.plan.preset.tests):
+        if line.other:
+            row[f"{column} (others)"] = other_value(line, table.metrics)
+        elif column in measured and (line.state.kind != "not run" or line.test in table.plan.preset.tests):
             row[column] = value(line, table.metrics)
             row[f"{column} (record)"] = " ".join(line.keys)
         if line.published is not None:
             row[f"{column} (paper)"] = printed_value(line, table.metrics)
             row[f"{column} (diff.)"] = difference(line, table)
     columns = ["noise" if across == "tests" else "set", "method", "noise knowledge"]
-    for name in dict.fromkeys([*measured, *printed]):
+    for name in dict.fromkeys([*measured, *printed, *elsewhere]):
         columns += [name] * (name in measured) + [f"{name} (paper)"] * (name in printed)
+        columns += [f"{name} (others)"] * (name in elsewhere)
         columns += [f"{name} (diff.)"] * any(row.get(f"{name} (diff.)") for row in rows.values())
         columns += [f"{name} (record)"] * (keys and any(row.get(f"{name} (record)") for row in rows.values()))
     result = pd.DataFrame(list(rows.values()), columns=None if rows else columns)
@@ -51,6 +55,7 @@ def long(table: Table, commands: bool = False) -> pd.DataFrame:
         row |= {
             "95 % interval": f"{line.low:.2f}..{line.high:.2f}" if line.low is not None else "",
             "paper": printed_value(line, table.metrics) if line.published is not None else "",
+            "others": other_value(line, table.metrics),
             "diff.": difference(line, table),
             "n": str(line.images or ""),
             "seeds": str(line.seeds) if done else "",
@@ -62,7 +67,8 @@ def long(table: Table, commands: bool = False) -> pd.DataFrame:
             "record": " ".join(line.keys),
         }
         rows.append(row | ({"command": line.command} if commands else {}))
-    return pd.DataFrame(rows)
+    shown = pd.DataFrame(rows)
+    return shown if any(line.other for line in table.lines) else shown.drop(columns="others", errors="ignore")
 
 
 def by_noise(table: Table, lines: Sequence[Line]) -> dict[str, pd.DataFrame]:
@@ -78,14 +84,15 @@ def by_noise(table: Table, lines: Sequence[Line]) -> dict[str, pd.DataFrame]:
                 "method": row_name(line),
                 "noise\nknowledge": line.knowledge,
                 "set": short_name(line.test),
-                headings(table.metrics).replace("/", "/\n"): value(line, table.metrics),
+                headings(table.metrics).replace("/", "/\n"): "" if line.other else value(line, table.metrics),
                 "paper": printed_value(line, table.metrics) if line.published is not None else "",
+                "others": other_value(line, table.metrics),
                 "diff.": difference(line, table),
             }
             for line in mine
         ]
         frame = pd.DataFrame(rows)
-        empty = [name for name in ("paper", "diff.") if not frame[name].any()] + ["set"] * (len(tests) == 1)
+        empty = [name for name in ("paper", "others", "diff.") if not frame[name].any()] + ["set"] * (len(tests) == 1)
         found[f"{noise}, {short_name(tests[0])}" if len(tests) == 1 else noise] = frame.drop(columns=empty)
     return found
 
@@ -101,6 +108,11 @@ def value(line: Line, metrics: Sequence[Metric]) -> str:
 def printed_value(line: Line, metrics: Sequence[Metric]) -> str:
     """What the paper printed."""
     return values(line.published or {}, metrics) or "- / -"
+
+
+def other_value(line: Line, metrics: Sequence[Metric]) -> str:
+    """What somebody else published, marked with how it got here; "" for other lines."""
+    return f"{values(line.other.metrics, metrics)} [{line.other.level}]" if line.other else ""
 
 
 def values(numbers: Mapping[str, float], metrics: Sequence[Metric], sign: str = "") -> str:

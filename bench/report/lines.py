@@ -12,6 +12,7 @@ from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.states import State
 from ..protocol.suites import Suite, training_sets
+from .published import LEVELS, Other
 
 Place = tuple[str, str, str, str]  # noise, tested, label, test set
 NOT_RUN = State("not run")
@@ -41,6 +42,7 @@ class Line(Struct, kw_only=True):
     high: float | None = None
     mark: str = ""  # best or second among the self-supervised rows, where a paired test says so
     published: dict[str, float] | None = None  # the paper's numbers; empty where it printed - / -; None: no such cell
+    other: Other | None = None  # a line of --published all: what somebody else published; nothing else is known of it
     supervision: str = ""  # what it learns from: clean, pair, noisy, none
     primary: bool = False  # the output that stands for the method
     centre_crop: int = 0  # centre square of the test images that was scored; 0: all
@@ -117,7 +119,8 @@ def row_name(line: Line) -> str:
 def notes(table: Table) -> list[str]:
     """What is too long for the cells of a table's lines, and what it says of other records."""
     found = table.lines
-    return [*_holes(found), *_warnings(found), *_oracles(found), *_unmarked(table), *_external(table), *table.notes]
+    said = [*_holes(found), *_warnings(found), *_oracles(found), *_unmarked(table), *_external(table), *_others(found)]
+    return said + table.notes
 
 
 def _holes(found: list[Line]) -> list[str]:
@@ -160,6 +163,15 @@ def _external(table: Table) -> list[str]:
     shown = {line.label for line in table.lines}
     names = dict.fromkeys(one.name for one in table.plan.request.weights if one.name in shown)
     return [f"{name}: external weights; how and on what they were trained is not known" for name in names]
+
+
+def _others(found: list[Line]) -> list[str]:
+    """Where the numbers of others come from."""
+    numbers = [line.other for line in found if line.other]
+    levels = [f"[{level}] {meaning}" for level, meaning in LEVELS.items() if level in {one.level for one in numbers}]
+    rows = dict.fromkeys((one.label, one.source, one.remark) for one in numbers)
+    said = [f"{label} (others): {'; '.join(filter(None, (source, remark)))}" for label, source, remark in rows]
+    return [f"Under (others) stands what others than the paper published: {'; '.join(levels)}."] * bool(rows) + said
 
 
 def _where(line: Line, found: list[Line]) -> str:

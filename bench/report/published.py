@@ -1,15 +1,39 @@
-"""The numbers that the paper printed, and the suites that regenerate its tables."""
+"""The numbers that the paper and others printed, and the suites that regenerate its tables."""
 
 import csv
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
 
 from ..datasets.errors import unknown
 from ..protocol.plan import Plan
 from ..protocol.suite_files import load, suites
 
 Published = Mapping[tuple[str, str, str, str], dict[str, float]]  # noise, method, output or "", test set -> metrics
+Level = Literal["paper", "image", "note"]
+LEVELS: dict[Level, str] = {
+    "paper": "printed by its source",
+    "image": "read from an image of its source's table",
+    "note": "second hand, from a note on its source; check it there before you cite it",
+}
+
+
+class Other(Struct, frozen=True, forbid_unknown_fields=True):
+    """A number that somebody else published under a suite's protocol, and how it got here."""
+
+    suite: str
+    noise: str
+    method: str
+    label: str
+    set: str
+    metrics: dict[str, float]
+    level: Level
+    source: str
+    remark: str = ""
 
 
 @cache
@@ -30,6 +54,25 @@ def published(table: int | None) -> Published:
 def published_for(plan: Plan, table: int | None) -> Published:
     """The same for the suites that ship with the package; a file of one's own has none, whatever its numbers are."""
     return published(table) if plan.request.suite in suites() else {}
+
+
+@cache
+def others(suite: str) -> tuple[Other, ...]:
+    """What others than the paper published under the protocol of a suite."""
+    text = (resources.files("bench.results.paper") / "others.csv").read_text(encoding="utf-8")
+    found = (msgspec.convert(_with_metrics(row), Other) for row in csv.DictReader(text.splitlines()))
+    return tuple(one for one in found if one.suite == suite)
+
+
+def _with_metrics(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its numbers under one name; an empty SSIM was not published."""
+    metrics = {name: float(text) for name in ("psnr", "ssim") if (text := row.pop(name))}
+    return row | {"metrics": metrics}
+
+
+def others_for(plan: Plan) -> tuple[Other, ...]:
+    """The same for the suites that ship with the package."""
+    return others(plan.request.suite) if plan.request.suite in suites() else ()
 
 
 def suite_of(table: int) -> str:

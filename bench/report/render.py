@@ -139,7 +139,7 @@ def _brief(table: Table) -> str:
     body = render(frame(shown), "terminal")
     if _width(body) > width:
         ran = any(line.run for line in lines)
-        numbers = [line for line in lines if not ran or line.run or line.test in table.plan.preset.tests]
+        numbers = [line for line in lines if not ran or line.run or line.other or line.test in table.plan.preset.tests]
         groups = by_noise(table, numbers).items()
         body = "\n\n".join(f"{escape.plain(name)}\n{_fitted(one, width)}" for name, one in groups)
     title, *below = (textwrap.fill(escape.plain(text, escape.NOTE), width) for text in (caption(shown), *below))
@@ -155,7 +155,7 @@ def _rows_that_ran(lines: list[Line]) -> list[Line]:
     def undefined(line: Line) -> bool:
         return line.method in methods and (line.noise, line.tested) in groups and line.state.kind != "not run"
 
-    return [line for line in lines if _row(line) in rows or undefined(line)] or lines
+    return [line for line in lines if _row(line) in rows or undefined(line) or line.other] or lines
 
 
 def _without_twins(table: Table, lines: list[Line]) -> list[Line]:

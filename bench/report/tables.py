@@ -23,18 +23,24 @@ from ..store.record import Record
 from ..store.store import Store
 from .lines import Line, Place, Table, counted
 from .measured import measure, trained
-from .published import published_for
+from .published import Other, others_for, published_for
 from .ranking import judge, mark
 
 PLUGIN = "--plugin FILE.py"
 
 
 def build(
-    store: Store, asked: Request, preset: bool, number: int | None = None, methods: Sequence[str] = ()
+    store: Store,
+    asked: Request,
+    preset: bool,
+    number: int | None = None,
+    methods: Sequence[str] = (),
+    published: str = "paper",
 ) -> list[Table]:
     """The tables of a suite, or the one of a number; without a preset, of the suite's last run on this store.
 
-    `methods` leaves only their rows and those of the baselines. InputError: a name that means nothing.
+    `methods` leaves only their rows and those of the baselines; `published` "all" adds rows with what others than the
+    paper published. InputError: a name that means nothing.
     """
     every = store.find("")
     asked = request_of(store, asked, preset, every)
@@ -48,7 +54,23 @@ def build(
     found[0].notes += [] if preset else _not_known(store.last.known().requests.get(plan.request.suite))
     if methods:
         found = [one for one in (_only(one, methods) for one in found) if one.lines] or found[:1]
-    return found
+    return [_with_others(one) for one in found] if published == "all" else found
+
+
+def _with_others(table: Table) -> Table:
+    """With rows of what others published, behind those of the same noise."""
+    noises = list(dict.fromkeys((line.noise, line.tested) for line in table.lines))
+    found = [_other_line(table, one) for one in others_for(table.plan) if (one.noise, one.noise) in noises]
+    lines = sorted([*table.lines, *found], key=lambda line: noises.index((line.noise, line.tested)))
+    return structs.replace(table, lines=lines)
+
+
+def _other_line(table: Table, one: Other) -> Line:
+    plan = table.plan
+    return Line(
+        table=table.number, suite=plan.suite.name, version=plan.suite.version, preset=plan.request.label,
+        noise=one.noise, tested=one.noise, label=one.label, method=one.method, output="", test=one.set, other=one,
+    )  # fmt: skip
 
 
 def request_of(store: Store, asked: Request, preset: bool, records: Sequence[Record] | None = None) -> Request:
