@@ -1,6 +1,7 @@
 """The images of a set: their pixels, digests and frames."""
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class SetImage(Struct, dict=True):
     frames: tuple["SetImage", ...] = ()  # real noisy observations, each of the shape of `pixels`
     clean: "SetImage | None" = None  # of a frame: the clean image aligned to it, where every frame has its own
     pattern: str = ""  # of a Bayer mosaic, such as "RGGB", where it is known
+    decode: Callable[[], Stored] | None = None  # where its pixels are not simply those of the file
 
     @property
     def pixels(self) -> Stored:
@@ -45,7 +47,7 @@ class SetImage(Struct, dict=True):
     @property
     def sides(self) -> tuple[int, int]:
         """(height, width); of an image that is not kept, from its file's header."""
-        if self.keep:
+        if self.keep or self.decode:
             return self.pixels.shape[:2]
         width, height = size(self.path)
         return height, width
@@ -69,7 +71,7 @@ class SetImage(Struct, dict=True):
         return hashlib.sha256(f"{shape} {digest(pixels)}".encode()).hexdigest()
 
     def _decode(self) -> Stored:
-        return self._expand(read(self.path))
+        return self._expand(self.decode() if self.decode else read(self.path))
 
     def _expand(self, pixels: Stored) -> Stored:
         if pixels.shape[-1] > self.channels:

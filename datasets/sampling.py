@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from .errors import InputError
 from .formats import bayer
 from .images import SetImage
-from .noise.captured import Captured
+from .noise.captured import Captured, NoneAdded
 from .noise.field import Field
 from .noise.model import Image, Noise
 from .philox import integers, uniform, words
@@ -127,6 +127,8 @@ class Patches:
         self.step = 2 if phase else 1  # crops of mosaics begin with a red pixel
         self.captured = isinstance(noise.family, Captured)
         self.order: tuple[tuple[int, int, str], Tensor] = ((0, 0, ""), torch.empty(0))  # the last epochs, and theirs
+        if isinstance(noise.family, NoneAdded) and any(one.frames for one in set_images):
+            raise InputError("noise `none` is for noisy images alone; these have noisy frames: --noise captured")
         pictures = list({id(picture): picture for picture in _pictures(set_images, self.captured)}.values())
         self.host = _Tables(pictures, set_images, self.captured, phase, kind == "fixed" and not self.captured)
         for picture, (height, width) in zip(pictures, self.host.sides.tolist(), strict=True):

@@ -18,6 +18,8 @@ IN_MEMORY = 2**30  # bytes of a compressed image; a larger one is unpacked into 
 BLOCK = 2**22  # values that are copied at once
 LOSSLESS = (5, 8, 32773, 32946, 34925, 50000)  # LZW, deflate (two codes), PackBits, LZMA, Zstandard
 OME = {"float32": b"float", "float64": b"double"}  # where OME's name of a type is another
+INTENSITIES = (0, 1, 2, 32803, 34892)  # gray (two ways round), RGB, mosaics
+JPEG = (6, 7, 33007)
 ALPHA = (1, 2)  # among extra samples: associated and not
 WRITTEN = {
     254, 255, 256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 282, 283, 284, 296, 305, 306, 317, 320, 322, 323,
@@ -49,8 +51,7 @@ class Tiff(Raster):
         with TiffFile(path) as file:
             series, notes = _only(file, path)
             page = series.keyframe
-            if page.photometric == PHOTOMETRIC.PALETTE and not file.is_imagej:
-                raise InputError(f"{path}: colours from a palette; convert it to RGB or gray first")
+            _check_colours(page, file.is_imagej, path)
             alpha = "S" in series.axes and len(page.extrasamples) == 1 and page.extrasamples[0] in ALPHA
             return ImageFile(_array(file, series, path), _axes(series), alpha, notes)
 
@@ -71,6 +72,14 @@ class Tiff(Raster):
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _check_colours(page: TiffPage, imagej: bool, path: Path) -> None:
+    """InputError for values that are no intensities; ImageJ writes look-up tables for display as palettes."""
+    kind = page.photometric
+    decoded = kind == PHOTOMETRIC.YCBCR and page.compression in JPEG  # to RGB
+    if not (decoded or kind in INTENSITIES or (kind == PHOTOMETRIC.PALETTE and imagej)):
+        raise InputError(f"{path}: colours as {getattr(kind, 'name', kind)}; convert it to RGB or gray first")
 
 
 def _only(file: TiffFile, path: Path) -> tuple[TiffPageSeries, tuple[str, ...]]:

@@ -1,1 +1,1 @@
-"""A user's own images: files of any type and number of axes, as frames and back. Imports formats, files and errors."""
+"""A user's own images: files of any type and axes as frames, and back. Imports images, formats, files, errors."""

@@ -11,13 +11,10 @@ from msgspec import Struct
 from ..errors import InputError, few
 from ..files import is_folder
 from ..formats.image_format import formats
-from .own_file import Kind, OwnFile, checked_axes
+from .own_file import Kind, OwnFile, Range, checked_axes
 
 Channels = Literal["joint", "each"]
-Range = tuple[float, float]
 PERCENTILES = (0.1, 99.9)
-SAMPLE = 2**16  # values of each file that percentiles are taken from
-NAMED_BY_TYPE = ("uint8", "uint16", "int8", "int16")  # their range is that of the type
 FRAME = "frame-"  # begins the names of repeated frames of a scene, which is a folder
 
 
@@ -79,7 +76,7 @@ def collect(
     for path, name in _named(candidates).items():
         try:
             own = OwnFile(path, name, axes, channels == "each")
-            samples.setdefault(own.dtype.name, []).append(_survey(own))
+            samples.setdefault(own.dtype.name, []).append(own.survey())
             found.append(own)
         except InputError as error:
             unused.append(str(error))
@@ -151,27 +148,12 @@ def _common(paths: Sequence[Path]) -> list[str]:
     return found
 
 
-def _survey(own: OwnFile) -> np.ndarray:
-    """Looks at all values: their smallest and largest one, and a sample; InputError if one is not finite."""
-    low, high, sample = np.inf, -np.inf, list[np.ndarray]()
-    step = max(1, own.count * own.sides[0] * own.sides[1] * own.channels // SAMPLE)
-    for block in own.blocks():
-        smallest, largest = float(block.min()), float(block.max())
-        if not np.isfinite([smallest, largest]).all():
-            raise InputError(f"{own.path}: values that are NaN or infinite; replace them by numbers first")
-        low, high = min(low, smallest), max(high, largest)
-        sample.append(block.reshape(-1)[::step])
-    own.seen = (low, high)
-    return np.concatenate(sample)
-
-
 def _range(own: OwnFile, asked: Range | None, samples: list[np.ndarray]) -> tuple[Range, str]:
     """The values that stand for 0 and 1, and where they come from."""
     if asked:
         return asked, "asked for"
-    if own.dtype.name in NAMED_BY_TYPE:
-        limits = np.iinfo(own.dtype)
-        return (float(limits.min), float(limits.max)), f"of {own.dtype}"
+    if own.type_range:
+        return own.type_range, f"of {own.dtype}"
     low, high = np.percentile(np.concatenate(samples).astype(np.float64), PERCENTILES).tolist()
     return (low, high if high > low else low + 1.0), f"percentiles {PERCENTILES[0]} and {PERCENTILES[1]}"
 

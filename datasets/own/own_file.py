@@ -17,19 +17,21 @@ from ..errors import InputError, one_line
 from ..formats.image_format import AXES, ImageFile, format_of, opened
 
 Values = NDArray[np.floating[Any]]
+Range = tuple[float, float]
 Kind = Literal["keep", "float32"]
 ALL = slice(None)
 IN_MEMORY = 2**28  # bytes; a larger output grows in a file
 BLOCK = 2**22  # values that are converted at once
+SAMPLE = 2**16  # values of a file that percentiles are taken from
 TIFF = ".tif"  # can hold values of every type
 
 
 class OwnFile:
     """The frames of a file: all indices of its axes T and Z and, if channels are denoised one by one, of C and S."""
 
-    range: tuple[float, float]  # the values that stand for 0 and 1
+    range: Range  # the values that stand for 0 and 1
     origin: str  # of the range, in words
-    seen: tuple[float, float]  # the smallest and the largest value
+    seen: Range  # the smallest and the largest value
 
     def __init__(self, path: Path, name: str, axes: str = "", each: bool = False) -> None:
         file = opened(path)
@@ -60,6 +62,27 @@ class OwnFile:
     def count(self) -> int:
         """The number of frames; `frames` of them all."""
         return self._size("TZCS" if self.each else "TZ")
+
+    @property
+    def type_range(self) -> Range | None:
+        """What a type of 8 or 16 bits can hold; None for other types, of which images use a small part."""
+        if self.dtype.kind == "f" or self.dtype.itemsize > 2:
+            return None
+        limits = np.iinfo(self.dtype)
+        return float(limits.min), float(limits.max)
+
+    def survey(self) -> NDArray[Any]:
+        """Looks at all values: sets `seen`, and returns a sample; InputError if one is not finite."""
+        low, high, sample = np.inf, -np.inf, list[NDArray[Any]]()
+        step = max(1, self.count * self.sides[0] * self.sides[1] * self.channels // SAMPLE)
+        for block in self.blocks():
+            smallest, largest = float(block.min()), float(block.max())
+            if not np.isfinite([smallest, largest]).all():
+                raise InputError(f"{self.path}: values that are NaN or infinite; replace them by numbers first")
+            low, high = min(low, smallest), max(high, largest)
+            sample.append(block.reshape(-1)[::step])
+        self.seen = (low, high)
+        return np.concatenate(sample)
 
     def stored(self, i: int, rows: slice = ALL) -> NDArray[Any]:
         """Frame i [H, W, C], or some of its rows, as stored."""
@@ -191,8 +214,10 @@ def _axes(file: ImageFile, path: Path, asked: str) -> str:
     shape = "x".join(map(str, file.array.shape))
     axes = asked if len(asked) == file.array.ndim else file.axes
     if not axes:
-        example = {3: "ZYX", 4: "ZCYX", 5: "TZCYX"}.get(file.array.ndim, "YX")
-        raise InputError(f"{path}: its {file.array.ndim} axes {shape} have no names; give --axes, such as {example}")
+        say = {3: "ZYX", 4: "ZCYX", 5: "TZCYX"}.get(file.array.ndim, "YX")
+        raise InputError(
+            f"{path}: its {file.array.ndim} axes {shape} have no names; give --axes {say}, or folder:PATH@{say}"
+        )
     if not {"Y", "X"} <= set(axes):
         raise InputError(f"{path}: axes {axes} {shape}; expected rows Y and columns X among them (--axes)")
     return axes

@@ -1,5 +1,6 @@
 """Folders of a user's own images, called `folder:PATH` wherever a set is named.
 
+`folder:PATH@0..4095` says which stored values stand for black and white, `folder:PATH@ZYX` what the axes of arrays are.
 `usable:PATH` are those images of a folder that can be used; the others are left out, and named.
 """
 
@@ -9,12 +10,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.image_format import listing, size
+from ..formats.image_format import size
 from ..images import SetImage
+from ..own.members import Reading, members, sources
+from ..own.own_file import checked_axes
 from .image_set import ImageSet, joined_digest
 
 ALL, USABLE = "folder:", "usable:"
 LEAST = 11  # pixels of a side; the window of SSIM has 11
+NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
+SAID = re.compile(rf"@(?:(?P<axes>[TZCYXS]{{2,6}})|(?P<low>{NUMBER})\.\.(?P<high>{NUMBER}))$")  # of its files
 
 
 def is_folder(name: str) -> bool:
@@ -24,17 +29,21 @@ def is_folder(name: str) -> bool:
 
 def usable(name: str) -> str:
     """The name of a set; of a folder, the name of those images that can be used."""
-    return USABLE + str(_path(name)) if is_folder(name) else name
+    return USABLE + name.partition(":")[2] if is_folder(name) else name
 
 
 def absolute(name: str) -> str:
     """The name of a set; that of a folder with a path that means the same from everywhere."""
-    return f"{name[:7]}{_path(name).expanduser().resolve()}" if is_folder(name) else name
+    if not is_folder(name):
+        return name
+    path, said = _parts(name)
+    return f"{name[:7]}{Path(path).expanduser().resolve()}{said}"
 
 
 def short_name(name: str) -> str:
     """The name of a set as tables show it: a folder without the path to it."""
-    return f"folder {_path(name).name}" if is_folder(name) else name
+    path, said = _parts(name)
+    return f"folder {Path(path).name}{said}" if is_folder(name) else name
 
 
 def short_names(text: str) -> str:
@@ -42,8 +51,27 @@ def short_names(text: str) -> str:
     return re.sub(rf"({ALL}|{USABLE})[^,+]*", lambda found: short_name(found[0]), text)
 
 
-def _path(name: str) -> Path:
-    return Path(name.partition(":")[2])
+def _parts(name: str) -> tuple[str, str]:
+    """The path, and what is said of the files in it, each with its @."""
+    path, said = name.partition(":")[2], ""
+    while found := SAID.search(path):
+        path, said = path[: found.start()], f"{found[0]}{said}"
+    return path, said
+
+
+def _reading(said: str, channels: int) -> Reading:
+    """What is said of the files of a folder; InputError for what makes no sense."""
+    how = Reading(channels)
+    while found := SAID.search(said):
+        said = said[: found.start()]
+        if found["axes"]:
+            how = how._replace(axes=checked_axes(found["axes"]))
+        else:
+            low, high = float(found["low"]), float(found["high"])
+            if not low < high:
+                raise InputError(f"@{low:g}..{high:g}: expected LOW..HIGH with LOW below HIGH")
+            how = how._replace(value_range=(low, high))
+    return how
 
 
 @lru_cache
@@ -51,7 +79,8 @@ def _digest(kind: type["OwnFolder"], name: str, channels: int, least: int, stamp
     """The digest of a folder; its images are read again when the stamp, their sizes and times, has changed."""
     folder = kind(name)
     set_images, _ = folder.chosen(folder.load(None, channels), least)
-    return joined_digest(channels, [f"{image.name} {image.digest}" for image in set_images])
+    pictures = [one for image in set_images for one in (image, *image.frames)]
+    return joined_digest(channels, [f"{picture.name} {picture.digest}" for picture in pictures])
 
 
 class OwnFolder(ImageSet):
@@ -61,11 +90,12 @@ class OwnFolder(ImageSet):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.folder = _path(name)
+        path, self.said = _parts(name)
+        self.folder = Path(path)
 
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
         """All images of the folder; InputError naming the first that cannot be used."""
-        set_images = [SetImage(stem, path, channels) for stem, path in self.paths().items()]
+        set_images = self._members(channels)
         for set_image in set_images:
             try:
                 _ = set_image.pixels
@@ -79,28 +109,31 @@ class OwnFolder(ImageSet):
 
     def digest(self, channels: int, least: int = 0) -> str:
         """What identifies the pixels and names of the images that are used."""
-        stats = [(path, path.stat()) for path in self.paths().values() if path.exists()]
+        stats = [(path, path.stat()) for path in self.paths() if path.exists()]
         stamp = tuple((str(path), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats)
         return _digest(type(self), self.name, channels, least, stamp)
 
     def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
         """(height, width) of every image from the headers alone, `usual` where they cannot be read."""
         found = []
-        for path in self.paths().values():
+        for path in self.paths():
             with suppress(InputError):
                 usual = size(path)[::-1]
             found.append(usual)
         return found
 
-    def paths(self) -> dict[str, Path]:
-        """The files by stem; InputError if there are none."""
+    def paths(self) -> list[Path]:
+        """The files; InputError if there are none."""
         try:
             self.name.encode()
         except UnicodeEncodeError:
             raise InputError(f"{self.name}: not valid UTF-8, which no record can hold; rename the folder") from None
-        if not (found := listing(self.folder)):
-            raise InputError(f"{self.name}: no images in it")
-        return found
+        return sources(self.folder)
+
+    def _members(self, channels: int) -> list[SetImage]:
+        """The images, read or not; InputError if there are none."""
+        self.paths()
+        return members(self.folder, _reading(self.said, channels))
 
 
 class UsableFolder(OwnFolder):
@@ -110,7 +143,7 @@ class UsableFolder(OwnFolder):
 
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
         """All images of the folder, read or not."""
-        return [SetImage(stem, path, channels) for stem, path in self.paths().items()]
+        return self._members(channels)
 
     def chosen(self, set_images: list[SetImage], least: int) -> tuple[list[SetImage], list[str]]:
         """The images that can be read and have `least` pixels on both sides, and why others are left out."""

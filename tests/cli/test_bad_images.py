@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from support.cli import SHARED, bench, needs_shared_data, photo, photos, refused_run, snapshot
+from support.cli import SHARED, bench, line, lines, needs_shared_data, photo, photos, refused_run, snapshot
 
 pytestmark = pytest.mark.usefixtures("narrow", "beside_photographs")
 
@@ -154,20 +154,22 @@ WRONG: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "truncated tiff": ("bad.tif", cut, "not a readable image"),
     "folder": ("bad.png", Path.mkdir, "not a readable image"),
     "link to nothing": ("bad.png", lambda path: path.symlink_to("nowhere.png"), "no such file"),
-    "16-bit gray png": ("bad.png", gray16, "16-bit"),
-    "16-bit gray tiff": ("bad.tif", gray16, "16-bit"),
-    "16-bit rgb png": ("bad.png", png16, "16-bit"),
     "transparent": ("bad.png", translucent, "transparent"),
     "cmyk jpeg": ("bad.jpg", mode("CMYK"), "CMYK"),
     "ycbcr tiff": ("bad.tif", mode("LAB"), "LAB"),
-    "float": ("bad.tif", mode("F"), "floating point"),
-    "two pages": ("bad.tif", frames, "frames"),
+    "float": ("bad.tif", mode("F"), "folder:PATH@43.7"),
+}
+READ: dict[str, tuple[str, Callable[[Path], object], int]] = {
+    "16-bit gray png": ("good.png", gray16, 1),
+    "16-bit gray tiff": ("good.tif", gray16, 1),
+    "16-bit rgb png": ("good.png", png16, 1),
+    "two pages": ("good.tif", frames, 2),
 }
 
 
 @pytest.mark.parametrize("role", ["--train", "--test-sets"])
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_file_that_is_no_8_bit_image_is_refused_by_name(
+def test_a_file_that_is_no_image_is_refused_by_name(
     kind: str, role: str, untouched: Path, chelsea: Path, tmp_path: Path
 ) -> None:
     name, write, says = WRONG[kind]
@@ -177,6 +179,16 @@ def test_a_file_that_is_no_8_bit_image_is_refused_by_name(
     message = refused_run(untouched, role, f"folder:{folder}", *other)
     assert str(folder / name) in message
     assert says in message
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_more_than_8_bits_and_several_pages_are_read(kind: str, tmp_path: Path) -> None:
+    name, write, count = READ[kind]
+    (folder := tmp_path / "images").mkdir()
+    write(folder / name)
+    asked = ("--noise", "gauss25", "--test-sets", f"folder:{folder}", "--store", tmp_path / "s")
+    assert bench("run", "--methods", "noisy", *asked).code == 0
+    assert line(lines(*asked), method="noisy")["images"] == count
 
 
 @pytest.mark.parametrize("name", ["P", "L", "1", "RGBA", "LA"])

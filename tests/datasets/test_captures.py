@@ -310,7 +310,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "uint16": (
         lambda scope: Pillow.fromarray(sample(19, 1).astype(np.uint16) * 257).save(scope / "raw/19/1.png"),
         "raw/19/1.png",
-        "16-bit pixels; allowed: 8-bit",
+        "16-bit pixels; expected 8-bit",
     ),
     "no image": (lambda scope: (scope / "raw/19/1.png").write_text("a poem"), "raw/19/1.png", "not a readable image"),
     "two of one name": (
