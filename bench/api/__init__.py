@@ -27,8 +27,8 @@ MODULES = {
     ".options": ("Asked", "Computed", "Options", "RunOptions", "request", "requests"),
     ".runs": ("DryRun", "Rescored", "dry_run", "rescore", "run", "score", "status"),
     ".report": (
-        "compare", "details", "figures", "find", "methods", "outcome_tables", "recorded_tables", "store_folder",
-        "tables", "unreadable",
+        "compare", "details", "figures", "find", "methods", "outcome_tables", "recorded_tables", "report_page",
+        "report_site", "store_folder", "tables", "unreadable",
     ),
     ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
     ".own": ("Images", "opened"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import pandas as pd
 
 from ..compute.machine import choose
+from ..datasets import files
 from ..datasets.errors import InputError, few, unknown
 from ..methods import plugins, registry
 from ..protocol import plan
@@ -18,6 +19,7 @@ from ..report.frames import frame
 from ..report.lines import Table
 from ..report.published import suite_of
 from ..report.tables import build, request_of
+from ..runner.display import Display
 from ..runner.execution import Sets
 from ..runner.run import Outcome
 from ..store.record import Record
@@ -149,6 +151,78 @@ def figures(
             refused.append(error)
     if refused and not drawn:
         raise refused[0]
+
+
+def report_page(
+    stores: Sequence[PathLike] = (),
+    out: PathLike = "report.html",
+    budget: float = 20.0,
+    *,
+    data: PathLike | None = None,
+) -> Path:
+    """Writes one page of stores, of at most `budget` MB; by default of this machine's store.
+
+    InputError: no records, a budget that the tables alone exceed, or a place that cannot be written.
+    """
+    from ..report.page.page import build as document  # imported here: scipy is slow to load
+    from ..report.page.stores import contents, page_of
+
+    named = _named(stores)
+    tables, machine = _tables_of(named), choose()[0]
+    with Display() as display:
+        display.work_begins()
+        page = page_of(named, tables, contents(named, machine), Sets(path_of(data)), budget, display.note)
+    _write(Path(out), document(page))
+    return Path(out)
+
+
+def report_site(
+    stores: Sequence[PathLike], folder: PathLike, budget: float = 20.0, *, data: PathLike | None = None
+) -> list[Path]:
+    """Writes a static site of stores into a folder: index.html, and one page for each method and each test set.
+
+    InputError: as for `report_page`.
+    """
+    from ..report.page.page import build as document
+    from ..report.page.site import pages_of
+    from ..report.page.stores import contents
+
+    named = _named(stores)
+    tables, machine = _tables_of(named), choose()[0]
+    with Display() as display:
+        display.work_begins()
+        pages = pages_of(named, tables, contents(named, machine), Sets(path_of(data)), budget, display.note)
+    for name, page in pages.items():
+        _write(Path(folder, name), document(page))
+    return [Path(folder, name) for name in pages]
+
+
+def _named(stores: Sequence[PathLike]) -> dict[str, Store]:
+    """Stores by the shortest ends of their paths that tell them apart."""
+    found = [store_of(store) for store in stores] or [store_of(None)]
+    paths = list(dict.fromkeys(store.root.resolve() for store in found))
+    length = next(n for n in range(1, 99) if len({path.parts[-n:] for path in paths}) == len(paths))
+    return {"/".join(path.parts[-length:]): Store(path) for path in paths}
+
+
+def _tables_of(stores: dict[str, Store]) -> dict[str, list[Table]]:
+    """The tables of every store; InputError for one without records."""
+    plugins.load_entry_points()
+    tables = {}
+    for store in stores.values():
+        if not store.find(""):
+            raise InputError(f"{store.root}: no records; make some: python -m bench run --store {store.root}")
+    for name, store in stores.items():
+        tables[name] = _tables(store, "", "", None, ())[0]
+    return tables
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; give another place: --out") from None
 
 
 def methods() -> list[dict[str, Any]]:

@@ -148,6 +148,13 @@ def positive(text: str, most: int = 10**9) -> int:
     return int(text)
 
 
+def megabytes(text: str) -> float:
+    """The size of a page."""
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", text) or not 0.1 <= float(text) <= 2000.0:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a size from 0.1 to 2000 MB")
+    return float(text)
+
+
 def few(text: str) -> int:
     """A number of threads, workers or rounds."""
     return positive(text, most=1024)

@@ -1,4 +1,4 @@
-"""The commands that show what is recorded: tables, show, figures, methods."""
+"""The commands that show what is recorded: tables, show, figures, report, methods."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import api
 from ..datasets.errors import printable
 from .asked import asked, given
-from .parser import RECORDED, Commands, add_all, add_data, add_request, add_store, add_table, command, names
+from .parser import RECORDED, Commands, add_all, add_data, add_request, add_store, add_table, command, megabytes, names
 from .printing import print_json, print_record, print_rows, print_tables, tell, tell_unreadable
 
 
@@ -38,6 +38,19 @@ def add(commands: Commands) -> None:
     add_table(sub)
     add_request(sub, RECORDED)
     sub.set_defaults(do=figures)
+
+    sub = command(
+        commands, "report", "write one HTML page of records: tables, images to flip between, plots, every record"
+    )
+    sub.add_argument("stores", type=Path, nargs="*", metavar="STORE", help="default: $BENCH_STORE, or results/runs")
+    place = sub.add_mutually_exclusive_group()
+    place.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    place.add_argument(
+        "--site", type=Path, metavar="DIR", help="a site instead: a leaderboard, a page per method and set"
+    )
+    sub.add_argument("--budget", type=megabytes, default=20.0, metavar="MB", help="most of a page (default 20)")
+    add_data(sub)
+    sub.set_defaults(do=report)
 
     command(commands, "methods", "list the methods").set_defaults(do=methods)
 
@@ -88,6 +101,18 @@ def figures(options: argparse.Namespace) -> int:
     what = (options.out, options.suite, options.preset, options.table)
     for one in api.figures(*what, **given(options)):
         print(one)
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes the page, or the site."""
+    for store in options.stores or [None]:
+        tell_unreadable(store)
+    if options.site:
+        found = api.report_site(options.stores, options.site, options.budget, data=options.data)
+        print(f"{len(found)} pages; begin with {found[0]}")
+    else:
+        print(api.report_page(options.stores, options.out, options.budget, data=options.data))
     return 0
 
 

@@ -52,9 +52,14 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 raise InputError(f"figure {self.name!r}: the box of {test} cuts the 2x2 cells; even numbers for raw")
 
 
+def is_lenna(test: str, image: str) -> bool:
+    """Whether an image is the portrait of Lenna, under any of its names."""
+    return (test, image) in LENNA or bool(LENNA_NAME.fullmatch(image))
+
+
 def refuse_lenna(test: str, image: str) -> None:
     """InputError for an image of Lenna under any of its names."""
-    if (test, image) in LENNA or LENNA_NAME.fullmatch(image):
+    if is_lenna(test, image):
         raise InputError(f"image {image!r} of {test} is Lenna, which figures never show; choose another image")
 
 

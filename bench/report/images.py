@@ -64,9 +64,9 @@ def images_of(
         if method and line.method not in (BASELINES[0], method):
             continue
         if score.key not in restored:
-            restored[score.key] = _restored(score, store, machine, sets, image, repeat)
+            restored[score.key] = restored_by(score, store, machine, sets, image, repeat)
         if line.output in restored[score.key]:
-            found[line.label] = _whole(restored[score.key][line.output], clean, score.centre_crop)
+            found[line.label] = whole(restored[score.key][line.output], clean, score.centre_crop)
     return found | {CLEAN: clean}
 
 
@@ -76,16 +76,22 @@ def recorded(store: Store, score: Score, output: str, image: str, metric: str, r
     return next(row.value(metric) for row in store.rows(score) if (row.image, row.repeat, row.output) == wanted)
 
 
-def _restored(score: Score, store: Store, machine: Machine, sets: Sets, image: str, repeat: int) -> dict[str, Image]:
-    """All outputs; empty if neither weights nor kept images are there: nothing is trained for a figure."""
+def restored_by(
+    score: Score, store: Store, machine: Machine, sets: Sets, image: str, repeat: int = 0, again: bool = False
+) -> dict[str, Image]:
+    """All outputs; empty if neither weights nor kept images are there: nothing is trained for a figure.
+
+    `again`: images that a training-free method would have kept are computed again, which may take seconds.
+    """
     method = score.fit.method
     noisy = _noisy(score, sets, image, repeat)
     if method.keeps_images or method.per_image():
         folder = store.images(score)
         try:
-            return kept(score, noisy, folder, _absent) if folder.is_dir() else {}
+            return kept(score, noisy, folder, _absent) if folder.is_dir() else _absent()
         except LookupError:
-            return {}
+            if method.learns() or not again:
+                return {}
     if method.has_weights() and store.weights(score.fit) is None:
         return {}
     net, _ = load(score.fit, store, machine)
@@ -108,7 +114,8 @@ def _picture(set_images: list[SetImage], test: str, image: str) -> SetImage:
     return named[image]
 
 
-def _whole(part: Image, clean: Image, side: int) -> Image:
+def whole(part: Image, clean: Image, side: int) -> Image:
+    """The part in the middle of an image of the shape of the clean one, NaN around it."""
     image = np.full_like(clean, np.nan)
     centre_crop(image, side)[...] = part
     return image

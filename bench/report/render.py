@@ -13,9 +13,10 @@ from tabulate import tabulate
 
 from ..datasets.sets.own_folder import short_name
 from ..protocol.settings import parse_all
-from . import escape, html, latex
+from . import escape, latex
 from .frames import by_noise, frame, long
 from .lines import Line, Table, caption, counted, notes, plain
+from .page.page import of_frames
 
 NARROWEST = 80  # columns that every terminal is taken to have
 PADDING = "\xa0" * 2  # what tabulate leaves beside the longest word of a heading
@@ -46,7 +47,7 @@ def page(tables: Sequence[Table], form: str, in_full: bool = False, all_rows: bo
         return "\n\n".join(map(_brief, tables))
     parts = [(caption(table), long(table) if in_full else frame(table), _notes(table)) for table in tables]
     if form == "html":
-        return html.page(parts)
+        return of_frames("blind2unblind-bench", parts)
     if form == "latex":
         return latex.document(parts)
     return "\n\n".join(_section(title, render(shown, form), below, form) for title, shown, below in parts)
@@ -58,7 +59,7 @@ def render(rows: pd.DataFrame | Sequence[Mapping[str, Any]], form: str, columns:
     if form == "json":
         return escape.json(str(table.to_json(orient="records", indent=1, force_ascii=False)))
     if form == "html":
-        return html.page([("", table, [])])
+        return of_frames("blind2unblind-bench", [("", table, [])])
     safe = table.rename(columns=str).map(lambda value: escape.CELLS[form](str(value)))
     if form == "csv":
         text = io.StringIO()

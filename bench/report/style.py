@@ -11,14 +11,13 @@ from matplotlib.figure import Figure
 
 from ..datasets import files
 from ..datasets.errors import InputError
+from .colours import COLOURS
 
 WIDTH = 7.2  # inches: a page of text
 DPI = 300
 LETTERS = 6.5  # points
 LINE = 1.35 * LETTERS / 72  # inches from one line of text to the next
 MARGIN = 0.06  # inches
-# Okabe and Ito's colours without their yellow, which is too faint on white: told apart by colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 

@@ -1,4 +1,4 @@
-"""Tables as an HTML page and as a LaTeX document: whole, escaped, marked."""
+"""Tables as an HTML page and as a LaTeX document: whole, escaped, marked; what else pages hold is in test_page.py."""
 
 import re
 import shutil
@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.datasets.errors import InputError
-from bench.report.html import page
 from bench.report.latex import document, escape
-from bench.report.sheets import Cell, cell, sheet
+from bench.report.page.page import of_frames
+from bench.report.sheets import Cell, Table, cell, sheet
 
 SCRIPT = "<script>alert(\"1\")</script> & 'x'"
 SPECIAL = r"100 % & a_b #1 $5 {c} ~d ^e \f ± λ σ − [g] *h -- <i> `j` \"k\" é 日"
@@ -24,8 +23,7 @@ FRAME = pd.DataFrame(
         "diff.": ["+0.12", "-0.30", ""],
     }
 )
-PNG = b"\x89PNG\r\n\x1a\n..."
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "input"}
 
 
 # ---- cells
@@ -99,53 +97,42 @@ class Read(HTMLParser):
         return [text for name, text in self.texts if name == tag]
 
 
-def test_page_holds_tables_notes_and_figures() -> None:
-    read = Read(page([("One", FRAME, ["why", "because"]), ("Two", FRAME[["noise"]], [])], [("loss.png", PNG)]))
+def page(*tables: Table) -> str:
+    return of_frames("A page", tables)
+
+
+def test_page_holds_tables_and_notes() -> None:
+    read = Read(page(("One", FRAME, ["why", "because"]), ("Two", FRAME[["noise"]], [])))
     names = [tag for tag, _ in read.tags]
     assert (names.count("table"), names.count("tr"), names.count("ul")) == (2, 4 + 4, 1)
-    assert read.of("figcaption") == ["One", "Two", "loss.png"]
+    assert read.of("figcaption") == ["One", "Two"]
     assert read.of("li") == ["why", "because"]
     assert read.of("th")[:4] == ["noise", "method", "folder my_set", "diff."]
 
 
 def test_page_marks_best_and_second() -> None:
-    read = Read(page([("One", FRAME, [])]))
+    read = Read(page(("One", FRAME, [])))
     assert read.of("strong") == ["31.20±0.01/0.850±0.002"]
     assert read.of("u") == ["31.10/0.840"]
     assert {"_mine_", "**kwargs**", "not run"} <= set(read.of("td"))
 
 
 def test_page_sets_numbers_flush_right() -> None:
-    read = Read(page([("One", FRAME, [])]))
+    read = Read(page(("One", FRAME, [])))
     classes = [attributes.get("class") for tag, attributes in read.tags if tag in ("th", "td")]
     assert classes == [None, None, "number", "number"] * 4
 
 
 def test_everything_on_a_page_is_escaped() -> None:
     frame = pd.DataFrame({SCRIPT: [SCRIPT]})
-    text = page([(SCRIPT, frame, [SCRIPT])], [(SCRIPT, PNG)])
+    text = page((SCRIPT, frame, [SCRIPT]))
     read = Read(text)
-    assert "<script" not in text
-    assert "script" not in [tag for tag, _ in read.tags]
-    assert [read.of(tag) for tag in ("figcaption", "th", "td", "li")] == [[SCRIPT] * 2, [SCRIPT], [SCRIPT], [SCRIPT]]
-    assert next(attributes["alt"] for tag, attributes in read.tags if tag == "img") == SCRIPT
-
-
-def test_page_needs_nothing_from_outside() -> None:
-    text = page([("One", FRAME, [])], [("a.png", PNG), ("b.svg", b'<?xml version="1.0"?>\n<svg/>'), ("c", b"<svg/>")])
-    sources = [attributes["src"] or "" for tag, attributes in Read(text).tags if tag == "img"]
-    kinds = [source.partition(";")[0] for source in sources]
-    assert kinds == ["data:image/png", "data:image/svg+xml", "data:image/svg+xml"]
-    assert not re.search(r"https?:|//|@import|url\(", re.sub(r'src="data:[^"]*"', "", text))
+    assert SCRIPT not in text
+    assert [read.of(tag) for tag in ("figcaption", "th", "td", "li")] == [[SCRIPT]] * 4
 
 
 def test_page_of_an_empty_table() -> None:
-    assert Read(page([("None", pd.DataFrame(columns=["noise"]), [])])).of("th") == ["noise"]
-
-
-def test_other_figures_are_refused() -> None:
-    with pytest.raises(InputError, match=r"'a\.gif'.*PNG, SVG"):
-        page([], [("a.gif", b"GIF89a")])
+    assert Read(page(("None", pd.DataFrame(columns=["noise"]), []))).of("th") == ["noise"]
 
 
 # ---- LaTeX

@@ -1,0 +1,158 @@
+"""What a page plots of the tables: training, cost, differences of images, ranks, noise levels."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+import scipy
+
+from ...datasets.sets.own_folder import short_name, short_names
+from ...protocol.metrics.metric import Metric
+from ...protocol.metrics.registry import find_metric
+from ...protocol.plan import BASELINES
+from ...store.store import Store
+from ..lines import Line, Table, headings
+from .model import Paired, Plot, Series
+from .numbers import multiply_adds
+
+SIMPLE = re.compile(r"([a-z]+)(\d+(?:\.\d+)?)")  # a noise of one family and one level
+
+
+def looks(tables: Sequence[Table]) -> dict[str, int]:
+    """A number for every row with a number of its own: its colour and marker in all plots."""
+    labels = dict.fromkeys(line.label for table in tables for line in table.lines if line.metrics)
+    return {label: number for number, label in enumerate(labels)}
+
+
+def plots(store: Store, tables: Sequence[Table], look: dict[str, int]) -> tuple[list[Plot], list[Paired]]:
+    """The plots of one store: those that have at least two things to compare."""
+    found: list[Plot] = []
+    paired: list[Paired] = []
+    for table in tables:
+        metric = find_metric(table.plan.suite.primary)
+        done = [line for line in table.lines if line.metrics]
+        for noise, test in dict.fromkeys((line.noise, line.test) for line in done):
+            mine = [line for line in done if (line.noise, line.tested, line.test) == (noise, noise, test)]
+            where = f"{noise}, {short_name(test)} [{short_names(table.plan.request.label)}]"
+            found += _cost(table, mine, metric, where, look)
+            paired += _paired(table, mine, metric, where)
+            found += _ranks(table, mine, metric, where, look)
+        found += _training(store, table, look)
+        found += _levels(table, done, metric, look)
+    unique = {(plot.title, repr(plot.series)): plot for plot in found}
+    return [*unique.values()], [*{one.title: one for one in paired}.values()]
+
+
+def _training(store: Store, table: Table, look: dict[str, int]) -> Iterator[Plot]:
+    """PSNR of one training crop against steps."""
+    for noise in dict.fromkeys(cell.noise.name for cell in table.plan.cells):
+        series: list[Series] = []
+        for cell in table.plan.cells:
+            line = next((one for one in table.lines if (one.method, one.noise) == (cell.name, noise) and one.run), None)
+            if line is None or cell.noise.name != noise or not cell.trains or line.label not in look:
+                continue
+            if any(one.name == line.label for one in series):
+                continue
+            record = store.whole(cell.fit)
+            quality = record.result.get("quality") if record and record.state == "done" else None
+            if record and quality:
+                points = [(float(step), float(psnr)) for step, psnr in quality]
+                series.append(Series(line.label, look[line.label], points, [record.key], line=True))
+        if series:
+            preset = short_names(table.plan.request.label)
+            yield Plot(
+                f"Training, {noise} [{preset}]",
+                "PSNR of one fixed crop of a training image, not of a test set; first seed.",
+                "steps", "PSNR of one training crop (dB)", series,
+            )  # fmt: skip
+
+
+def _cost(table: Table, lines: list[Line], metric: Metric, where: str, look: dict[str, int]) -> Iterator[Plot]:
+    """Quality against seconds of training, and against multiply-adds of one output pixel."""
+    fits = {(cell.name, cell.noise.name): cell.fit for cell in table.plan.cells}
+    seconds, adds = [], []
+    for line in lines:
+        fit, value = fits.get((line.method, line.noise)), line.metrics[metric.name]
+        if line.seconds:
+            seconds.append(Series(line.label, look[line.label], [(line.seconds, value)], [*line.keys]))
+        if fit and (cost := multiply_adds(fit, line.passes)):
+            adds.append(Series(line.label, look[line.label], [(cost, value)], [*line.keys]))
+    for series, x, text in (
+        (seconds, "training (s)", "Seconds of training as recorded; comparable on one machine only."),
+        (adds, "multiply-adds per pixel", "Multiply-adds of convolutions for one pixel of the output, all passes."),
+    ):
+        if len(series) > 1:
+            name = "seconds" if series is seconds else "multiply-adds"
+            yield Plot(
+                f"Quality against {name}, {where}", f"{text} Mean of the test images.", x,
+                f"mean test {metric.heading}", series, log=True,
+            )  # fmt: skip
+
+
+def _paired(table: Table, lines: list[Line], metric: Metric, where: str) -> Iterator[Paired]:
+    """The values of each image, of the lines that have the same images."""
+    means = {line.label: table.means[line.place] for line in lines if table.means.get(line.place)}
+    if len(means) < 2:
+        return
+    images = list(next(iter(means.values())))
+    values = {label: [mine[image] for image in images] for label, mine in means.items() if [*mine] == images}
+    finite = {label: mine for label, mine in values.items() if all(map(math.isfinite, mine))}
+    if len(images) > 1 and len(finite) > 1:
+        yield Paired(
+            f"Differences of images, {where}",
+            "Each point is one image, the mean over its noise draws and seeds. Band: 95 % interval of the mean "
+            "difference by Student's t; it is not corrected for several comparisons.",
+            metric.heading, images, finite, float(scipy.stats.t.ppf(0.975, len(images) - 1)),
+        )  # fmt: skip
+
+
+def _ranks(table: Table, lines: list[Line], metric: Metric, where: str, look: dict[str, int]) -> Iterator[Plot]:
+    """Ranks here against ranks in the paper: on the same set, else on the mean of the paper's sets."""
+    here = {line.label: line for line in lines if line.method not in BASELINES}
+    printed: dict[str, list[float]] = {}
+    same = any(line.published and metric.name in line.published for line in lines)
+    for line in lines if same else table.lines:
+        if line.label in here and line.noise == lines[0].noise and line.published and metric.name in line.published:
+            printed.setdefault(line.label, []).append(metric.sign * line.published[metric.name])
+    labels = [label for label in here if label in printed]
+    if len(labels) < 3:
+        return
+    ours = _ranked({label: metric.sign * here[label].metrics[metric.name] for label in labels})
+    theirs = _ranked({label: sum(printed[label]) / len(printed[label]) for label in labels})
+    series = [Series(label, look[label], [(theirs[label], ours[label])], [*here[label].keys]) for label in labels]
+    of = "the same set" if same else "the mean of the sets that it printed, which are others than here"
+    yield Plot(
+        f"Ranks, {where}", f"1 is best. The paper's ranks are those of {of}. Dashed: equal ranks.",
+        "rank in the paper", "rank here", series, diagonal=True,
+    )  # fmt: skip
+
+
+def _ranked(values: dict[str, float]) -> dict[str, float]:
+    """Ranks from 1, the highest value first; equal values share the mean rank."""
+    ranks = scipy.stats.rankdata([-value for value in values.values()])
+    return dict(zip(values, map(float, ranks), strict=True))
+
+
+def _levels(table: Table, lines: list[Line], metric: Metric, look: dict[str, int]) -> Iterator[Plot]:
+    """Quality against the level of the noise, where a family was tested at several."""
+    groups: dict[tuple[str, str], dict[str, Series]] = {}
+    for line in lines:
+        level = SIMPLE.fullmatch(line.tested)
+        if level:
+            series = groups.setdefault((level[1], line.test), {})
+            name = line.label
+            one = series.setdefault(name, Series(name, look[name], [], [], line=True))
+            one.points.append((float(level[2]), line.metrics[metric.name]))
+            one.keys.append(line.keys[0] if line.keys else "")
+    for (family, test), series in groups.items():
+        known = [one for one in series.values() if len({x for x, _ in one.points}) > 1]
+        for one in known:
+            order = sorted(range(len(one.points)), key=lambda i: one.points[i])
+            one.points, one.keys = [one.points[i] for i in order], [one.keys[i] for i in order]
+        if known:
+            preset = short_names(table.plan.request.label)
+            yield Plot(
+                f"Quality against {family} level, {short_name(test)} [{preset}]",
+                f"Mean {headings([metric])} of the test images.", f"level of {family}", f"mean test {metric.heading}",
+                known,
+            )  # fmt: skip

@@ -1,0 +1,96 @@
+"""The page of stores: their tables, the scenes that the rule chooses, plots, and every record."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from ... import __version__
+from ...compute.machine import Machine
+from ...datasets.errors import few
+from ...runner.execution import Sets
+from ...store.store import Store
+from ..lines import Table
+from . import crops
+from .charts import looks, plots
+from .model import Page, Scene, Sheet
+from .numbers import VERDICTS, Found, sheets
+from .page import within
+from .records import described
+from .views import scenes_of
+
+Tables = Mapping[str, Sequence[Table]]  # store -> its tables
+
+
+class Contents(Struct):
+    """What pages of the same stores share."""
+
+    summary: str
+    records: dict[str, dict[str, Any]]
+    sources: dict[str, str]
+    notes: list[str]
+    machine: Machine
+    reading: str = VERDICTS
+
+    def sheets_of(self, tables: Tables) -> list[Sheet]:
+        """The tables as sheets."""
+        return sheets([Found(name, list(mine)) for name, mine in tables.items()], self.machine)
+
+
+def contents(stores: Mapping[str, Store], machine: Machine) -> Contents:
+    """The records of stores."""
+    records, sources, differ = described(stores)
+    text = (
+        f"{len(records)} records of {few([*stores])}, blind2unblind-bench {__version__}. Every number opens its "
+        "record: key, command, method's file, environment and the score of each image. This page sends no request."
+    )
+    return Contents(text, records, sources, differ, machine)
+
+
+def page_of(
+    stores: Mapping[str, Store],
+    tables: Tables,
+    known: Contents,
+    sets: Sets,
+    budget: float,
+    tell: Callable[[str], None],
+) -> Page:
+    """One page of one store or several, of at most `budget` MB; InputError if the tables alone are larger.
+
+    `tell` is given a sentence about each noise and test set whose images are computed.
+    """
+    page = Page(
+        title=f"Denoising results: {few([*stores])}",
+        lead=[known.summary, *known.notes],
+        reading=known.reading,
+        sheets=known.sheets_of(tables),
+        records=known.records,
+        sources=known.sources,
+    )
+    look = looks([table for name in stores for table in tables[name]])
+    for name in stores:
+        more, paired = plots(stores[name], tables[name], look)
+        page.plots += more
+        page.paired += paired
+    scenes, said = _scenes(stores, tables, known.machine, sets, tell)
+    page.rule = [*crops.RULE, *said]
+    return within(page, scenes, budget)
+
+
+def _scenes(
+    stores: Mapping[str, Store], tables: Tables, machine: Machine, sets: Sets, tell: Callable[[str], None]
+) -> tuple[list[Scene], list[str]]:
+    """The scenes of every suite, those of the median images first; each place once."""
+    ranked: dict[str, tuple[int, Scene]] = {}
+    said: dict[str, None] = {}
+    for name, store in stores.items():
+        tests = {line.test for table in tables[name] for line in table.lines}
+        for plan in {id(table.plan): table.plan for table in tables[name]}.values():
+            found, wrong = scenes_of(plan, store, machine, sets, tests, tell)
+            said |= dict.fromkeys(wrong)
+            for rank, scene in found:
+                known = ranked.setdefault(scene.id, (rank, scene))[1]
+                if len(scene.panels) > len(known.panels):
+                    ranked[scene.id] = (rank, scene)
+    order = sorted(ranked.values(), key=lambda one: one[0])  # stable: suites in their order
+    return [scene for _, scene in order], [*said]
