@@ -1,0 +1,52 @@
+"""Noise2Self: predict the pixels of a grid from all the others (Batson and Royer, ICML 2019)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ..datasets.errors import InputError
+from .b2u import cell_masks, interpolate
+from .base import Batch, Card, Context, Method, Output
+from .networks.registry import Network
+from .networks.unet import UNetConfig
+from .registry import register
+
+
+@register("n2s")
+class N2S(Method, frozen=True):
+    """min E || f(y_{J^c})_J - y_J ||^2 / |J|, J a grid of spacing s whose pixels are interpolated in y_{J^c}."""
+
+    card = Card(
+        paper="Batson and Royer, Noise2Self, ICML 2019",
+        equations="its self-supervised loss; the weights 1/6 and 1/12 of the eight neighbours from the official code",
+        deviations="shared U-Net and recipe; a random grid for every crop, where the official code takes them in turn; "
+        "each channel from its own neighbours, where the official code fills all channels with their common mean",
+    )
+    outputs = (Output("j-invariant", blind=True), Output("single pass", primary=False))
+    s: int = 4  # spacing of the grid, as in the official examples
+    net: Network = UNetConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for a grid in which a pixel has masked neighbours, or with more masks than are of use."""
+        if not 2 <= self.s <= 32:
+            raise InputError(f"n2s: spacing s = {self.s}; allowed: 2 to 32")
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """The mean over the masked pixels of each crop."""
+        y = batch.noisy
+        masks = cell_masks(self.s, y.shape[2], y.shape[3], y.device)
+        J = masks.index_select(0, ctx.rng.integers("grid", self.s**2, 1).view(-1))
+        square = (net(torch.where(J, interpolate(y), y)) - y).square() * J
+        yield (square.sum((1, 2, 3)) / (y.shape[1] * J.sum((1, 2, 3)).clamp(min=1))).mean()
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        """Every pixel from the pass that masks it, of which the paper speaks; and one pass without a mask."""
+        filled, invariant = interpolate(noisy), torch.zeros_like(noisy)
+        for J in cell_masks(self.s, noisy.shape[2], noisy.shape[3], noisy.device):
+            invariant = torch.where(J, net(torch.where(J, filled, noisy)), invariant)
+        return {"j-invariant": invariant, "single pass": net(noisy)}
+
+    def passes(self) -> dict[str, int]:
+        """s*s masked ones, one plain."""
+        return {"j-invariant": self.s**2, "single pass": 1}

@@ -1,0 +1,47 @@
+"""Noise2Same: the noisy image as target, and a bound on how much of it may be copied (Xie et al., NeurIPS 2020)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ..datasets.errors import InputError
+from .b2u import interpolate
+from .base import Batch, Card, Context, Method
+from .n2v import masked_positions
+from .networks.registry import Network
+from .networks.unet import UNetConfig
+from .registry import register
+
+TINY = 1e-12  # under the root, whose slope at zero has no bound
+
+
+@register("n2same")
+class N2Same(Method, frozen=True):
+    """min E || f(y) - y ||^2 / m + 2 sigma (|| f(y)_J - f(y_{J^c})_J ||^2 / |J|)^(1/2), both f without a blind spot."""
+
+    card = Card(
+        paper="Xie et al., Noise2Same, NeurIPS 2020",
+        equations="its bound; sigma = 1 in units of the standard deviation of a crop, as images are normalised there",
+        deviations="shared U-Net and recipe, no batch norm; one masked pixel per box, replaced by the weighted mean of "
+        "its neighbours; the root is taken for each crop and not for the batch",
+    )
+    perc: float = 0.5  # per cent of the pixels in J
+    sigma: float = 1.0  # of the noise at most, in standard deviations of the noisy crop
+    net: Network = UNetConfig()
+
+    def __post_init__(self) -> None:
+        """InputError for a share of pixels that masks nothing, or a weight below zero."""
+        if not 0.0 < self.perc <= 25.0 or self.sigma < 0.0:
+            raise InputError(f"n2same: perc = {self.perc:g}, sigma = {self.sigma:g}; allowed: 0 to 25, and from 0 on")
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """Reconstruction and invariance, means over the pixels of a crop; all channels of a pixel are masked."""
+        y = batch.noisy
+        J = masked_positions(ctx.rng, self.perc, 1, *y.shape[2:])
+        f_y = net(y)
+        rec = (f_y - y).square().mean((1, 2, 3))
+        difference = (f_y - net(torch.where(J, interpolate(y), y))).square() * J
+        inv = difference.sum((1, 2, 3)) / (y.shape[1] * J.sum((1, 2, 3)).clamp(min=1))
+        unit = y.var((1, 2, 3), correction=0)  # of a normalised image's square
+        yield (rec + 2.0 * self.sigma * (unit * inv + TINY).sqrt()).mean()
