@@ -31,7 +31,7 @@ MODULES = {
         "report_site", "store_folder", "tables", "unreadable",
     ),
     ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
-    ".own": ("Images", "opened"),
+    ".own": ("Images", "noise_card", "noise_rows", "noise_text", "opened", "write_noise_cards"),
     ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
     ".tools": ("check", "environment", "regress", "speed", "submit", "update_references"),
     "..datasets.noise.model": ("families",),

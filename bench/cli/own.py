@@ -2,15 +2,42 @@
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any
 
-from .parser import Commands
+from .. import api
+from .parser import Commands, command
+from .printing import print_json, print_rows, tell
 
 IMAGES = ("axes", "value_range", "channels", "recursive")
 
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
+    sub = command(commands, "noise", "tell what the noise of images is, and which methods suit it")
+    add_images(sub)
+    sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
+    sub.add_argument("--pattern", default="", metavar="RGGB", help="the images are Bayer mosaics")
+    sub.add_argument("--offset", type=float, default=None, metavar="N", help="the level of black, where it is known")
+    sub.add_argument("--out", type=Path, default=None, metavar="DIR", help="write text, JSON and a picture there")
+    sub.set_defaults(do=noise)
+
+
+def noise(options: argparse.Namespace) -> int:
+    """Prints noise cards."""
+    found = api.opened(options.files, **images(options))
+    tell(found.lines())
+    about = {name: getattr(options, name) for name in ("repeats", "pattern", "offset")}
+    cards = api.noise_card(found, **about)
+    if options.out:
+        tell(api.write_noise_cards(cards, options.out))
+    if options.format == "json":
+        print_json(cards)
+    elif options.format == "terminal":
+        print("\n\n".join(map(api.noise_text, cards)))
+    else:
+        print_rows([row for card in cards for row in api.noise_rows(card)], options)
+    return 1 if found.failed else 0
 
 
 def add_images(sub: argparse.ArgumentParser) -> None:

@@ -1,0 +1,175 @@
+"""The noise card: what images without clean ones tell of their noise, and which methods suit it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from ..datasets.errors import InputError
+from ..datasets.formats.bayer import offset as first_red
+from ..datasets.noise.model import Noise, parse
+from . import noise_advice, noise_findings
+from .defects import ends, jpeg_blocks, steps
+from .noise_advice import DRIFTED, REGISTERED, SAME, Advice
+from .noise_findings import Finding, percent
+from .noise_plane import Movement, PlaneNoise, plane_noise
+
+Pixels = NDArray[Any]  # [H, W, C], stored values
+Scene = Sequence[Pixels]  # one frame, or repeated frames
+PHOTONS = 0.03  # of the variance at the mean brightness: a part that is smaller is left out of the closest noise
+BRIGHT = 0.999  # of the pixels are below the top of the proposed range
+
+
+_NONE = Finding(
+    "noise",
+    "",
+    {},
+    "No noise can be measured: the images are constant, or smaller than 64x64 pixels, or clipped everywhere.",
+)
+
+
+class Card(Struct, frozen=True):
+    """All numbers are in stored units unless a unit stands there."""
+
+    title: str  # what was looked at
+    channels: int
+    pixels: int  # of all images
+    value_range: tuple[float, float]  # proposed: black, and what few pixels exceed
+    planes: tuple[PlaneNoise, ...]
+    movement: Movement | None
+    findings: tuple[Finding, ...]
+    whiteness: str  # white, correlated or unknown
+    advice: tuple[Advice, ...] = ()
+    recommended: Advice | None = None
+    closest: str = ""  # the name of the closest known noise in the proposed range
+
+    @property
+    def white(self) -> bool:
+        """Whether the noise of pixels is independent."""
+        return self.whiteness == "white"
+
+    @property
+    def paired(self) -> str | None:
+        """Why repeated frames are no pairs for n2n; empty if they are, None for single frames."""
+        if self.movement is None:
+            return None
+        if self.movement.shift > REGISTERED:
+            return f"the frames are shifted by {self.movement.shift:.2f} pixels; register them first"
+        if abs(self.movement.together or 0.0) > SAME:
+            return f"the noise of consecutive frames is correlated ({self.movement.together:.2f})"
+        if self.movement.drift > DRIFTED:
+            return f"the brightness of the frames differs by {percent(self.movement.drift)}; scale them to one first"
+        return ""
+
+    def noise(self) -> Noise | None:
+        """The closest known noise for images scaled from `value_range` to 0..1; None where that is not known."""
+        return parse(self.closest) if self.closest else None
+
+
+def noise_card(
+    scenes: Sequence[Scene],
+    *,
+    title: str = "",
+    pixels: int = 0,
+    bits: int = 0,
+    black: float = 0.0,
+    pattern: str = "",
+    offset: float | None = None,
+) -> Card:
+    """The card of scenes of frames [H, W, C] in stored values; frames of one scene are repeats.
+
+    `pixels` is how many all images have if these are some, `bits` how many the type has (0 for real numbers), `black`
+    the lowest value that a pixel can have, `pattern` the Bayer pattern of mosaics, `offset` the level of black where it
+    is known.
+    """
+    frames = [frame for scene in scenes for frame in scene]
+    if not frames:
+        raise InputError("no image to look at; expected at least one file")
+    if (channels := frames[0].shape[2]) != max(frame.shape[2] for frame in frames) or (pattern and channels != 1):
+        what = f"images of {sorted({frame.shape[2] for frame in frames})} channels"
+        raise InputError(f"{what}; expected one number of channels{', 1 for a mosaic' if pattern else ''}")
+    end, step = ends(frames), steps(frames)
+    found = []
+    for name, where in _planes(channels, pattern):
+        of_plane = [[_plane(frame, *where) for frame in scene] for scene in scenes]
+        found.append(plane_noise(name, of_plane, end, black, step.step, offset))
+    planes = tuple(plane for plane, _ in found if plane)
+    movement = max((one for _, one in found if one), key=lambda one: one.drift, default=None)
+    blocks = min((jpeg_blocks(frame.mean(axis=2)) for frame in frames[:4] if not pattern), default=1.0)
+    proposed = _range(frames, planes, black)
+    card = Card(
+        title=title or f"{len(frames)} frames in {len(scenes)} scenes",
+        channels=channels,
+        pixels=pixels or sum(frame.shape[0] * frame.shape[1] for frame in frames),
+        value_range=proposed,
+        planes=planes,
+        movement=movement,
+        findings=(
+            *(noise_findings.of_planes(planes, step.step) if planes else (_NONE,)),
+            *noise_findings.of_storage(end, step, bits, blocks, proposed),
+            *(noise_findings.of_movement(movement) if movement else ()),
+        ),
+        whiteness=_whiteness(planes),
+    )
+    return _advised(card)
+
+
+def _whiteness(planes: Sequence[PlaneNoise]) -> str:
+    """The worst of the planes, where structure does not hide it."""
+    if any(plane.textured for plane in planes):
+        return "unknown"
+    found = {plane.whiteness for plane in planes}
+    return next((one for one in ("correlated", "unknown", "white") if one in found), "unknown")
+
+
+def _advised(card: Card) -> Card:
+    card = structs.replace(card, closest=_closest(card))
+    if not card.planes:
+        return card
+    return structs.replace(card, advice=noise_advice.advice(card), recommended=noise_advice.recommended(card))
+
+
+def _closest(card: Card) -> str:
+    """The name of Gaussian, Poisson or Poisson-Gaussian noise that has the planes' mean parameters."""
+    if not card.planes or any(plane.textured or plane.clipping == "all" for plane in card.planes):
+        return ""
+    low, high = card.value_range
+    gain = float(np.mean([plane.gain.value for plane in card.planes]))
+    dark = float(np.mean([plane.read_noise.value**2 for plane in card.planes]))
+    level = float(np.mean([plane.level.value**2 for plane in card.planes]))
+    photons = all(plane.gain.low > 0.0 for plane in card.planes) and level - dark > PHOTONS * level
+    sigma = 255.0 / (high - low) * np.sqrt(dark if photons else level)
+    counts = f"poisson{_short((high - low) / gain)}" if photons else ""
+    gauss = f"gauss{_short(float(sigma))}" if not photons or dark > PHOTONS * level else ""
+    name = "+".join(part for part in (counts, gauss) if part)
+    return "" if name.endswith(("gauss0", "poisson0")) or "poisson0+" in name else name
+
+
+def _short(level: float) -> str:
+    """Four digits, and no exponent, as names of noise have them."""
+    text = f"{level:.0f}" if level >= 1000.0 else f"{level:.4g}"
+    return text if "e" not in text else f"{level:.6f}".rstrip("0").rstrip(".")
+
+
+def _range(frames: Sequence[Pixels], planes: Sequence[PlaneNoise], black: float) -> tuple[float, float]:
+    """From black, where that is known, to a value that few pixels exceed."""
+    low = min((black if plane.textured else plane.offset.value for plane in planes), default=black)
+    high = max(float(np.quantile(frame, BRIGHT)) for frame in frames)
+    if all(frame.dtype.kind != "f" for frame in frames):
+        low, high = float(np.floor(low)), float(np.ceil(high))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _planes(channels: int, pattern: str) -> list[tuple[str, tuple[int, int, int, int]]]:
+    """Names and places of the planes: (first row, first column, step, channel)."""
+    if not pattern:
+        return [(f"channel {c + 1}" if channels > 1 else "", (0, 0, 1, c)) for c in range(channels)]
+    row, column = first_red(pattern)
+    names = {(row, column): "red", (row, 1 - column): "green beside red", (1 - row, column): "green beside blue"}
+    return [(names.get((y, x), "blue"), (y, x, 2, 0)) for y in (0, 1) for x in (0, 1)]
+
+
+def _plane(frame: Pixels, row: int, column: int, step: int, channel: int) -> NDArray[np.float64]:
+    return frame[row::step, column::step, channel].astype(np.float64)

@@ -1,0 +1,85 @@
+"""The frames of a user's files that a noise card looks at: enough to know the noise, few enough to fit in memory."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.own.collection import Collection
+from ..datasets.own.own_file import OwnFile
+
+FRAMES, SCENES, REPEATS = 24, 4, 8  # single frames; scenes with repeated frames, and frames of each
+PIXELS = 16_000_000  # of single frames
+LARGE, WINDOW = 4_000_000, 640  # pixels of a frame beyond which 3x3 windows of a side are looked at
+
+Place = tuple[OwnFile, int]  # a file, and the number of a frame in it
+
+
+class Looked(NamedTuple):
+    """Files of one type and number of channels."""
+
+    title: str
+    scenes: list[list[NDArray[Any]]]  # stored values [H, W, C]
+    pixels: int  # of all frames
+    bits: int  # of the type; 0 for real numbers
+    black: float  # the lowest value that a pixel can have
+
+
+def looked(found: Collection, repeats: bool) -> Iterator[Looked]:
+    """One for each kind of files; with `repeats` the frames of a file are of one scene, as those of a folder are."""
+    kinds: dict[tuple[str, int], list[OwnFile]] = {}
+    for own in found.files:
+        kinds.setdefault((own.dtype.name, own.channels), []).append(own)
+    folders = list(found.scenes.values())
+    for (dtype, channels), files in kinds.items():
+        pixels = sum(own.count * own.sides[0] * own.sides[1] for own in files)
+        frames = sum(own.count for own in files)
+        places = _repeated(files, folders, repeats) or _single(files)
+        integers = np.dtype(dtype).kind in "ui"
+        yield Looked(
+            title=f"{_some(len(files), 'file')}, {_some(frames, 'frame')}, {dtype}, {_some(channels, 'channel')}",
+            scenes=[windows for scene in places for windows in _windows(scene)],
+            pixels=pixels,
+            bits=8 * np.dtype(dtype).itemsize if integers else 0,
+            black=min(0.0, *(float(own.seen[0]) for own in files)),
+        )
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+def _repeated(files: Sequence[OwnFile], folders: Sequence[Sequence[OwnFile]], repeats: bool) -> list[list[Place]]:
+    """Frames of scenes: of folders, or of stacks."""
+    scenes: list[list[Place]] = [[(own, 0) for own in folder] for folder in folders if folder[0] in files]
+    if repeats:
+        scenes += [[(own, i) for i in range(own.count)] for own in files if own.count > 1]
+    same = [[one for one in scene if one[0].sides == scene[0][0].sides][:REPEATS] for scene in scenes]
+    return _spread([scene for scene in same if len(scene) > 1], SCENES)
+
+
+def _single(files: Sequence[OwnFile]) -> list[list[Place]]:
+    largest = max(min(LARGE, own.sides[0] * own.sides[1]) for own in files)
+    most = max(2, min(FRAMES, PIXELS // largest))
+    return _spread([[(own, i)] for own in files for i in range(own.count)], most)
+
+
+def _spread(scenes: list[list[Place]], most: int) -> list[list[Place]]:
+    """So many at most, from the first to the last."""
+    if len(scenes) <= most:
+        return scenes
+    return [scenes[round(i * (len(scenes) - 1) / (most - 1))] for i in range(most)]
+
+
+def _windows(scene: Sequence[Place]) -> Iterator[list[NDArray[Any]]]:
+    """The frames of a scene, or the same 3x3 windows of all of them, which begin at even rows and columns."""
+    height, width = scene[0][0].sides
+    if height * width <= LARGE:
+        yield [own.stored(i) for own, i in scene]
+        return
+    tops, lefts = ([2 * round(k * max(0, side - WINDOW) / 4) for k in range(3)] for side in (height, width))
+    for top in tops:
+        bands = [own.stored(i, slice(top, min(top + WINDOW, height))) for own, i in scene]
+        for left in lefts:
+            yield [band[:, left : left + WINDOW].copy() for band in bands]

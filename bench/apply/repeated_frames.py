@@ -1,0 +1,75 @@
+"""Repeated frames of one scene: their differences hold noise alone, once drift of brightness and shifts are removed."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from ..methods.classical.flat_blocks import Floats
+
+BLOCK = 8
+DARKEST = 0.001  # of the pixels are taken for black
+SMOOTH = 2  # pixels on each side of the mean that brightness gradients are taken of
+
+
+class Repeats(NamedTuple):
+    """How the frames of a scene differ besides their noise."""
+
+    residuals: Floats  # [N, H, W], frames without what the scene explains
+    mean: Floats  # [H, W]
+    drift: float  # of the brightness, from the darkest to the brightest frame, as a share of the mean
+    shift: float  # pixels, the largest against the mean
+    together: float | None  # correlation of the noise of consecutive frames; None for two frames
+
+
+def repeats(frames: Sequence[Floats]) -> Repeats:
+    """Fits each frame [H, W] by brightness and shift of the mean frame."""
+    stack = np.stack(frames)
+    mean = stack.mean(axis=0)
+    dark = float(np.quantile(_smooth(mean), DARKEST))
+    rows, columns = (np.gradient(_smooth(mean), axis=axis) for axis in (0, 1))
+    parts = np.stack([np.ones_like(mean), mean - mean.mean(), rows, columns])
+    matrix = np.stack([_means(part).reshape(-1) for part in parts], axis=1)
+    residuals, shifts, levels = [], [], []
+    for frame in stack:
+        solved = np.linalg.lstsq(matrix, _means(frame - mean).reshape(-1), rcond=None)[0]
+        residuals.append(frame - mean - np.tensordot(solved, parts, 1))
+        shifts.append(float(np.hypot(*solved[2:])) if _sharp(rows, columns) else 0.0)
+        levels.append(frame.mean() - dark)
+    drift = (max(levels) - min(levels)) / max(float(np.mean(levels)), 1e-300)
+    return Repeats(np.stack(residuals), mean, float(drift), max(shifts), _together(np.stack(residuals)))
+
+
+def differences(found: Repeats) -> list[Floats]:
+    """The difference of the frames of each pair over sqrt(2): noise of one frame's variance, without the scene."""
+    pairs = zip(found.residuals[::2], found.residuals[1::2], strict=False)
+    return [(one - other) / np.sqrt(2.0) for one, other in pairs]
+
+
+def _smooth(plane: Floats) -> Floats:
+    for axis in (0, 1):
+        plane = np.stack([np.roll(plane, by, axis) for by in range(-SMOOTH, SMOOTH + 1)]).mean(axis=0)
+    return plane
+
+
+def _means(plane: Floats) -> Floats:
+    """Means of blocks, as many as there are whole ones."""
+    block = min(BLOCK, *plane.shape)
+    height, width = (side // block * block for side in plane.shape)
+    return np.asarray(plane[:height, :width].reshape(height // block, block, width // block, block).mean((1, 3)))
+
+
+def _sharp(rows: Floats, columns: Floats) -> bool:
+    """Whether the scene has gradients in both directions."""
+    return bool(min(np.square(rows).mean(), np.square(columns).mean()) > 0.0)
+
+
+def _together(residuals: Floats) -> float | None:
+    """The correlation of consecutive residuals, of which N independent frames have -1 / (N - 1)."""
+    number = len(residuals)
+    if number < 3:
+        return None
+    power = float(np.square(residuals).mean())
+    product = float(np.mean([(one * other).mean() for one, other in pairwise(residuals)]))
+    return product / power + 1.0 / (number - 1) if power > 0.0 else 0.0
