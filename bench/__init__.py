@@ -24,19 +24,21 @@ from .protocol.metrics.metric import Metric  # noqa: E402
 from .protocol.metrics.registry import register_metric  # noqa: E402
 
 if TYPE_CHECKING:
+    from .api import denoise_array as denoise
     from .api import run, tables
 
 __version__ = "0.1.0"
 __all__ = [
-    "Batch", "Card", "Context", "ImageFormat", "Method", "Metric", "Network", "NoiseFamily", "Output", "register",
-    "register_format", "register_metric", "register_network", "register_noise", "run", "tables",
+    "Batch", "Card", "Context", "ImageFormat", "Method", "Metric", "Network", "NoiseFamily", "Output", "denoise",
+    "register", "register_format", "register_metric", "register_network", "register_noise", "run", "tables",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """The functions of `bench.api`, loaded at their first use."""
-    if name not in ("run", "tables"):
+    lazy = {"run": "run", "tables": "tables", "denoise": "denoise_array"}
+    if name not in lazy:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import api
 
-    return getattr(api, name)
+    return getattr(api, lazy[name])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..runner.status import counted as counted
     from ..runner.verification import LEGEND as LEGEND
     from ..store.clean import KINDS as KINDS
+    from .denoising import *  # noqa: F403
     from .options import *  # noqa: F403
     from .own import *  # noqa: F403
     from .records import *  # noqa: F403
@@ -32,6 +33,7 @@ MODULES = {
     ),
     ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
     ".own": ("Images", "noise_card", "noise_rows", "noise_text", "opened", "write_noise_cards"),
+    ".denoising": ("Denoising", "denoise", "denoise_array"),
     ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
     ".tools": ("check", "environment", "regress", "speed", "submit", "update_references"),
     "..datasets.noise.model": ("families",),

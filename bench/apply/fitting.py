@@ -2,8 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from msgspec import Struct, structs
@@ -23,6 +25,7 @@ from ..protocol import exclusions, suite_files, suites
 from ..protocol.plan import single_fit
 from ..protocol.scoring import Scoring
 from ..protocol.units import Fit, Score
+from ..runner import external_weights
 from ..store.checkpoint import forget
 from ..store.tensors import read_tensors, write_tensors
 
@@ -61,17 +64,19 @@ class Fitted(Struct):
         return restore(score, self.net, found, self.machine, report, stop, folder)
 
 
-def as_images(scenes: Iterable[Sequence[Image]], clean: Sequence[Image] = ()) -> list[SetImage]:
+def as_images(
+    scenes: Iterable[Sequence[Image]], clean: Sequence[Image] = (), names: Sequence[str] = ()
+) -> list[SetImage]:
     """Scenes of noisy frames [H, W, C] as images of a set; without a clean image, the mean of several frames is it."""
     made = []
     for number, frames in enumerate(scenes):
-        channels = frames[0].shape[2]
-        noisy = tuple(_image(f"{number}-{i}", frame, channels) for i, frame in enumerate(frames))
+        name, channels = names[number] if names else str(number), frames[0].shape[2]
         if len(frames) == 1 and not clean:
-            made.append(noisy[0])
+            made.append(_image(name, frames[0], channels))
             continue
+        noisy = tuple(_image(f"{name} frame {i}", frame, channels) for i, frame in enumerate(frames))
         target: Image = clean[number] if clean else np.asarray(np.mean(frames, axis=0, dtype=np.float32))
-        made.append(_image(str(number), target, channels, frames=noisy))
+        made.append(_image(name, target, channels, frames=noisy))
     return made
 
 
@@ -98,38 +103,44 @@ def plan(
     preset: str = "mini",
     steps: int = 0,
     seed: int = 0,
+    trains: bool = True,
 ) -> tuple[Fit, list[SetImage], list[str]]:
     """The training of a method on these images, those that it uses, and the others with the reason.
 
-    `noise` is what the images have, where that is known. InputError if the method cannot be used on them.
+    `noise` is what the images have, where that is known. Without `trains`, its weights come from elsewhere.
+    InputError if the method cannot be used on such images.
     """
-    suite = suite_files.load(SUITE)
-    suite = structs.replace(suite, channels=images[0].channels)
+    suite = structs.replace(suite_files.load(SUITE), channels=images[0].channels)
     fit = single_fit(suite, suites.preset(suite, preset), name, noise or NONE, seed, SetDigests())
-    method = fit.method
+    method, left_out = fit.method, list[str]()
+    known = noise is not None and method.knowledge != "blind"
+    if not known:
+        fit = structs.replace(fit, noise=NONE)
     if method.supervision in ("clean", "pair"):
         fit = structs.replace(fit, noise=CAPTURED)
     elif method.supervision == "noisy":  # every noisy frame is an image of its own
         images = [frame for image in images for frame in (image.frames or (image,))]
-        fit = structs.replace(fit, train_noise="present" if noise else fit.train_noise)
-    if method.has_weights():
+        fit = structs.replace(fit, train_noise="present" if known else fit.train_noise)
+    state = exclusions.of_noise(fit, fit.noise)
+    if why := state.reason if state else method.unavailable():
+        raise InputError(f"--method {name}: {why}; without --method, one is chosen that can be used here")
+    if method.has_weights() and trains:
+        _check_frames(fit, images)
         images, crop, left_out = _large_enough(fit, images)
-        fit = structs.replace(fit, train="own images", crop=crop, steps=steps or fit.steps, digests=_Known(images))
-    else:
-        left_out = []
-        fit = structs.replace(fit, train="own images", steps=steps or fit.steps, digests=_Known(()))
-    if state := exclusions.of_noise(fit, fit.noise):
-        raise InputError(f"--method {name}: {state.reason}; --method auto chooses one that can be used here")
-    if why := method.unavailable():
-        raise InputError(f"--method {name}: {why}")
-    needed = {"clean": 1, "pair": 2}.get(method.supervision, 0)
-    if any(len(image.frames) < needed for image in images):
-        what = {
-            "clean": "clean images: --train FOLDER with noisy/ and clean/ in it",
-            "pair": "two frames of each scene",
-        }
-        raise InputError(f"--method {name}: it needs {what[method.supervision]}; methods without: b2u, nbr2nbr, n2v")
+        fit = structs.replace(fit, crop=crop)
+    used = images if method.has_weights() and trains else ()
+    fit = structs.replace(fit, train="own images", steps=steps or fit.steps, digests=_Known(used))
     return fit, list(images), left_out
+
+
+def _check_frames(fit: Fit, images: Sequence[SetImage]) -> None:
+    """InputError where a method needs clean images or pairs of frames that are not there."""
+    least, what = {
+        "clean": (1, "clean images (--train FOLDER with noisy/ and clean/ in it)"),
+        "pair": (2, "two noisy frames of each scene (--train FOLDER with frame-1.tif, frame-2.tif, ... in it)"),
+    }.get(fit.method.supervision, (0, ""))
+    if any(len(image.frames) < least for image in images):
+        raise InputError(f"--method {fit.name}: it learns from {what}; without them: --method b2u, nbr2nbr or n2v")
 
 
 def _large_enough(fit: Fit, images: Sequence[SetImage]) -> tuple[list[SetImage], int, list[str]]:
@@ -146,6 +157,20 @@ def _large_enough(fit: Fit, images: Sequence[SetImage]) -> tuple[list[SetImage],
     names = [image.name for image in images if min(image.sides) < least]
     left_out = [f"{len(names)} images are too small to train on crops of {least}: {few(names)}"] if names else []
     return used, least, left_out
+
+
+def weights_file(folder: Path, planned: Fit) -> Path:
+    """Where the weights of a training are kept."""
+    return folder / f"{planned.name}-{planned.key[:8]}.safetensors"
+
+
+def with_weights(planned: Fit, file: Path, machine: Machine) -> Fitted:
+    """The method with trained weights from a file of ours or of the authors; InputError for another network's."""
+    tensors, digest = external_weights.fitting(planned, file)
+    net = build(planned.method, planned.planes, 1.0, 0)
+    net.load_state_dict(tensors)
+    work = structs.replace(planned, weights=digest)
+    return Fitted(work, machine.place(net, precision="float32").eval(), machine, frozenset())
 
 
 def steps_within(seconds: float, fit: Fit, images: Sequence[SetImage], machine: Machine) -> int:
@@ -167,30 +192,32 @@ def fit(
     folder: Path | None = None,
     report: Callable[[Report], None] = lambda report: None,
     stop: Callable[[], bool] = never,
-    weights: Path | None = None,
     left_out: Sequence[str] = (),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Fitted:
-    """Trains what is planned, or takes it from `folder`, where its checkpoint and weights are kept.
+    """Trains what is planned, or takes it from `folder`, where its checkpoint and weights are kept with `about`.
 
     DivergedError, and Stopped when `stop` says so; the same call then continues.
     """
-    seen = frozenset(image.digest for image in images) if planned.trains and not weights else frozenset[str]()
+    seen = frozenset(image.digest for image in images) if planned.method.has_weights() else frozenset[str]()
     made = Fitted(planned, None, machine, seen, left_out=left_out)
     if not planned.method.has_weights():
         return made
-    kept = weights or (folder / f"{planned.name}-{planned.key[:8]}.safetensors" if folder else None)
+    kept = weights_file(folder, planned) if folder else None
     if kept is not None and kept.is_file():
         net = build(planned.method, planned.planes, 1.0, 0)
-        tensors, about = read_tensors(kept)
+        tensors, known = read_tensors(kept)
         net.load_state_dict(tensors)
-        made.seconds = float(about.get("seconds", 0.0))
+        made.seconds = known["seconds"]
     else:
         checkpoint = kept and kept.with_suffix(".checkpoint")
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
         trained = train(planned, images, machine, checkpoint, report, stop)
         net, made.seconds, made.warnings = trained.net, trained.seconds, trained.warnings
         if kept is not None and checkpoint is not None:
-            about = {"key": planned.key, "identity": planned.identity, "seconds": trained.seconds}
-            write_tensors(kept, net.state_dict(), about)
+            known = {"key": planned.key, "identity": planned.identity, "seconds": trained.seconds}
+            write_tensors(kept, net.state_dict(), {**about, **known})
             forget(checkpoint)
     made.net = machine.place(net, precision="float32").eval()
     return made

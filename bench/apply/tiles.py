@@ -48,7 +48,7 @@ def strips(
     `largest`: pixels of a tile with its margin, by default as many as the device should hold. A tile that does not
     fit into memory is cut into four.
     """
-    largest = largest or LARGEST[fitted.machine.device.partition(":")[0]]
+    largest = largest or LARGEST[fitted.machine.kind]
     if height * width <= largest:
         yield fitted(read(slice(0, height), slice(0, width)))
         report(1.0)

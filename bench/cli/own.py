@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from .. import api
-from .parser import Commands, command
+from .asked import computed
+from .parser import Commands, add_machine, add_store, command, positive
 from .printing import print_json, print_rows, tell
 
 IMAGES = ("axes", "value_range", "channels", "recursive")
@@ -14,6 +16,11 @@ IMAGES = ("axes", "value_range", "channels", "recursive")
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
+    _add_noise(commands)
+    _add_denoise(commands)
+
+
+def _add_noise(commands: Commands) -> None:
     sub = command(commands, "noise", "tell what the noise of images is, and which methods suit it")
     add_images(sub)
     sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
@@ -21,6 +28,25 @@ def add(commands: Commands) -> None:
     sub.add_argument("--offset", type=float, default=None, metavar="N", help="the level of black, where it is known")
     sub.add_argument("--out", type=Path, default=None, metavar="DIR", help="write text, JSON and a picture there")
     sub.set_defaults(do=noise)
+
+
+def _add_denoise(commands: Commands) -> None:
+    sub = command(commands, "denoise", "denoise images of your own, by a method that is trained on them")
+    add_images(sub)
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the denoised images")
+    sub.add_argument("--method", default="", metavar="NAME", help="default: one that suits the noise card")
+    sub.add_argument("--train", type=Path, metavar="FOLDER", help="train on these images instead")
+    sub.add_argument("--weights", type=Path, metavar="FILE", help="use trained weights; nothing is trained")
+    sub.add_argument("--from", dest="cell", default="", metavar="KEY", help="use the weights of a cell in the store")
+    add_store(sub)
+    sub.add_argument("--minutes", type=minutes, default=0.0, metavar="M", help="of training (default: 5)")
+    sub.add_argument("--steps", type=positive, default=0, metavar="N", help="of training, instead of minutes")
+    sub.add_argument("--preset", default="", metavar="NAME", help="whose number of steps: mini, reduced, standard")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--dtype", choices=("keep", "float32"), default="keep", help="type of the output")
+    sub.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+    add_machine(sub)
+    sub.set_defaults(do=denoise)
 
 
 def noise(options: argparse.Namespace) -> int:
@@ -38,6 +64,25 @@ def noise(options: argparse.Namespace) -> int:
     else:
         print_rows([row for card in cards for row in api.noise_rows(card)], options)
     return 1 if found.failed else 0
+
+
+def denoise(options: argparse.Namespace) -> int:
+    """Denoises files; 0 if all were, 1 if some were not."""
+    how = images(options) | computed(options) | {"command": " ".join(["python -m bench", *sys.argv[1:]])}
+    names = ("train", "weights", "cell", "store", "minutes", "steps", "preset", "seed", "dtype", "overwrite")
+    how |= {name: getattr(options, name) for name in names} | {"plugins": options.plugin}
+    done, found = api.denoise(options.files, options.out, options.method, **how)
+    tell(f"failed: {line}" for line in done.failed)
+    failed = len(done.failed) + found.failed
+    tell([f"{len(done.written)} written, {len(done.kept)} were there already, {failed} failed: {options.out}"])
+    return 1 if failed else 0
+
+
+def minutes(text: str) -> float:
+    """A number of minutes above 0."""
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes, such as 10 or 0.5")
+    return float(text)
 
 
 def add_images(sub: argparse.ArgumentParser) -> None:

@@ -86,7 +86,7 @@ def add_request(sub: argparse.ArgumentParser, suite: str) -> None:
 def add_tests(sub: argparse.ArgumentParser, suite: str) -> None:
     """What to test: suite, preset, noise, sets; `suite` says which suite is the default."""
     sub.add_argument("--suite", default="", metavar="NAME", help=f"synthetic, ..., all, or FILE.toml; default: {suite}")
-    sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, paper")
+    sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, standard, paper")
     sub.add_argument("--noise", type=names, default=(), metavar="A,B", help=_noises())
     sub.add_argument("--test-sets", type=names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
     sub.add_argument("--net", default="", metavar="NAME", help="put every method that accepts a network on dncnn, ...")

@@ -34,9 +34,14 @@ class Machine(Struct, frozen=True):
     deterministic: bool = False  # on CUDA no sums in an order that differs from run to run; CPUs have none
 
     @property
+    def kind(self) -> str:
+        """The device without its number: cpu or cuda."""
+        return self.device.partition(":")[0]
+
+    @property
     def setting(self) -> dict[str, Any]:
         """What a checkpoint's bytes depend on; any GPU of a machine continues it."""
-        return structs.asdict(structs.replace(self, device=self.device.partition(":")[0]))
+        return structs.asdict(structs.replace(self, device=self.kind))
 
     def chunk(self, height: int, width: int) -> int:
         """Images of this size per network call."""

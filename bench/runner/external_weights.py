@@ -182,6 +182,16 @@ def add(store: Store, request: Request, method: str, path: Path, note: Callable[
     return plan.make(structs.replace(request, weights=tuple(weights)), planned.digests)
 
 
+def fitting(fit: Fit, path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a file for the network of a fit, and their digest; InputError for another network's."""
+    if not fit.method.has_weights():
+        raise InputError(f"--method {fit.name}: it has no weights that serve all images; leave out --weights")
+    tensors = read(path, build(fit.method, fit.planes, 1.0, 0).state_dict())
+    if wrong := _unfit(fit, tensors):
+        raise InputError(f"--weights {path}: not {fit.name}'s network for {fit.planes} channels: {wrong}")
+    return tensors, digest(tensors)
+
+
 def _unfit(fit: Fit, tensors: dict[str, Tensor]) -> str:
     """What is missing, not of the fit's network, or of another shape; empty if all fits."""
     expected = build(fit.method, fit.planes, 1.0, 0).state_dict()

@@ -3,10 +3,8 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 from msgspec import Struct, field, structs
@@ -25,6 +23,7 @@ from ..protocol.units import Fit, Score, Unit
 from ..store.progress import Notes
 from ..store.record import Record
 from ..store.store import Store, stale
+from . import signals
 from .display import Display
 from .estimates import Cost, Estimates
 from .execution import Sets, Watch, describe, execute, failed
@@ -60,7 +59,7 @@ class Outcome(Struct):
 class Run:
     """One plan on one store and machine."""
 
-    stops_at: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGINT, signal.SIGTERM)
+    stops_at: ClassVar[Sequence[signal.Signals]] = signals.USUAL
     jobs = 1
 
     def __init__(
@@ -76,7 +75,7 @@ class Run:
         self.plan, self.store, self.machine, self.display = plan, store, machine, display
         self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = sets
-        self.stopped_by = 0  # the number of a signal
+        self.signals = signals.StopSignals(self.stops_at)
         units = plan.units() if force else {}
         self.forced = {key: self._made(unit) for key, unit in units.items()}  # when the record to replace was written
         self.group = ""  # names the run that this process works for, where there are several
@@ -96,9 +95,9 @@ class Run:
         self.display.plan(self._done() + len(self.costs), self.costs.values(), self.jobs)
         if self.training:
             self.store.last.add(self.plan)
-        with self._stopped_by_signals():
+        with self.signals:
             self._work()
-        return Outcome(self.store.root, self._states(), self.stopped_by)
+        return Outcome(self.store.root, self._states(), self.signals.received)
 
     def _work(self) -> None:
         """Executes units until none is left."""
@@ -237,7 +236,7 @@ class Run:
         return Watch(fit, score, self._stopping)
 
     def _stopping(self) -> bool:
-        return self.stopped_by != 0
+        return self.signals()
 
     def _label(self, cell: Cell, unit: Unit) -> dict[str, Any]:
         suite, method = self.plan.suite, cell.fit.method
@@ -264,24 +263,3 @@ class Run:
                 state = "skipped" if cell.fit.method.unavailable() else "missing" if self.training else "not run"
             states[state] += 1
         return states
-
-    @contextmanager
-    def _stopped_by_signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop at the next step or image; a second Ctrl-C stops at once."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self.stopped_by:
-                raise KeyboardInterrupt
-            self.stopped_by = number
-
-        old = {}
-        for number in self.stops_at:
-            try:
-                old[number] = signal.signal(number, stop)
-            except ValueError:  # not in the main thread: its owner handles signals
-                break
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)

@@ -111,7 +111,7 @@ class Worker(Run):
             raise InputError(OTHER)
         self.machine.apply()
         self.store.open()
-        with self._stopped_by_signals():
+        with self.signals:
             self._work()
 
     def _stopping(self) -> bool:

@@ -1,0 +1,191 @@
+"""A user's own images, denoised: files to files, or an array to an array."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..apply import denoising
+from ..apply.denoising import Asked, Denoised, Watch, rescale, trained_range, training_images
+from ..apply.noise_card import Card
+from ..compute.step import Stopped
+from ..compute.training import Report
+from ..datasets.errors import InputError, unknown
+from ..datasets.images import SetImage
+from ..datasets.own.collection import Collection
+from ..datasets.own.members import CLEAN, NOISY, Reading, members
+from ..datasets.own.own_file import Kind
+from ..runner.display import Display
+from ..runner.estimates import CLASSICAL, Cost
+from ..runner.signals import StopSignals
+from .options import Computed, PathLike, load_plugins, machine_of, path_of, store_of
+from .own import Images, noise_card, opened
+
+MINUTES = 5.0  # of training, where nothing else is said
+
+
+class Denoising(Images, Computed, total=False):
+    """How to denoise; what is left out is chosen by the noise card, and training takes five minutes."""
+
+    train: PathLike  # images to train on, instead of those that are denoised
+    weights: PathLike  # trained before
+    cell: str  # of the store, whose trained weights are used: the start of its key
+    preset: str  # whose number of steps is done, on its crops
+    steps: int
+    minutes: float  # of training
+    seed: int
+    dtype: Kind
+    overwrite: bool
+    command: str  # for the record
+
+
+def denoise(
+    paths: Sequence[PathLike], out: PathLike, method: str = "", **options: Unpack[Denoising]
+) -> tuple[Denoised, Collection]:
+    """Writes a denoised version of every file into the folder `out`; what came of it, and what was understood.
+
+    InputError: nothing that can be denoised, a method that cannot be used here, outputs that would replace something.
+    """
+    load_plugins(options.get("plugins", ()))
+    machine, notes = machine_of(options)
+    machine.apply()
+    collection = opened(paths, **_images(options))
+    with Display(options.get("quiet", False)) as display, StopSignals() as stop:
+        for line in [*notes, *collection.lines()]:
+            display.note(line)
+        weights = _weights(options)
+        card = None if options.get("value_range") or weights else _card(collection)
+        if scale := card.value_range if card else trained_range(weights):
+            rescale(collection, scale, "of the noise card" if card else "of the training")
+        images = _training(collection, options)
+        method, why = _method(method, card, options)
+        display.note(f"method: {method} ({why})")
+        asked = Asked(
+            method=method,
+            why=why,
+            noise=card.noise() if card else None,
+            preset=options.get("preset") or "mini",
+            steps=options.get("steps", 0),
+            minutes=_minutes(options),
+            seed=options.get("seed", 0),
+            weights=weights,
+            dtype=options.get("dtype", "keep"),
+            overwrite=options.get("overwrite", False),
+            command=options.get("command", ""),
+        )
+        watch = _Progress(display, collection, asked, stop).watch()
+        try:
+            done = denoising.denoise(collection, images, Path(out), asked, machine, watch)
+        except Stopped:
+            raise KeyboardInterrupt from None
+    return done, collection
+
+
+def denoise_array(array: NDArray[Any], method: str = "", **options: Unpack[Denoising]) -> NDArray[Any]:
+    """The denoised array, of the same shape and type; `axes` has a letter of TZCYXS for each of its dimensions."""
+    with TemporaryDirectory() as folder:
+        source, out = Path(folder, "array.npy"), Path(folder, "denoised")
+        np.save(source, array)
+        quiet: Denoising = {"quiet": True}
+        done, _ = denoise([source], out, method, **(quiet | options))
+        if done.failed:
+            raise InputError(done.failed[0])
+        found: NDArray[Any] = np.load(done.written[0])
+        return found
+
+
+def _card(collection: Collection) -> Card | None:
+    """The noise card; None for files of several types or numbers of channels, whose noise is not one."""
+    cards = noise_card(collection)
+    return cards[0] if len(cards) == 1 else None
+
+
+def _training(collection: Collection, options: Denoising) -> list[SetImage]:
+    """The images to train on, scaled as those that are denoised: these, or those of another folder."""
+    folder, first = path_of(options.get("train")), collection.files[0]
+    if folder is None:
+        return training_images(collection)
+    if (folder / NOISY).is_dir() and (folder / CLEAN).is_dir():
+        how = Reading(first.channels, options.get("axes", ""), first.range)
+        return list(members(folder, how))
+    found = opened([folder], **_images(options))
+    rescale(found, first.range, first.origin)
+    return training_images(found)
+
+
+def _images(options: Denoising) -> Images:
+    """How files are understood."""
+    return {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[literal-required, return-value]
+
+
+def _method(method: str, card: Card | None, options: Denoising) -> tuple[str, str]:
+    """The method and why it is taken."""
+    if method:
+        return method, "asked for"
+    if options.get("weights") or options.get("cell"):
+        raise InputError("--weights or --from without --method: expected the method whose network they are of")
+    if card is None or card.recommended is None:
+        return "b2u", "the noise is not known; Blind2Unblind needs neither its level nor clean images"
+    return card.recommended.method, card.recommended.why
+
+
+def _minutes(options: Denoising) -> float:
+    """The minutes of training; none where steps or a preset are asked for."""
+    given = [name for name in ("steps", "minutes", "preset") if options.get(name)]
+    if "minutes" in given and len(given) > 1:
+        raise InputError(f"--minutes and --{given[0]} exclude each other; give one of them")
+    return options.get("minutes", 0.0) if given else MINUTES
+
+
+def _weights(options: Denoising) -> Path | None:
+    """The file of trained weights, where one is named or is that of a cell in the store."""
+    weights, cell = path_of(options.get("weights")), options.get("cell", "")
+    if not cell:
+        return weights
+    if weights:
+        raise InputError("--weights and --from exclude each other; give one of them")
+    store = store_of(options.get("store"))
+    fits = [record for record in store.find("") if record.kind == "fit"]
+    found = [record for record in store.find(cell) if record.kind == "fit"]
+    if len(found) != 1:
+        raise unknown("trained cell", cell, [record.key for record in fits], f"Store: {store.root}; see `bench show`.")
+    if (path := store.weights(found[0])) is None:
+        raise InputError(f"{found[0].title}: its weights are not in the store {store.root}")
+    return path
+
+
+class _Progress:
+    """Shows the training, then each file."""
+
+    def __init__(self, display: Display, collection: Collection, asked: Asked, stop: StopSignals) -> None:
+        self.display, self.stop, self.title = display, stop, f"training {asked.method}"
+        pixels = {own.name: own.count * own.sides[0] * own.sides[1] for own in collection.files}
+        self.costs = {name: Cost("file", CLASSICAL[True] * count) for name, count in pixels.items()}
+        self.training = Cost("fit", 60.0 * (asked.minutes or 1.0))
+        self.running = ""
+
+    def watch(self) -> Watch:
+        """What the work tells."""
+        self.display.plan(1 + len(self.costs), [self.training, *self.costs.values()], 1)
+        return Watch(self._trained, self._file, self.display.note, self.stop)
+
+    def _trained(self, report: Report) -> None:
+        if not self.running:
+            self.running = self.title
+            self.display.begin(self.title, self.training)
+        self.display.advance(self.title, report.step / report.steps, report.text)
+        if report.message:
+            self.display.note(report.message)
+        if report.step == report.steps:
+            self.display.end(self.title, "done", self.training)
+
+    def _file(self, name: str, share: float) -> None:
+        if self.running != name:
+            self.running = name
+            self.display.begin(name, self.costs[name])
+        self.display.advance(name, share, f"{share:.0%}")
+        if share == 1.0:
+            self.display.end(name, "written", self.costs[name])

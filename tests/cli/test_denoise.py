@@ -1,0 +1,201 @@
+"""A user's own images, denoised through the command line: every value, axis and type comes back."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from support.cli import bench as command
+
+import bench
+from bench.apply import denoising
+
+pytestmark = pytest.mark.usefixtures("narrow")
+QUICK = ("--steps", "3", "--threads", "1")
+Denoise = Callable[..., Any]
+
+
+def photons(height: int = 96, width: int = 112) -> NDArray[np.float64]:
+    """Bright structures of up to 120 photons on a dark ground."""
+    sky = skimage.data.hubble_deep_field()[100 : 100 + height, 300 : 300 + width].mean(axis=2)
+    return np.clip(sky / 150.0, 0.0, 1.0) * 120.0
+
+
+def microscopy(seed: int, height: int = 96, width: int = 112) -> NDArray[np.uint16]:
+    """A 12-bit frame: offset 100, gain 4, read noise 5."""
+    rng, clean = np.random.default_rng(seed), photons(height, width)
+    noisy = 4.0 * rng.poisson(clean) + rng.normal(0.0, 5.0, clean.shape) + 100.0
+    return np.clip(np.rint(noisy), 0, 4095).astype(np.uint16)
+
+
+def error(image: NDArray[Any]) -> float:
+    """Root mean square, in stored units."""
+    height, width = image.shape[-2:]
+    return float(np.sqrt(np.mean((image - (4.0 * photons(height, width) + 100.0)) ** 2)))
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Four 12-bit images in 16-bit TIFFs."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(4):
+        tifffile.imwrite(folder / f"cell {i}, é.tif", microscopy(i), resolution=(2.5, 2.5), metadata={"axes": "YX"})
+    return folder
+
+
+def test_sixteen_bit_images_come_back_as_they_were(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = command("denoise", frames, "--out", out, "--method", "bm3d-vst")
+    assert result.code == 0, result.err
+    assert "4 files" in result.err
+    assert "uint16" in result.err
+    for source in sorted(frames.iterdir()):
+        with tifffile.TiffFile(out / source.name) as made:
+            image = made.asarray()
+            assert (image.dtype, image.shape) == (np.uint16, (96, 112))
+            assert made.pages[0].tags["XResolution"].value == (5, 2)
+        assert error(image) < 0.95 * error(tifffile.imread(source))
+
+
+def test_the_record_says_how_each_output_was_made(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command("denoise", frames, "--out", out, "--method", "nbr2nbr", *QUICK).code == 0
+    record = json.loads((out / denoising.RECORD).read_bytes())
+    assert record["method"] == "nbr2nbr"
+    assert record["identity"]["steps"] == 3
+    assert set(record["outputs"]) == {path.name for path in frames.iterdir()}
+    assert (out / record["weights"]).is_file()
+    made = record["outputs"]["cell 0, é.tif"]
+    assert re.fullmatch("[0-9a-f]{64}", made["sha256"])
+    assert made["dtype"] == "uint16"
+
+
+def test_the_same_command_again_does_nothing_twice(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ("denoise", frames, "--out", out, "--method", "nbr2nbr", *QUICK)
+    assert command(*asked).code == 0
+    times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    (out / "cell 1, é.tif").unlink()
+    again = command(*asked)
+    assert again.code == 0
+    assert "1 written, 3 were there" in again.err
+    assert [
+        name for name, when in times.items() if (out / name).stat().st_mtime_ns != when and name.endswith("tif")
+    ] == ["cell 1, é.tif"]
+
+
+def test_other_outputs_are_not_overwritten_unasked(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command("denoise", frames, "--out", out, "--method", "nbr2nbr", *QUICK).code == 0
+    other = command("denoise", frames, "--out", out, "--method", "n2v", *QUICK)
+    assert other.code == 2
+    assert "--overwrite" in other.err
+    assert command("denoise", frames, "--out", out, "--method", "n2v", "--overwrite", *QUICK).code == 0
+
+
+def test_a_stack_and_a_float_file(tmp_path: Path) -> None:
+    stack = np.stack([microscopy(i, 70, 80) for i in range(5)])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "real.tif", microscopy(9, 70, 80).astype(np.float32) / 4095)
+    for name, axes in (("stack.tif", "ZYX"), ("real.tif", "YX")):
+        out = tmp_path / "out"
+        result = command("denoise", tmp_path / name, "--out", out, "--method", "n2v", *QUICK)
+        assert result.code == 0, result.err
+        with tifffile.TiffFile(tmp_path / name) as before, tifffile.TiffFile(out / name) as made:
+            assert made.series[0].axes == before.series[0].axes == axes
+            assert made.asarray().dtype == before.asarray().dtype
+            assert made.asarray().shape == before.asarray().shape
+
+
+def test_several_channels_stay(tmp_path: Path) -> None:
+    six = np.stack([microscopy(i, 64, 64) for i in range(6)])
+    tifffile.imwrite(tmp_path / "six.tif", six, imagej=True, metadata={"axes": "CYX"})
+    for channels in ("joint", "each"):
+        out = tmp_path / channels
+        result = command(
+            "denoise", tmp_path / "six.tif", "--out", out, "--method", "n2v", "--channels", channels, *QUICK
+        )
+        assert result.code == 0, result.err
+        assert tifffile.imread(out / "six.tif").shape == six.shape
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(frames: Path, tmp_path: Path) -> None:
+    (frames / "broken.tif").write_bytes(b"II*\0 nothing more")
+    result = command("denoise", frames, "--out", tmp_path / "out", "--method", "nbr2nbr", *QUICK)
+    assert result.code == 1
+    assert "broken.tif" in result.err
+    assert len(list((tmp_path / "out").glob("*.tif"))) == 4
+
+
+def test_weights_of_before_need_no_training(frames: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert command("denoise", frames, "--out", first, "--method", "nbr2nbr", *QUICK).code == 0
+    (weights,) = (first / denoising.WEIGHTS).glob("*.safetensors")
+    result = command("denoise", frames, "--out", second, "--method", "nbr2nbr", "--weights", weights)
+    assert result.code == 0, result.err
+    for path in first.glob("*.tif"):
+        np.testing.assert_array_equal(tifffile.imread(path), tifffile.imread(second / path.name))
+
+
+def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    for kind in ("noisy", "clean"):
+        (pairs / kind).mkdir(parents=True)
+    for i in range(2):
+        tifffile.imwrite(pairs / "noisy" / f"{i}.tif", microscopy(i))
+        tifffile.imwrite(pairs / "clean" / f"{i}.tif", microscopy(i + 10))
+    result = command("denoise", frames, "--train", pairs, "--out", tmp_path / "out", "--method", "n2c", *QUICK)
+    assert result.code == 0, result.err
+    refused = command("denoise", frames, "--out", tmp_path / "other", "--method", "n2c", *QUICK)
+    assert refused.code == 2
+    assert "clean" in refused.err
+
+
+def test_a_method_is_chosen_and_the_reason_printed(frames: Path, tmp_path: Path) -> None:
+    result = command("denoise", frames, "--out", tmp_path / "out", *QUICK)
+    assert result.code == 0, result.err
+    assert re.search(r"method: [\w-]+ \(.+\)", result.err)
+
+
+def test_an_array_to_an_array() -> None:
+    stack = np.stack([microscopy(i, 70, 80) for i in range(3)])
+    made = bench.denoise(stack, axes="ZYX", method="bm3d-vst")
+    assert (made.dtype, made.shape) == (stack.dtype, stack.shape)
+    assert error(made) < 0.95 * error(stack)
+    trained = bench.denoise(stack, axes="ZYX", method="nbr2nbr", steps=2)
+    assert (trained.dtype, trained.shape) == (stack.dtype, stack.shape)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        (("--method", "nbr2nb"), "nbr2nbr"),
+        (("--minutes", "0"), "minutes"),
+        (("--minutes", "1", "--steps", "5"), "exclude"),
+        (("--weights", "nothing.safetensors"), "--method"),
+    ],
+)
+def test_wrong_options_say_what_to_do(frames: Path, tmp_path: Path, more: tuple[str, ...], word: str) -> None:
+    result = command("denoise", frames, "--out", tmp_path / "out", *more)
+    assert result.code == 2
+    assert word in result.err
+    assert not list(tmp_path.glob("out/*.tif"))
+
+
+def test_eight_bit_colour_and_opacity(tmp_path: Path) -> None:
+    colour = skimage.data.astronaut()[:72, :80]
+    alpha = np.dstack([colour, np.full((72, 80), 128, np.uint8)])
+    Pillow.fromarray(alpha).save(tmp_path / "alpha.png")
+    result = command("denoise", tmp_path / "alpha.png", "--out", tmp_path / "out", "--method", "n2v", *QUICK)
+    assert result.code == 0, result.err
+    made = np.asarray(Pillow.open(tmp_path / "out" / "alpha.png"))
+    assert made.shape == (72, 80, 4)
+    assert (made[..., 3] == 128).all()
