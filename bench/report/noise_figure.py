@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import COLOURS, LETTERS, MARKERS, WIDTH, page
+from .colours import COLOURS
+from .style import LETTERS, MARKERS, WIDTH, page
 
 HEIGHT = 2.6  # inches of the panels
 REACH = 2  # pixels: the largest lag
