@@ -1,0 +1,123 @@
+"""Frames of one scene: what they are fitted to and scored on, and whether they show the same with the same brightness."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from ..datasets.noise.model import Image
+from ..datasets.seeds import frozen
+from .held_out import Pair, Trial, digest
+
+Floats = NDArray[np.float64]
+MOST = 2  # frames of each half that methods are applied to
+CELL = 16  # side of the cells whose means tell gain and offset [pixels]
+SMOOTH = 2.0  # standard deviation of the blur before a shift is measured [pixels]
+FARTHEST = 0.3  # shift that does not spoil a ranking [pixels]
+
+
+class Match(NamedTuple):
+    """How one frame differs from another: held = gain * given + offset, moved by `shift`."""
+
+    gain: float
+    gain_error: float  # standard error
+    offset: float  # in 0..1
+    brighter: float  # by how much the mean is higher, in 0..1
+    brighter_error: float
+    shift: tuple[float, float]  # rows and columns [pixels]
+
+    @property
+    def unequal_gain(self) -> bool:
+        """More than chance, and more than half a percent."""
+        return abs(self.gain - 1.0) > max(3.0 * self.gain_error, 0.005)
+
+    @property
+    def unequal_brightness(self) -> bool:
+        """More than chance."""
+        return abs(self.brighter) > 3.0 * self.brighter_error
+
+    @property
+    def shifted(self) -> bool:
+        """So far that smoother methods look better than they are."""
+        return float(np.hypot(*self.shift)) > FARTHEST
+
+
+def trials(scenes: Sequence[Sequence[Image]]) -> tuple[list[Trial], list[Match]]:
+    """Each half of the frames against the mean of the other, and how the frames match.
+
+    Scenes have two or more frames [H, W, C]. The noise must be independent between frames, not within one.
+    """
+    pairs: tuple[list[Pair], list[Pair]] = ([], [])
+    dependent: tuple[set[str], set[str]] = (set(), set())
+    matches = []
+    for scene, frames in enumerate(scenes):
+        halves = (frames[0::2], frames[1::2])
+        for half in (0, 1):
+            others = halves[1 - half]
+            held = np.mean(np.stack(others), axis=0, dtype=np.float64).astype(np.float32)
+            for given in halves[half][:MOST]:
+                match = compare(given, held, len(others))
+                matches.append(match)
+                pairs[half].append(Pair(given, corrected(held, match), scene, 1.0 / (len(others) + 1)))
+            dependent[half].update(digest(frame) for frame in others)
+    names = ("fitted to odd frames, scored on even ones", "fitted to even frames, scored on odd ones")
+    return [Trial(names[half], tuple(pairs[half]), frozenset(dependent[half])) for half in (0, 1)], matches
+
+
+def compare(given: Image, held: Image, frames: int) -> Match:
+    """How `held`, the mean of so many frames, differs from one frame [H, W, C]."""
+    cells = np.stack([_cells(given), _cells(held)], axis=1)
+    generator = frozen("frames", digest(given), digest(held))
+    drawn = (cells[generator.randint(len(cells), size=len(cells))] for _ in range(200))
+    gain, gain_error = _gain(cells, frames), float(np.std([_gain(one, frames) for one in drawn]))
+    (low, high), difference = cells.mean(axis=0), cells[:, 1] - cells[:, 0]
+    error = float(difference.std() / np.sqrt(len(difference)))
+    return Match(gain, gain_error, float(high - gain * low), float(high - low), error, shift_between(given, held))
+
+
+def corrected(held: Image, match: Match) -> Image:
+    """`held` with the brightness of the other frame, where they differ by more than chance."""
+    if match.unequal_gain:
+        return ((held - match.offset) / match.gain).astype(np.float32)
+    return (held - match.brighter).astype(np.float32) if match.unequal_brightness else held
+
+
+def _cells(image: Image) -> Floats:
+    """Means of square cells, all channels alike."""
+    side = min(CELL, *(length // 2 for length in image.shape[:2]))
+    height, width = (length // side for length in image.shape[:2])
+    whole = image[: height * side, : width * side].astype(np.float64)
+    means: Floats = whole.reshape(height, side, width, side, -1).mean(axis=(1, 3)).ravel()
+    return means
+
+
+def _gain(cells: Floats, frames: int) -> float:
+    """Deming's slope: both frames have noise, that of the mean of `frames` 1 / frames times the variance."""
+    (xx, xy), (_, yy) = np.cov(cells.T)
+    rest = yy - xx / frames
+    slope = (rest + np.sqrt(rest**2 + 4.0 * xy**2 / frames)) / (2.0 * xy) if xy > 0.0 else np.nan
+    return float(slope) if np.isfinite(slope) and slope > 0.0 else 1.0
+
+
+def shift_between(given: Image, held: Image) -> tuple[float, float]:
+    """By how many rows and columns the scene has moved: least squares along the gradient, from the best whole shift."""
+    a, b = (scipy.ndimage.gaussian_filter(one.mean(axis=2, dtype=np.float64), SMOOTH) for one in (given, held))
+    spectrum = np.fft.rfft2(b - b.mean()) * np.conj(np.fft.rfft2(a - a.mean()))
+    correlation = np.fft.irfft2(spectrum, s=a.shape)
+    peak = np.unravel_index(int(correlation.argmax()), a.shape)
+    shift = np.array([p - n if p > n // 2 else p for p, n in zip(peak, a.shape, strict=True)], dtype=np.float64)
+    for _ in range(5):
+        moved = scipy.ndimage.shift(a, shift, order=3, mode="nearest")
+        inner = tuple(slice(m, n - m) for m, n in zip(_margin(shift, a.shape), a.shape, strict=True))
+        known = [*np.gradient(moved), -moved, np.ones_like(moved)]  # gain and offset are free
+        columns = np.stack([one[inner].ravel() for one in known], axis=1)
+        rows, cols, gain, _ = np.linalg.lstsq(columns, -b[inner].ravel(), rcond=None)[0]
+        shift = shift + np.clip(np.array([rows, cols]) / (gain or 1.0), -1.0, 1.0)
+    return float(shift[0]), float(shift[1])
+
+
+def _margin(shift: Floats, shape: tuple[int, ...]) -> list[int]:
+    """Rows and columns at the border that the other frame does not show."""
+    return [min(int(abs(s)) + 8, n // 3) for s, n in zip(shift, shape, strict=True)]
