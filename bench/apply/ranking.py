@@ -1,0 +1,175 @@
+"""Which of several methods is best on these noisy images: a table with intervals and ties, or why it is undecided."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ..datasets.errors import InputError
+from ..datasets.noise.model import Image
+from ..datasets.seeds import frozen
+from . import residual_checks, risk
+from .held_out import Denoiser, Pair, Trial, by_scene, centre, digest, noise_power, outputs, squared_errors
+from .recorruption import SHARE, Variance, splits
+from .residual_checks import Residual
+from .scores import Scores
+
+Floats = NDArray[np.float64]
+BLIND = 10 ** (2 / 10)  # the masked loss says little of a method whose blind version has more than 2 dB more error
+CONFIDENT = 0.023  # a cross-check contradicts only where its difference is above 0.1 dB of the best method's error
+
+
+class Candidate(NamedTuple):
+    """A method that takes part."""
+
+    name: str
+    fit: Callable[[Trial], Denoiser]  # fitted to nothing but the trial's given images
+    fitted: bool  # to images; else the same function for every trial, which cross-checks may use
+
+
+class Row(Struct):
+    """One method in the table."""
+
+    method: str
+    rank: int  # 1 and the number of methods that are better; equal ranks are ties
+    mse: float  # of the range 0..1
+    psnr: tuple[float, float, float]  # estimate and 95 % interval [dB]
+    behind: tuple[float, float, float]  # behind the first row [dB]
+    residual: Residual
+    remarks: list[str]
+
+
+class Ranking(Struct):
+    """Methods, the best first, and how far to trust it."""
+
+    rows: list[Row]
+    verdict: str
+    decided: bool
+    scores: Scores
+    crops: list[dict[str, Image]]  # of each scene: the noisy image, what scored it, and every method's output
+    block: str
+    denoisers: dict[str, Denoiser]  # of the first trial
+
+
+def recorrupted(images: Sequence[Image], variance: Variance, share: float = SHARE) -> list[Trial]:
+    """Two trials of single images [H, W, C] with white noise of this variance: each split into two, antithetic."""
+    split = [splits(image, variance, frozen("recorruption", digest(image), share), share) for image in images]
+    sources = {digest(image) for image in images}
+    found = []
+    for half in (0, 1):
+        pairs = tuple(Pair(*both[half], scene, 1.0 - share) for scene, both in enumerate(split))
+        others = {digest(part) for both in split for part in both[1 - half]}
+        dependent = sources | others | {digest(pair.held) for pair in pairs}
+        found.append(Trial(f"split {half + 1} of each image", pairs, frozenset(dependent)))
+    return found
+
+
+def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, width: int) -> Ranking:
+    """Fits, applies and scores every candidate in every trial, on centre crops of this size."""
+    if len(candidates) < 2:
+        raise InputError(f"{len(candidates)} methods to rank; expected two or more: --methods b2u,bm3d,n2v")
+    names = [candidate.name for candidate in candidates]
+    denoised: dict[str, list[list[Image]]] = {}
+    denoisers: dict[str, Denoiser] = {}
+    for candidate in candidates:
+        fits = [candidate.fit(trial) for trial in trials]
+        denoisers[candidate.name] = fits[0]
+        denoised[candidate.name] = [
+            outputs(candidate.name, fit, trial, height, width) for fit, trial in zip(fits, trials, strict=True)
+        ]
+    scores = held_out(denoised, trials, height, width)
+    pairs = [pair for trial in trials for pair in trial.pairs]
+    given, held = ([centre(image, height, width) for image in images] for images in zip(*((p.given, p.held) for p in pairs), strict=True))
+    flat = {name: [image for found in denoised[name] for image in found] for name in names}
+    scenes = [np.mean(images, axis=0) for images in zip(*flat.values(), strict=True)]
+    checks = {
+        name: residual_checks.check(given, held, [pair.share for pair in pairs], flat[name], scenes) for name in names
+    }
+    order, ranks = scores.order(), scores.ranks()
+    rows = [
+        Row(
+            name, ranks[name], scores.mse(name), scores.psnr(name), scores.behind(name, order[0]), checks[name],
+            checks[name].remarks,
+        )
+        for name in order
+    ]  # fmt: skip
+    crops = [
+        {"noisy": given[i], "held out": held[i]} | {name: flat[name][i] for name in order}
+        for i in _first_of_each_scene(trials[0])
+    ]
+    decided, verdict = _verdict(scores)
+    return Ranking(rows, verdict, decided, scores, crops, scores.found.block, denoisers)
+
+
+def held_out(denoised: dict[str, list[list[Image]]], trials: Sequence[Trial], height: int, width: int) -> Scores:
+    """The scores of methods' outputs: method -> trial -> pair -> image."""
+    maps = [
+        by_scene([squared_errors(found, trial) for found, trial in zip(of, trials, strict=True)], trials)
+        for of in denoised.values()
+    ]
+    noise = by_scene([noise_power(trial, height, width) for trial in trials], trials)
+    return Scores.of(list(denoised), [np.stack(one) for one in zip(*maps, strict=True)], noise)
+
+
+def _first_of_each_scene(trial: Trial) -> list[int]:
+    scenes = [pair.scene for pair in trial.pairs]
+    return [scenes.index(scene) for scene in dict.fromkeys(scenes)]
+
+
+def _verdict(scores: Scores) -> tuple[bool, str]:
+    """Whether one method is best, and the sentence that says so or what would tell."""
+    order, ranks = scores.order(), scores.ranks()
+    tied = [name for name in order if ranks[name] == 1]
+    if len(tied) == 1:
+        _, low, high = scores.behind(order[1], tied[0])
+        return True, f"{tied[0]} is the best of these; {order[1]} is {low:.2f} to {high:.2f} dB behind it."
+    needed = []
+    for a, b in combinations(tied, 2):
+        difference = scores.difference(a, b)
+        half = (difference.high - difference.low) / 2.0
+        needed.append((half / max(abs(difference.mean), 1e-12)) ** 2)
+    more = min(needed)
+    about = f"about {max(2, round(more))} times as many pixels" if more < 100 else "more pixels than are worth it"
+    return True, f"{' and '.join(tied)} are equally good as far as these images can tell; {about} would tell the first from the next."
+
+
+def contradiction(main: Scores, other: Scores) -> str:
+    """The first pair that another estimate orders otherwise, beyond doubt; empty if it agrees.
+
+    Only pairs with a method of rank 1 count: the order of the rest decides nothing.
+    """
+    ranks, least = main.ranks(), CONFIDENT * main.mse(main.order()[0])
+    for a in [name for name in main.order() if ranks[name] == 1 and name in other.names]:
+        for b in other.names:
+            if a != b and main.difference(b, a).sign > 0:
+                found = other.difference(b, a)
+                if found.sign < 0 and found.mean < -least:
+                    return f"{b} is better than {a}"
+    return ""
+
+
+def cross_checks(
+    candidates: Sequence[Candidate], images: Sequence[Image], variance: Variance, main: Scores, height: int, width: int
+) -> dict[str, str]:
+    """What the other estimates say of the order: their name -> a contradiction, or empty.
+
+    They are only defined for denoisers whose weights do not depend on the image, so that fitted ones take no part.
+    """
+    free = [candidate for candidate in candidates if not candidate.fitted]
+    if len(free) < 2:
+        return {}
+    crops = [centre(image, height, width) for image in images]
+    denoisers = [candidate.fit(Trial("cross-check", (), frozenset())) for candidate in free]
+    names = [candidate.name for candidate in free]
+    stein = [np.stack([risk.unbiased(f, y, variance, digest(y)) for f in denoisers]) for y in crops]
+    blind = [np.stack([risk.masked(f, y) for f in denoisers]) for y in crops]
+    noise = float(np.mean([variance.at(y).mean() for y in crops]))
+    found = {"Stein's unbiased estimate": contradiction(main, Scores.of(names, stein))}
+    masked = Scores.of(names, blind)
+    best = next((name for name in main.order() if name in names), names[0])
+    if masked.mse(best) - noise <= BLIND * main.mse(best):
+        found["the masked loss"] = contradiction(main, masked)
+    return found
