@@ -63,7 +63,10 @@ def trials(scenes: Sequence[Sequence[Image]]) -> tuple[list[Trial], list[Match]]
                 pairs[half].append(Pair(given, corrected(held, match), scene, 1.0 / (len(others) + 1)))
             dependent[half].update(digest(frame) for frame in others)
     names = ("fitted to odd frames, scored on even ones", "fitted to even frames, scored on odd ones")
-    return [Trial(names[half], tuple(pairs[half]), frozenset(dependent[half])) for half in (0, 1)], matches
+    training = [tuple(tuple(frames[half::2]) for frames in scenes) for half in (0, 1)]
+    return [
+        Trial(names[half], tuple(pairs[half]), training[half], frozenset(dependent[half])) for half in (0, 1)
+    ], matches
 
 
 def compare(given: Image, held: Image, frames: int) -> Match:

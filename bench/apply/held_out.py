@@ -4,14 +4,15 @@ E (held - f(given))^2 = (error of f)^2 + (noise of held)^2 if the noise of `held
 and of everything that f was fitted to. So the difference of two methods is the difference of their squared errors.
 """
 
-import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
+from ..datasets.images import SetImage
 from ..datasets.noise.model import Image
 
 Floats = NDArray[np.float64]
@@ -20,7 +21,7 @@ Floats = NDArray[np.float64]
 class Denoiser(Protocol):
     """What is scored."""
 
-    digests: frozenset[str]  # of the images that it was fitted to; empty for what was fitted to none
+    images: frozenset[str]  # digests of the images that it was fitted to; empty for what was fitted to none
 
     def __call__(self, image: Image) -> Image:
         """The denoised image [H, W, C] of a noisy one in 0..1, not clipped."""
@@ -40,23 +41,18 @@ class Trial(NamedTuple):
 
     name: str
     pairs: tuple[Pair, ...]
+    training: tuple[tuple[Image, ...], ...]  # the frames of each scene that a method may be fitted to
     dependent: frozenset[str]  # digests of images that share noise with a `held`
-
-    @property
-    def given(self) -> list[Image]:
-        """The images that a method may be fitted to."""
-        return [pair.given for pair in self.pairs]
 
 
 def digest(image: Image) -> str:
-    """What identifies the pixels of an image."""
-    pixels = np.ascontiguousarray(image, dtype=np.float32)
-    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
+    """What identifies the pixels of an image, for methods that are fitted to it, too."""
+    return SetImage.decoded("", Path(), np.ascontiguousarray(image, np.float32), image.shape[2]).digest
 
 
 def refuse_seen(name: str, denoiser: Denoiser, trial: Trial) -> None:
     """InputError if a denoiser was fitted to images that share noise with those that it would be scored on."""
-    if seen := denoiser.digests & trial.dependent:
+    if seen := denoiser.images & trial.dependent:
         raise InputError(
             f"{name} was fitted to {len(seen)} of the images that it would be scored on ({trial.name}), or to images with "
             f"the same noise, and its score would be too good; expected a fit to the trial's other images. "

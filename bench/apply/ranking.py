@@ -26,7 +26,7 @@ class Candidate(NamedTuple):
     """A method that takes part."""
 
     name: str
-    fit: Callable[[Trial], Denoiser]  # fitted to nothing but the trial's given images
+    fit: Callable[[Trial], Denoiser]  # fitted to nothing but the trial's training frames
     fitted: bool  # to images; else the same function for every trial, which cross-checks may use
 
 
@@ -63,7 +63,8 @@ def recorrupted(images: Sequence[Image], variance: Variance, share: float = SHAR
         pairs = tuple(Pair(*both[half], scene, 1.0 - share) for scene, both in enumerate(split))
         others = {digest(part) for both in split for part in both[1 - half]}
         dependent = sources | others | {digest(pair.held) for pair in pairs}
-        found.append(Trial(f"split {half + 1} of each image", pairs, frozenset(dependent)))
+        training = tuple((pair.given,) for pair in pairs)
+        found.append(Trial(f"split {half + 1} of each image", pairs, training, frozenset(dependent)))
     return found
 
 
@@ -162,7 +163,7 @@ def cross_checks(
     if len(free) < 2:
         return {}
     crops = [centre(image, height, width) for image in images]
-    denoisers = [candidate.fit(Trial("cross-check", (), frozenset())) for candidate in free]
+    denoisers = [candidate.fit(Trial("cross-check", (), (), frozenset())) for candidate in free]
     names = [candidate.name for candidate in free]
     stein = [np.stack([risk.unbiased(f, y, variance, digest(y)) for f in denoisers]) for y in crops]
     blind = [np.stack([risk.masked(f, y) for f in denoisers]) for y in crops]

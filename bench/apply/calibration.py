@@ -1,0 +1,137 @@
+"""The same ranking where the truth is known: noise like the images' own, put on the best method's output.
+
+The denoisers stay as they are; the noise is new, so that they were not fitted to it.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ..datasets.noise.model import Image
+from ..datasets.seeds import frozen
+from .held_out import Denoiser, Pair, Trial, outputs, squared
+from .ranking import Ranking, held_out, recorrupted
+from .recorruption import Variance
+from .scores import Scores, kendall
+
+Floats = NDArray[np.float64]
+REPEATS = 4  # rankings of new noise
+PIXELS = 2**16  # that each of them looks at
+VISIBLE = 0.1  # dB: differences that the order must show
+
+
+class Calibration(Struct):
+    """How often the ranking was right."""
+
+    tau: float  # Kendall's, over pairs that truly differ by more than 0.1 dB; NaN where there are none
+    pairs: int  # of methods, over all rankings
+    visible: int  # of them that truly differ by more than 0.1 dB
+    coverage: float  # share of the 95 % intervals of differences that contain the true one
+    rankings: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether order and intervals can be believed."""
+        return self.coverage >= 0.9 and not self.tau < 0.8
+
+
+def calibrate(
+    ranking: Ranking, variance: Variance | None, noise: Sequence[Image], skip: frozenset[str] = frozenset()
+) -> Calibration:
+    """Ranks the methods on new noise of this variance, or where it is None on fields of noise [H, W, C] of the frames.
+
+    Methods in `skip` take no part: those that would train a network for every image.
+    """
+    denoisers = {name: one for name, one in ranking.denoisers.items() if name not in skip}
+    clean = _truths(ranking)
+    taus, covered, visible = list[tuple[float, int]](), list[bool](), 0
+    for repeat in range(REPEATS):
+        estimated, true = _once(denoisers, clean, variance, noise, repeat)
+        tau = kendall([_db(estimated.mse(name)) for name in denoisers], [_db(true[name]) for name in denoisers], VISIBLE)
+        taus.append(tau)
+        visible += tau[1]
+        covered += [contains(estimated, true, a, b) for a, b in combinations(denoisers, 2)]
+    tau = sum(value * pairs for value, pairs in taus if pairs) / visible if visible else float("nan")
+    return Calibration(tau, len(covered), visible, float(np.mean(covered)), REPEATS)
+
+
+def contains(estimated: Scores, true: Mapping[str, float], a: str, b: str) -> bool:
+    """Whether the interval of a difference contains the true one."""
+    difference = estimated.difference(a, b)
+    return difference.low <= true[a] - true[b] <= difference.high
+
+
+def _db(mse: float) -> float:
+    return 10.0 * float(np.log10(max(mse, 1e-12)))
+
+
+def _truths(ranking: Ranking) -> list[Image]:
+    """The best method's outputs, as many as fit."""
+    best = ranking.rows[0].method
+    found, pixels = list[Image](), 0
+    for crop in ranking.crops:
+        if found and pixels + crop[best][..., 0].size > PIXELS:
+            break
+        found.append(crop[best])
+        pixels += crop[best][..., 0].size
+    return found
+
+
+def _once(
+    denoisers: Mapping[str, Denoiser],
+    clean: Sequence[Image],
+    variance: Variance | None,
+    noise: Sequence[Image],
+    repeat: int,
+) -> tuple[Scores, dict[str, float]]:
+    """The scores of one ranking, and the true errors at the noise that the images have."""
+    height, width = (max(image.shape[axis] for image in clean) for axis in (0, 1))
+    draws = frozen("calibration", repeat)
+    if variance is None:
+        trials = _frames(clean, noise, draws)
+        sources = [pair.given for trial in trials for pair in trial.pairs]
+    else:
+        sources = [synthetic(image, variance, draws) for image in clean]
+        trials = recorrupted(sources, variance)
+    denoised = {
+        name: [outputs(name, one, trial, height, width) for trial in trials] for name, one in denoisers.items()
+    }
+    truths = list(clean) * (len(sources) // len(clean))
+    true = {}
+    for name, one in denoisers.items():
+        found = [image for of in denoised[name] for image in of] if variance is None else [one(y) for y in sources]
+        errors = np.concatenate([squared(f, x).ravel() for f, x in zip(found, truths, strict=True)])
+        true[name] = float(errors.mean())
+    return held_out(denoised, trials, height, width), true
+
+
+def synthetic(clean: Image, variance: Variance, draws: np.random.RandomState) -> Image:
+    """A noisy image [H, W, C]: photons where there is a gain, and Gaussian noise for the rest of the variance."""
+    x = clean.astype(np.float64)
+    black = max(0.0, -variance.floor / variance.gain) if variance.gain > 0.0 else 0.0
+    read = np.sqrt(max(variance.floor, 0.0))
+    if variance.gain > 0.0:
+        x = black + variance.gain * draws.poisson(np.maximum(x - black, 0.0) / variance.gain)
+    noisy: Image = (x + read * draws.standard_normal(clean.shape)).astype(np.float32)
+    return noisy
+
+
+def _frames(clean: Sequence[Image], noise: Sequence[Image], draws: np.random.RandomState) -> list[Trial]:
+    """Two frames of each image, whose noise is that of real frames from other places: correlated as theirs is."""
+    pairs: tuple[list[Pair], list[Pair]] = ([], [])
+    for scene, x in enumerate(clean):
+        first, second = (x + _moved(noise, x.shape, draws) for _ in range(2))
+        pairs[0].append(Pair(first, second, scene, 0.5))
+        pairs[1].append(Pair(second, first, scene, 0.5))
+    return [Trial(f"synthetic frames {half + 1}", tuple(pairs[half]), (), frozenset()) for half in (0, 1)]
+
+
+def _moved(noise: Sequence[Image], shape: tuple[int, ...], draws: np.random.RandomState) -> Image:
+    """A field of noise of this shape, from a random one of the given, begun anew at its border."""
+    field = noise[draws.randint(len(noise))]
+    moved = np.roll(field, (draws.randint(field.shape[0]), draws.randint(field.shape[1])), axis=(0, 1))
+    repeats = (-(-shape[0] // field.shape[0]), -(-shape[1] // field.shape[1]), 1)
+    return np.tile(moved, repeats)[: shape[0], : shape[1]]
