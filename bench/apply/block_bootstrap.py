@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
@@ -11,8 +12,8 @@ from ..datasets.seeds import frozen
 
 Floats = NDArray[np.float64]
 SQUARES = (8, 16, 32, 64)  # sides of square blocks [pixels]
-STRIP = 8  # height of blocks as wide as the image, and width of those as high: for noise of whole rows and columns
-FEWEST = 20  # blocks of all images together, and 2 of each
+STRIPS = (2, 8)  # heights of blocks as wide as the image, and widths of those as high: for noise of whole rows, columns
+FEWEST = 9  # blocks of all images together, and 2 of each
 DRAWS = 2000
 
 
@@ -34,27 +35,36 @@ def resampled(maps: Sequence[Floats]) -> Resampled:
     """Bootstrap over blocks of maps [K, H, W], one per image: K quantities at the same pixels, NaN where not known.
 
     The blocks are of the shape with which the differences between the quantities vary most, so that correlation over
-    any of these distances is in the interval. Each image keeps its own number of blocks: the images are not drawn.
+    any of these distances is in the interval. Few blocks widen it as Student's t does. Each image keeps its own number
+    of blocks: the images are not drawn.
     """
-    shapes = [shape for shape in _shapes(maps) if _enough(maps, shape)]
+    shapes = [shape for shape in _shapes() if _enough(maps, shape)]
     if not shapes:
         sizes = ", ".join(f"{one.shape[2]}x{one.shape[1]}" for one in maps[:3])
         raise InputError(f"images of {sizes} pixels are too small for an interval; expected {FEWEST} blocks of 8x8")
     sums = {shape: [_sums(one, shape) for one in maps] for shape in shapes}
-    spread = np.stack([_variance(sums[shape]) for shape in shapes])
+    wider = {shape: _student(sum(counts.size - 1 for _, counts in sums[shape])) for shape in shapes}
+    spread = np.stack([_variance(sums[shape]) * wider[shape] ** 2 for shape in shapes])
     relative = (spread / np.maximum(spread.max(axis=0), 1e-300)).mean(axis=1)
     shape = shapes[int(relative.argmax())]
     weights = _weights([totals.shape[1] for totals, _ in sums[shape]])
     totals, counts = (np.concatenate(parts, axis=-1) for parts in zip(*sums[shape], strict=True))
     draws = (weights @ totals.T) / (weights @ counts)[:, None]
-    return Resampled(totals.sum(axis=1) / counts.sum(), draws, _named(shape))
+    means = totals.sum(axis=1) / counts.sum()
+    return Resampled(means, means + wider[shape] * (draws - means), _named(shape))
+
+
+def _student(freedom: int) -> float:
+    """By how much Student's 95 % interval is wider than the normal one."""
+    return float(scipy.stats.t.ppf(0.975, freedom) / scipy.stats.norm.ppf(0.975))
 
 
 Shape = tuple[int, int]  # height and width; 0: the image's
 
 
-def _shapes(maps: Sequence[Floats]) -> list[Shape]:
-    return [*((side, side) for side in SQUARES), (STRIP, 0), (0, STRIP)]
+def _shapes() -> list[Shape]:
+    strips = [shape for thick in STRIPS for shape in ((thick, 0), (0, thick))]
+    return [*((side, side) for side in SQUARES), *strips]
 
 
 def _named(shape: Shape) -> str:

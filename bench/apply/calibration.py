@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..datasets.noise.model import Image
 from ..datasets.seeds import frozen
-from .held_out import Denoiser, Pair, Trial, outputs, squared
-from .ranking import Ranking, held_out, recorrupted
+from .held_out import Pair, Trial, squared
+from .ranking import Candidate, Ranking, held_out, measured, recorrupted
 from .recorruption import Variance
 from .scores import Scores, kendall
 
@@ -39,23 +39,24 @@ class Calibration(Struct):
 
 
 def calibrate(
-    ranking: Ranking, variance: Variance | None, noise: Sequence[Image], skip: frozenset[str] = frozenset()
-) -> Calibration:
+    candidates: Sequence[Candidate], ranking: Ranking, variance: Variance | None, noise: Sequence[Image]
+) -> Calibration | None:
     """Ranks the methods on new noise of this variance, or where it is None on fields of noise [H, W, C] of the frames.
 
-    Methods in `skip` take no part: those that would train a network for every image.
+    Methods that train a network for every image take no part; None if fewer than two others are left.
     """
-    denoisers = {name: one for name, one in ranking.denoisers.items() if name not in skip}
-    clean = _truths(ranking)
-    taus, covered, visible = list[tuple[float, int]](), list[bool](), 0
-    for repeat in range(REPEATS):
-        estimated, true = _once(denoisers, clean, variance, noise, repeat)
-        tau = kendall([_db(estimated.mse(name)) for name in denoisers], [_db(true[name]) for name in denoisers], VISIBLE)
-        taus.append(tau)
-        visible += tau[1]
-        covered += [contains(estimated, true, a, b) for a, b in combinations(denoisers, 2)]
-    tau = sum(value * pairs for value, pairs in taus if pairs) / visible if visible else float("nan")
-    return Calibration(tau, len(covered), visible, float(np.mean(covered)), REPEATS)
+    fast = [candidate for candidate in candidates if candidate.trains_on != "image"]
+    if len(fast) < 2:
+        return None
+    clean, names = _truths(ranking), [candidate.name for candidate in fast]
+    runs = [_once(fast, ranking, clean, variance, noise, repeat) for repeat in range(REPEATS)]
+    true = {name: float(np.mean([errors[name] for _, errors in runs])) for name in names}  # expected, not of one draw
+    decibels = [_db(true[name]) for name in names]
+    taus = [kendall([_db(scores.mse(name)) for name in names], decibels, VISIBLE) for scores, _ in runs]
+    covered = [contains(scores, true, a, b) for scores, _ in runs for a, b in combinations(names, 2)]
+    visible = taus[0][1]
+    tau = float(np.mean([value for value, _ in taus])) if visible else float("nan")
+    return Calibration(tau, len(covered), visible * REPEATS, float(np.mean(covered)), REPEATS)
 
 
 def contains(estimated: Scores, true: Mapping[str, float], a: str, b: str) -> bool:
@@ -81,7 +82,8 @@ def _truths(ranking: Ranking) -> list[Image]:
 
 
 def _once(
-    denoisers: Mapping[str, Denoiser],
+    candidates: Sequence[Candidate],
+    ranking: Ranking,
     clean: Sequence[Image],
     variance: Variance | None,
     noise: Sequence[Image],
@@ -90,22 +92,16 @@ def _once(
     """The scores of one ranking, and the true errors at the noise that the images have."""
     height, width = (max(image.shape[axis] for image in clean) for axis in (0, 1))
     draws = frozen("calibration", repeat)
-    if variance is None:
-        trials = _frames(clean, noise, draws)
-        sources = [pair.given for trial in trials for pair in trial.pairs]
-    else:
-        sources = [synthetic(image, variance, draws) for image in clean]
-        trials = recorrupted(sources, variance)
-    denoised = {
-        name: [outputs(name, one, trial, height, width) for trial in trials] for name, one in denoisers.items()
-    }
-    truths = list(clean) * (len(sources) // len(clean))
-    true = {}
-    for name, one in denoisers.items():
-        found = [image for of in denoised[name] for image in of] if variance is None else [one(y) for y in sources]
-        errors = np.concatenate([squared(f, x).ravel() for f, x in zip(found, truths, strict=True)])
-        true[name] = float(errors.mean())
-    return held_out(denoised, trials, height, width), true
+    sources = [synthetic(image, variance, draws) for image in clean] if variance else []
+    trials = recorrupted(sources, variance) if variance else _frames(clean, noise, draws)
+    maps, true = dict[str, list[list[Floats]]](), dict[str, float]()
+    for candidate in candidates:
+        denoise = ranking.denoisers[candidate.name]
+        found, maps[candidate.name] = measured(candidate, [denoise] * len(trials), trials, height, width)
+        outputs = [[denoise(y) for y in sources]] if variance else found
+        errors = [squared(f, x).ravel() for images in outputs for f, x in zip(images, clean, strict=True)]
+        true[candidate.name] = float(np.concatenate(errors).mean())
+    return held_out(maps, trials, height, width), true
 
 
 def synthetic(clean: Image, variance: Variance, draws: np.random.RandomState) -> Image:

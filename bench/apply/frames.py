@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from ..datasets.noise.model import Image
+from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from .held_out import Pair, Trial, digest
 
@@ -44,7 +44,7 @@ class Match(NamedTuple):
         return float(np.hypot(*self.shift)) > FARTHEST
 
 
-def trials(scenes: Sequence[Sequence[Image]]) -> tuple[list[Trial], list[Match]]:
+def trials(scenes: Sequence[Sequence[Image]], noise: Noise | None = None) -> tuple[list[Trial], list[Match]]:
     """Each half of the frames against the mean of the other, and how the frames match.
 
     Scenes have two or more frames [H, W, C]. The noise must be independent between frames, not within one.
@@ -65,7 +65,7 @@ def trials(scenes: Sequence[Sequence[Image]]) -> tuple[list[Trial], list[Match]]
     names = ("fitted to odd frames, scored on even ones", "fitted to even frames, scored on odd ones")
     training = [tuple(tuple(frames[half::2]) for frames in scenes) for half in (0, 1)]
     return [
-        Trial(names[half], tuple(pairs[half]), training[half], frozenset(dependent[half])) for half in (0, 1)
+        Trial(names[half], tuple(pairs[half]), training[half], frozenset(dependent[half]), noise) for half in (0, 1)
     ], matches
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
-from ..datasets.noise.model import Image
+from ..datasets.noise.model import Image, Noise
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +43,8 @@ class Trial(NamedTuple):
     pairs: tuple[Pair, ...]
     training: tuple[tuple[Image, ...], ...]  # the frames of each scene that a method may be fitted to
     dependent: frozenset[str]  # digests of images that share noise with a `held`
+    noise: Noise | None = None  # of what is given, where it is known
+    twins: tuple[Image, ...] = ()  # the given images of the antithetic split: their mean with the given is the image
 
 
 def digest(image: Image) -> str:
@@ -71,9 +73,16 @@ def outputs(name: str, denoiser: Denoiser, trial: Trial, height: int, width: int
 
 def squared_errors(found: Sequence[Image], trial: Trial) -> list[Floats]:
     """(held - f(given))^2 [H, W] of each pair, the mean over channels, at the outputs' centre crops."""
-    return [
-        squared(image, centre(pair.held, *image.shape[:2])) for image, pair in zip(found, trial.pairs, strict=True)
-    ]
+    return [squared(image, centre(pair.held, *image.shape[:2])) for image, pair in zip(found, trial.pairs, strict=True)]
+
+
+def spread(found: Sequence[Image], twins: Sequence[Image]) -> list[Floats]:
+    """|f(given) - f(twin)|^2 / 4 [H, W]: by how much smaller the error is without what the split adds to the noise.
+
+    For the mean of both outputs it is exact, as (|a|^2 + |b|^2) / 2 = |(a + b) / 2|^2 + |a - b|^2 / 4; for the output of
+    the image itself, which is their mean to first order, it leaves terms of second order.
+    """
+    return [squared(a, b) / 4.0 for a, b in zip(found, twins, strict=True)]
 
 
 def noise_power(trial: Trial, height: int, width: int) -> list[Floats]:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..datasets.errors import InputError
-from ..datasets.noise.model import Image
+from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from . import residual_checks, risk
-from .held_out import Denoiser, Pair, Trial, by_scene, centre, digest, noise_power, outputs, squared_errors
-from .recorruption import SHARE, Variance, splits
+from .held_out import Denoiser, Pair, Trial, by_scene, centre, digest, noise_power, outputs, spread, squared_errors
+from .recorruption import SHARE, Split, Variance, of_split, splits
 from .residual_checks import Residual
 from .scores import Scores
 
@@ -21,13 +21,20 @@ Floats = NDArray[np.float64]
 BLIND = 10 ** (2 / 10)  # the masked loss says little of a method whose blind version has more than 2 dB more error
 CONFIDENT = 0.023  # a cross-check contradicts only where its difference is above 0.1 dB of the best method's error
 
+WRONG = 0.2  # errors of the noise level up to so much are thought of
+
 
 class Candidate(NamedTuple):
     """A method that takes part."""
 
     name: str
     fit: Callable[[Trial], Denoiser]  # fitted to nothing but the trial's training frames
-    fitted: bool  # to images; else the same function for every trial, which cross-checks may use
+    trains_on: Literal["dataset", "image", "nothing"]  # as methods say it
+
+    @property
+    def free(self) -> bool:
+        """Whether it is the same function for every trial, which cross-checks may use."""
+        return self.trains_on == "nothing"
 
 
 class Row(Struct):
@@ -54,8 +61,11 @@ class Ranking(Struct):
     denoisers: dict[str, Denoiser]  # of the first trial
 
 
-def recorrupted(images: Sequence[Image], variance: Variance, share: float = SHARE) -> list[Trial]:
+def recorrupted(
+    images: Sequence[Image], variance: Variance, noise: Noise | None = None, share: float = SHARE
+) -> list[Trial]:
     """Two trials of single images [H, W, C] with white noise of this variance: each split into two, antithetic."""
+    given = of_split(noise, share) if noise else None
     split = [splits(image, variance, frozen("recorruption", digest(image), share), share) for image in images]
     sources = {digest(image) for image in images}
     found = []
@@ -64,8 +74,16 @@ def recorrupted(images: Sequence[Image], variance: Variance, share: float = SHAR
         others = {digest(part) for both in split for part in both[1 - half]}
         dependent = sources | others | {digest(pair.held) for pair in pairs}
         training = tuple((pair.given,) for pair in pairs)
-        found.append(Trial(f"split {half + 1} of each image", pairs, training, frozenset(dependent)))
+        found.append(
+            Trial(
+                f"split {half + 1} of each image", pairs, training, frozenset(dependent), given, _twins(split, 1 - half)
+            )
+        )
     return found
+
+
+def _twins(split: Sequence[tuple[Split, Split]], half: int) -> tuple[Image, ...]:
+    return tuple(both[half].given for both in split)
 
 
 def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, width: int) -> Ranking:
@@ -73,17 +91,18 @@ def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, 
     if len(candidates) < 2:
         raise InputError(f"{len(candidates)} methods to rank; expected two or more: --methods b2u,bm3d,n2v")
     names = [candidate.name for candidate in candidates]
-    denoised: dict[str, list[list[Image]]] = {}
-    denoisers: dict[str, Denoiser] = {}
+    denoised, denoisers = dict[str, list[list[Image]]](), dict[str, Denoiser]()
+    maps = dict[str, list[list[Floats]]]()
     for candidate in candidates:
         fits = [candidate.fit(trial) for trial in trials]
         denoisers[candidate.name] = fits[0]
-        denoised[candidate.name] = [
-            outputs(candidate.name, fit, trial, height, width) for fit, trial in zip(fits, trials, strict=True)
-        ]
-    scores = held_out(denoised, trials, height, width)
+        denoised[candidate.name], maps[candidate.name] = measured(candidate, fits, trials, height, width)
+    scores = held_out(maps, trials, height, width)
     pairs = [pair for trial in trials for pair in trial.pairs]
-    given, held = ([centre(image, height, width) for image in images] for images in zip(*((p.given, p.held) for p in pairs), strict=True))
+    given, held = (
+        [centre(image, height, width) for image in images]
+        for images in zip(*((p.given, p.held) for p in pairs), strict=True)
+    )
     flat = {name: [image for found in denoised[name] for image in found] for name in names}
     scenes = [np.mean(images, axis=0) for images in zip(*flat.values(), strict=True)]
     checks = {
@@ -105,14 +124,30 @@ def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, 
     return Ranking(rows, verdict, decided, scores, crops, scores.found.block, denoisers)
 
 
-def held_out(denoised: dict[str, list[list[Image]]], trials: Sequence[Trial], height: int, width: int) -> Scores:
-    """The scores of methods' outputs: method -> trial -> pair -> image."""
-    maps = [
-        by_scene([squared_errors(found, trial) for found, trial in zip(of, trials, strict=True)], trials)
-        for of in denoised.values()
+def measured(
+    candidate: Candidate, fits: Sequence[Denoiser], trials: Sequence[Trial], height: int, width: int
+) -> tuple[list[list[Image]], list[list[Floats]]]:
+    """The outputs of each trial, and maps of errors whose expectation is that at the images' own noise.
+
+    A network that is trained on the very image has no output for a twin: its error is that at the split's noise.
+    """
+    found = [outputs(candidate.name, fit, trial, height, width) for fit, trial in zip(fits, trials, strict=True)]
+    errors = [squared_errors(images, trial) for images, trial in zip(found, trials, strict=True)]
+    if not trials[0].twins or candidate.trains_on == "image":
+        return found, errors
+    twins = [
+        found[1 - i] if candidate.free else [fits[i](centre(twin, height, width)) for twin in trial.twins]
+        for i, trial in enumerate(trials)
     ]
+    spreads = [spread(images, others) for images, others in zip(found, twins, strict=True)]
+    return found, [[e - s for e, s in zip(*both, strict=True)] for both in zip(errors, spreads, strict=True)]
+
+
+def held_out(maps: dict[str, list[list[Floats]]], trials: Sequence[Trial], height: int, width: int) -> Scores:
+    """The scores for maps of errors: method -> trial -> pair -> [H, W]."""
+    scenes = [by_scene(of, trials) for of in maps.values()]
     noise = by_scene([noise_power(trial, height, width) for trial in trials], trials)
-    return Scores.of(list(denoised), [np.stack(one) for one in zip(*maps, strict=True)], noise)
+    return Scores.of(list(maps), [np.stack(one) for one in zip(*scenes, strict=True)], noise)
 
 
 def _first_of_each_scene(trial: Trial) -> list[int]:
@@ -134,7 +169,10 @@ def _verdict(scores: Scores) -> tuple[bool, str]:
         needed.append((half / max(abs(difference.mean), 1e-12)) ** 2)
     more = min(needed)
     about = f"about {max(2, round(more))} times as many pixels" if more < 100 else "more pixels than are worth it"
-    return True, f"{' and '.join(tied)} are equally good as far as these images can tell; {about} would tell the first from the next."
+    return (
+        True,
+        f"{' and '.join(tied)} are equally good as far as these images can tell; {about} would tell the first from the next.",
+    )
 
 
 def contradiction(main: Scores, other: Scores) -> str:
@@ -152,25 +190,47 @@ def contradiction(main: Scores, other: Scores) -> str:
     return ""
 
 
+class CrossChecks(NamedTuple):
+    """What the other estimates say of the order on the images themselves."""
+
+    contradictions: dict[str, str]  # an estimate's name -> what it says otherwise, or empty
+    fragile: (
+        tuple[str, float] | None
+    )  # the method that would be best if the noise's deviation were so many times larger
+
+
 def cross_checks(
-    candidates: Sequence[Candidate], images: Sequence[Image], variance: Variance, main: Scores, height: int, width: int
-) -> dict[str, str]:
-    """What the other estimates say of the order: their name -> a contradiction, or empty.
+    candidates: Sequence[Candidate], source: Trial, variance: Variance, main: Scores, height: int, width: int
+) -> CrossChecks:
+    """Stein's estimate and the masked loss, and how far the level may be off.
 
     They are only defined for denoisers whose weights do not depend on the image, so that fitted ones take no part.
     """
-    free = [candidate for candidate in candidates if not candidate.fitted]
+    free = {candidate.name: candidate.fit(source) for candidate in candidates if candidate.free}
     if len(free) < 2:
-        return {}
-    crops = [centre(image, height, width) for image in images]
-    denoisers = [candidate.fit(Trial("cross-check", (), (), frozenset())) for candidate in free]
-    names = [candidate.name for candidate in free]
-    stein = [np.stack([risk.unbiased(f, y, variance, digest(y)) for f in denoisers]) for y in crops]
-    blind = [np.stack([risk.masked(f, y) for f in denoisers]) for y in crops]
+        return CrossChecks({}, None)
+    crops = [centre(frames[0], height, width) for frames in source.training]
+    stein = [[risk.unbiased(f, y, variance, digest(y)) for f in free.values()] for y in crops]
+    errors = Scores.of(list(free), [np.stack([one.error for one in of]) for of in stein])
+    found = {"Stein's unbiased estimate": contradiction(main, errors)}
+    masked = Scores.of(list(free), [np.stack([risk.masked(f, y) for f in free.values()]) for y in crops])
     noise = float(np.mean([variance.at(y).mean() for y in crops]))
-    found = {"Stein's unbiased estimate": contradiction(main, Scores.of(names, stein))}
-    masked = Scores.of(names, blind)
-    best = next((name for name in main.order() if name in names), names[0])
+    best = next(name for name in main.order() if name in free)
     if masked.mse(best) - noise <= BLIND * main.mse(best):
         found["the masked loss"] = contradiction(main, masked)
-    return found
+    copied = dict(zip(free, np.mean([[one.copied.mean() for one in of] for of in stein], axis=0), strict=True))
+    return CrossChecks(found, _fragile(main, copied, best))
+
+
+def _fragile(main: Scores, copied: dict[str, float], best: str) -> tuple[str, float] | None:
+    """The method that a wrong noise level would put first, by the smallest factor that does; None within 20 %.
+
+    The error of a against b changes by copied_a - copied_b per unit of the logarithm of the variance.
+    """
+    factors = {}
+    for name, noise in copied.items():
+        if name != best and noise != copied[best]:
+            change = main.difference(name, best).mean / (copied[best] - noise)
+            factors[name] = float(np.sqrt(max(1.0 + change, 0.0)))
+    name = min(factors, key=lambda one: abs(factors[one] - 1.0), default=best)
+    return (name, factors[name]) if name in factors and abs(factors[name] - 1.0) < WRONG else None

@@ -8,13 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ..datasets.noise.model import Image, Noise
+from ..datasets.noise.poisson_gauss import PoissonGauss
 
 Floats = NDArray[np.float64]
 SHARE = 0.05  # a: the noise of what is denoised is 2.6 % stronger (0.22 dB) than that of the image
-SMALLEST = 0.03  # of the noise's deviation; a smaller gain is one of a thousand counts and more, whose noise is Gaussian
+SMALLEST = (
+    0.03  # of the noise's deviation; a smaller gain is one of a thousand counts and more, whose noise is Gaussian
+)
+
+EXACT = 100  # counts; the numbers of more are normal
 
 
 class Variance(NamedTuple):
@@ -39,6 +45,21 @@ def variance_of(noise: Noise) -> Variance:
     """The variance of a noise of one level, whose family must have a variance that is linear in x."""
     floor, white = (float(noise.family.variance(x, noise.low)) for x in (0.0, 1.0))
     return Variance(white - floor, floor)
+
+
+def of_split(noise: Noise, share: float = SHARE) -> Noise | None:
+    """The noise that `given` has; None for a family whose levels have another meaning."""
+    family = noise.family
+    if family.distribution == "gauss":
+        level = noise.low / np.sqrt(1.0 - share)
+    elif family.counts:
+        level = noise.low * (1.0 - share)
+        if isinstance(family, PoissonGauss):
+            family = PoissonGauss(float(f"{family.sigma / np.sqrt(1.0 - share):.6g}"))
+    else:
+        return None
+    level = float(f"{level:.6g}")  # names of noise keep no more digits
+    return structs.replace(noise, family=family, low=level, high=level)
 
 
 def splits(image: Image, variance: Variance, draws: np.random.RandomState, share: float = SHARE) -> tuple[Split, Split]:
@@ -72,7 +93,16 @@ def _thinned(y: Floats, variance: Variance, draws: np.random.RandomState, share:
     shift = variance.floor / g**2
     counts = y / g + shift
     whole = np.maximum(np.floor(counts + draws.uniform(size=y.shape)), 0.0)
-    u = draws.uniform(size=y.shape)
-    drawn = (scipy.stats.binom.ppf(chance, whole, share) for chance in (u, 1.0 - u))
-    first, second = (g * (np.maximum(part, 0.0) + share * (counts - whole - shift)) for part in drawn)
+    u = draws.uniform(1e-12, 1.0, size=y.shape)
+    drawn = (_binomial(chance, whole, share) for chance in (u, 1.0 - u))
+    first, second = (g * (part + share * (counts - whole - shift)) for part in drawn)
     return first, second
+
+
+def _binomial(u: Floats, n: Floats, share: float) -> Floats:
+    """Binomial numbers by inversion at u in 0..1, normal ones for large n."""
+    part: Floats = share * n + np.sqrt(share * (1.0 - share) * n) * scipy.special.ndtri(u)
+    for trials in range(int(min(n.max(), EXACT)) + 1):
+        here = n == trials
+        part[here] = np.searchsorted(scipy.stats.binom.cdf(np.arange(trials), trials, share), u[here])
+    return part

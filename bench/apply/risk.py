@@ -6,6 +6,7 @@ needs no noise level: it is the error of the denoiser made blind to the pixel, p
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,15 @@ GRID = 4  # every 4th pixel of a row and of a column is masked at a time
 PHASES = ((0, 0), (1, 2), (2, 1), (3, 3))  # of the grid; each row and each column has masked pixels once
 
 
-def unbiased(denoise: Function, y: Image, variance: Variance, name: str, curved: bool = False) -> Floats:
-    """|y - f|^2 - v(y) + 2 v(y) f'(y), a map [H, W], f' by a random probe of which the mean is the divergence.
+class Estimate(NamedTuple):
+    """Maps [H, W]."""
+
+    error: Floats
+    copied: Floats  # 2 v f': the noise that the denoiser lets through; the error grows by so much per unit of log v
+
+
+def unbiased(denoise: Function, y: Image, variance: Variance, name: str, curved: bool = False) -> Estimate:
+    """|y - f|^2 - v(y) + 2 v(y) f'(y), f' by a random probe of which the mean is the divergence.
 
     `curved` adds what is left to second order in g, - (2 g b + g^2 y) f''(y). The sign is that of E[x f(y)] =
     E[y f(y - g)] - b E[f'(y - g)] expanded around y; tests/apply/test_risk.py settles it by simulation. Denoisers with
@@ -36,11 +44,11 @@ def unbiased(denoise: Function, y: Image, variance: Variance, name: str, curved:
     up, down = (_moved(denoise, y, change) for change in (step * sign, -step * sign))
     slope = sign * (up - down) / (2.0 * step)
     f = denoise(y).astype(np.float64)
-    risk = np.square(y - f) - v + 2.0 * v * slope
+    error, copied = np.square(y - f) - v + 2.0 * v * slope, 2.0 * v * slope
     if curved:
-        risk = risk - (2.0 * variance.gain * variance.floor + variance.gain**2 * y) * _curvature(denoise, y, f, step, draws)
-    found: Floats = risk.mean(axis=2)
-    return found
+        weight = 2.0 * variance.gain * variance.floor + variance.gain**2 * y
+        error = error - weight * _curvature(denoise, y, f, step, draws)
+    return Estimate(error.mean(axis=2), copied.mean(axis=2))
 
 
 def _moved(denoise: Function, y: Image, change: Floats) -> Floats:

@@ -75,7 +75,9 @@ def _positive(values: Floats) -> Floats:
 
 def kendall(estimated: Sequence[float], true: Sequence[float], at_least: float = 0.0) -> tuple[float, int]:
     """Kendall's tau over the pairs whose true values [dB] differ by more than `at_least`, and how many they are."""
-    e, t = (np.subtract.outer(np.asarray(one), np.asarray(one))[np.triu_indices(len(one), 1)] for one in (estimated, true))
+    e, t = (
+        np.subtract.outer(np.asarray(one), np.asarray(one))[np.triu_indices(len(one), 1)] for one in (estimated, true)
+    )
     counted = np.abs(t) > at_least
     signs = np.sign(e[counted]) * np.sign(t[counted])
     return (float(signs.mean()) if signs.size else float("nan")), int(signs.size)

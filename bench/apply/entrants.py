@@ -1,0 +1,52 @@
+"""Registered methods as candidates of a ranking: fitted anew to the frames of every trial."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from ..compute.machine import Machine
+from ..compute.step import never
+from ..compute.training import Report
+from ..datasets.noise.model import Noise
+from ..methods.registry import find
+from .fitting import Fitted, as_images, fit, plan
+from .held_out import Trial, digest
+from .ranking import Candidate
+
+
+class Budget(Struct, kw_only=True):
+    """How networks are fitted, and who watches."""
+
+    machine: Machine
+    folder: Path | None = None  # for checkpoints and weights
+    preset: str = "mini"
+    steps: int = 0  # 0: the preset's
+    seed: int = 0
+    report: Callable[[str, Report], None] = lambda name, report: None
+    stop: Callable[[], bool] = never
+
+
+def candidate(name: str, trial: Trial, budget: Budget) -> Candidate:
+    """The candidate of a method's name; InputError if it cannot be used on images such as this trial's."""
+    plan(name, as_images(trial.training), trial.noise, budget.preset, budget.steps, budget.seed)
+
+    def fitted(one: Trial) -> Fitted:
+        planned, images, left_out = plan(
+            name, as_images(one.training), one.noise, budget.preset, budget.steps, budget.seed
+        )
+        made = fit(
+            planned, images, budget.machine, budget.folder, lambda report: budget.report(name, report), budget.stop,
+            left_out=left_out,
+        )  # fmt: skip
+        seen = {digest(frame) for frames in one.training for frame in frames} if planned.method.has_weights() else ()
+        return structs.replace(made, images=made.images.union(seen))  # pairs of frames have a digest of their own
+
+    return Candidate(name, fitted, find(name).trains_on)
+
+
+def suitable(noise: Noise | None, channels: int) -> list[str]:
+    """The methods that are ranked where none are named: floors, BM3D as the noise asks for it, and networks."""
+    distribution = noise.family.distribution if noise else "other"
+    bm3d = {"gauss": "bm3d", "poisson": "anscombe"}.get(distribution, "bm3d-vst")
+    return ["noisy", "blur", bm3d, "n2v", "nbr2nbr", "b2u"]

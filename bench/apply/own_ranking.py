@@ -1,0 +1,161 @@
+"""The ranking of methods on a user's images: repeated frames if there are any, else single images split into two."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+from ..datasets.errors import InputError
+from ..datasets.noise.model import Image, Noise
+from . import frames
+from .calibration import Calibration, calibrate
+from .entrants import Budget, candidate, suitable
+from .frames import Match
+from .held_out import Trial, centre
+from .ranking import Candidate, Ranking, cross_checks, rank, recorrupted
+from .recorruption import Variance
+
+SCENES = 16  # evenly spaced ones take part
+TRAINED = 512  # side of the centre that networks are trained on [pixels]
+SCORED = 2**18  # pixels of all scenes' centres that are scored
+TWO_FRAMES = "two or more frames of the same scene would decide it (a folder with frame-1.tif, frame-2.tif, ...)"
+
+
+class Known(NamedTuple):
+    """What the noise card found."""
+
+    noise: Noise | None = None  # of a known kind
+    variance: Variance | None = None  # of white noise
+    doubt: str = ""  # why single images cannot be split
+    paired: str = ""  # why repeated frames cannot score each other
+
+
+class Answer(Struct):
+    """What is printed and stored."""
+
+    mode: str  # frames, split or none
+    verdict: str
+    decided: bool
+    notes: list[str]
+    ranking: Ranking | None = None
+    calibration: Calibration | None = None
+    checks: dict[str, str] = {}  # of other estimates: their name -> what they say
+
+
+def answer(scenes: Sequence[Sequence[Image]], known: Known, names: Sequence[str], budget: Budget) -> Answer:
+    """Ranks methods on scenes of one or more frames [H, W, C] in 0..1; with no names, those that suit the noise.
+
+    InputError: a method that is named and cannot be used, fewer than two methods, images too small.
+    """
+    repeated = [scene for scene in scenes if len(scene) > 1]
+    used, notes = _chosen(repeated or scenes, len(scenes))
+    if not repeated and (known.variance is None or known.doubt):
+        why = known.doubt or "the noise card does not know the kind of noise"
+        return Answer("none", f"Undecided: {why}; {TWO_FRAMES}.", False, notes)
+    if repeated:
+        trials, matches = frames.trials(used, known.noise)
+        notes += _differences(matches)
+        if wrong := _unusable(matches, known):
+            return Answer("frames", f"Undecided: {wrong}.", False, notes)
+    else:
+        trials = recorrupted([scene[0] for scene in used], _of(known), known.noise)
+    candidates, left_out = _candidates(names, trials[0], used, known, budget)
+    height = width = _scored(used)
+    notes += [*left_out, f"Scored on the central {width}x{height} pixels of each scene."]
+    ranking = rank(candidates, trials, height, width)
+    found = Answer("frames" if repeated else "split", ranking.verdict, ranking.decided, notes, ranking)
+    if not repeated:
+        source = Trial("the images themselves", (), tuple(tuple(scene) for scene in used), frozenset(), known.noise)
+        crossed = cross_checks(candidates, source, _of(known), ranking.scores, height, width)
+        found.checks = crossed.contradictions
+        if wrong := [f"{name} says that {said}" for name, said in found.checks.items() if said]:
+            found.decided = False
+            found.verdict = (
+                f"Undecided: held-out pixels say that {ranking.verdict[:-1]}, but {' and '.join(wrong)}; {TWO_FRAMES}."
+            )
+        if crossed.fragile:
+            name, factor = crossed.fragile
+            notes.append(
+                f"{name} would be first if the noise were {factor:.2f} times as strong as the noise card says."
+            )
+    found.calibration = calibrate(candidates, ranking, None if repeated else _of(known), _fields(used))
+    if found.calibration and not found.calibration.trusted:
+        found.notes.append(
+            "On synthetic noise, where the truth is known, this ranking was often wrong: do not trust it."
+        )
+    return found
+
+
+def _of(known: Known) -> Variance:
+    assert known.variance is not None
+    return known.variance
+
+
+def _chosen(scenes: Sequence[Sequence[Image]], all_scenes: int) -> tuple[list[list[Image]], list[str]]:
+    """The scenes that take part, cut to what networks are trained on, and what was left out."""
+    step = -(-len(scenes) // SCENES)
+    used = [[centre(frame, TRAINED, TRAINED) for frame in scene] for scene in scenes[::step]]
+    notes = []
+    if len(used) < all_scenes:
+        notes.append(f"{len(used)} of {all_scenes} scenes take part, evenly spaced.")
+    if any(max(frame.shape[:2]) > TRAINED for scene in scenes for frame in scene):
+        notes.append(f"Networks are trained on the central {TRAINED}x{TRAINED} pixels of each.")
+    return used, notes
+
+
+def _scored(scenes: Sequence[Sequence[Image]]) -> int:
+    """The side of the centre crops that are scored."""
+    return max(64, int((SCORED / len(scenes)) ** 0.5) // 8 * 8)
+
+
+def _candidates(
+    names: Sequence[str], trial: Trial, scenes: Sequence[Sequence[Image]], known: Known, budget: Budget
+) -> tuple[list[Candidate], list[str]]:
+    """The methods that take part, and why others that nobody named do not."""
+    if names:
+        return [candidate(name, trial, budget) for name in dict.fromkeys(names)], []
+    found, notes = list[Candidate](), list[str]()
+    for name in suitable(known.noise, scenes[0][0].shape[2]):
+        try:
+            found.append(candidate(name, trial, budget))
+        except InputError as error:
+            notes.append(f"{name} does not take part: {error}")
+    return found, notes
+
+
+def _differences(matches: Sequence[Match]) -> list[str]:
+    """What frames of a scene differ in besides their noise."""
+    notes = []
+    if gains := [match.gain for match in matches if match.unequal_gain]:
+        worst = max(gains, key=lambda gain: abs(np.log(gain)))
+        notes.append(
+            f"Frames of a scene differ in brightness: by a factor of up to {max(worst, 1 / worst):.3f} in {len(gains)} of "
+            f"{len(matches)} comparisons; the held-out ones were scaled to match."
+        )
+    shifts = [float(np.hypot(*match.shift)) for match in matches]
+    notes.append(f"Frames of a scene are shifted by {max(shifts):.2f} pixels at most.")
+    return notes
+
+
+def _unusable(matches: Sequence[Match], known: Known) -> str:
+    """Why frames cannot score each other; empty if they can."""
+    if known.paired:
+        return known.paired
+    moved = sum(match.shifted for match in matches)
+    if moved:
+        return (
+            f"in {moved} of {len(matches)} comparisons the frames of a scene are shifted by more than "
+            f"{frames.FARTHEST} pixels, which favours methods that blur; register them first"
+        )
+    return ""
+
+
+def _fields(scenes: Sequence[Sequence[Image]]) -> list[Image]:
+    """Fields of noise, from two frames of each scene: (a - b) / sqrt(2), b as bright as a."""
+    found = []
+    for scene in scenes:
+        if len(scene) > 1:
+            second = frames.corrected(scene[1], frames.compare(scene[0], scene[1], 1))
+            found.append(((scene[0] - second) / np.float32(np.sqrt(2.0))).astype(np.float32))
+    return found
