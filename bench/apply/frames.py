@@ -1,4 +1,4 @@
-"""Frames of one scene: what they are fitted to and scored on, and whether they show the same with the same brightness."""
+"""Frames of one scene: what is fitted to which, and whether they show the same with the same brightness."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -56,7 +56,7 @@ def trials(scenes: Sequence[Sequence[Image]], noise: Noise | None = None) -> tup
         halves = (frames[0::2], frames[1::2])
         for half in (0, 1):
             others = halves[1 - half]
-            held = np.mean(np.stack(others), axis=0, dtype=np.float64).astype(np.float32)
+            held: Image = np.stack(others).mean(axis=0, dtype=np.float64).astype(np.float32)
             for given in halves[half][:MOST]:
                 match = compare(given, held, len(others))
                 matches.append(match)

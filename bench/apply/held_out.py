@@ -1,7 +1,7 @@
 """Scores of a denoiser on noisy images that it has not seen: differences between methods are those of their errors.
 
-E (held - f(given))^2 = (error of f)^2 + (noise of held)^2 if the noise of `held` has mean 0 and is independent of `given`
-and of everything that f was fitted to. So the difference of two methods is the difference of their squared errors.
+E (held - f(given))^2 = (error of f)^2 + (noise of held)^2 if the noise of `held` has mean 0 and is independent of
+`given` and of everything that f was fitted to. So the difference of two methods is the difference of their squared errors.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,11 @@ Floats = NDArray[np.float64]
 class Denoiser(Protocol):
     """What is scored."""
 
-    images: frozenset[str]  # digests of the images that it was fitted to; empty for what was fitted to none
+    @property
+    def images(self) -> frozenset[str]:
+        """Digests of the images that it was fitted to; empty for what was fitted to none."""
 
-    def __call__(self, image: Image) -> Image:
+    def __call__(self, image: Image, /) -> Image:
         """The denoised image [H, W, C] of a noisy one in 0..1, not clipped."""
 
 
@@ -56,8 +58,8 @@ def refuse_seen(name: str, denoiser: Denoiser, trial: Trial) -> None:
     """InputError if a denoiser was fitted to images that share noise with those that it would be scored on."""
     if seen := denoiser.images & trial.dependent:
         raise InputError(
-            f"{name} was fitted to {len(seen)} of the images that it would be scored on ({trial.name}), or to images with "
-            f"the same noise, and its score would be too good; expected a fit to the trial's other images. "
+            f"{name} was fitted to {len(seen)} of the images that it would be scored on ({trial.name}), or to images "
+            f"with the same noise, and its score would be too good; expected a fit to the trial's other images. "
             f"python -m bench rank fits it anew"
         )
 
@@ -79,8 +81,8 @@ def squared_errors(found: Sequence[Image], trial: Trial) -> list[Floats]:
 def spread(found: Sequence[Image], twins: Sequence[Image]) -> list[Floats]:
     """|f(given) - f(twin)|^2 / 4 [H, W]: by how much smaller the error is without what the split adds to the noise.
 
-    For the mean of both outputs it is exact, as (|a|^2 + |b|^2) / 2 = |(a + b) / 2|^2 + |a - b|^2 / 4; for the output of
-    the image itself, which is their mean to first order, it leaves terms of second order.
+    For the mean of both outputs it is exact, as (|a|^2 + |b|^2) / 2 = |(a + b) / 2|^2 + |a - b|^2 / 4; for the output
+    of the image itself, which is their mean to first order, it leaves terms of second order.
     """
     return [squared(a, b) / 4.0 for a, b in zip(found, twins, strict=True)]
 
