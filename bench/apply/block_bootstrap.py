@@ -103,7 +103,8 @@ def _variance(sums: list[tuple[Floats, Floats]]) -> Floats:
         rest = totals - means * counts
         centred = rest - rest.mean(axis=0) if len(rest) > 1 else rest
         total += np.square(centred).sum(axis=1) * counts.size / (counts.size - 1)
-    return total / np.square(sum(counts.sum() for _, counts in sums))
+    pixels = float(sum(counts.sum() for _, counts in sums))
+    return np.asarray(total / pixels**2)
 
 
 def _weights(blocks: list[int]) -> Floats:

@@ -106,11 +106,11 @@ def _once(
 
 def synthetic(clean: Image, variance: Variance, draws: np.random.RandomState) -> Image:
     """A noisy image [H, W, C]: photons where there is a gain, and Gaussian noise for the rest of the variance."""
-    x = clean.astype(np.float64)
+    x: Floats = clean.astype(np.float64)
     black = max(0.0, -variance.floor / variance.gain) if variance.gain > 0.0 else 0.0
     read = np.sqrt(max(variance.floor, 0.0))
     if variance.gain > 0.0:
-        x = black + variance.gain * draws.poisson(np.maximum(x - black, 0.0) / variance.gain)
+        x = np.asarray(black + variance.gain * draws.poisson(np.maximum(x - black, 0.0) / variance.gain))
     noisy: Image = (x + read * draws.standard_normal(clean.shape)).astype(np.float32)
     return noisy
 

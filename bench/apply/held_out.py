@@ -1,7 +1,7 @@
 """Scores of a denoiser on noisy images that it has not seen: differences between methods are those of their errors.
 
 E (held - f(given))^2 = (error of f)^2 + (noise of held)^2 if the noise of `held` has mean 0 and is independent of
-`given` and of everything that f was fitted to. So the difference of two methods is the difference of their squared errors.
+`given` and of everything that f was fitted to. So the difference of two methods is that of their squared errors.
 """
 
 from collections.abc import Sequence

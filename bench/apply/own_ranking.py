@@ -56,8 +56,8 @@ def answer(scenes: Sequence[Sequence[Image]], known: Known, names: Sequence[str]
     if repeated:
         trials, matches = frames.trials(used, known.noise)
         notes += _differences(matches)
-        if wrong := _unusable(matches, known):
-            return Answer("frames", f"Undecided: {wrong}.", False, notes)
+        if why := _unusable(matches, known):
+            return Answer("frames", f"Undecided: {why}.", False, notes)
     else:
         trials = recorrupted([scene[0] for scene in used], _of(known), known.noise)
     candidates, left_out = _candidates(names, trials[0], used, known, budget)
@@ -70,19 +70,15 @@ def answer(scenes: Sequence[Sequence[Image]], known: Known, names: Sequence[str]
         crossed = cross_checks(candidates, source, _of(known), ranking.scores, height, width)
         found.checks = crossed.contradictions
         if wrong := [f"{name} says that {said}" for name, said in found.checks.items() if said]:
-            found.decided = False
-            found.verdict = (
-                f"Undecided: held-out pixels say that {ranking.verdict[:-1]}, but {' and '.join(wrong)}; {TWO_FRAMES}."
-            )
+            but = f"held-out pixels say that {ranking.verdict[:-1]}, but {' and '.join(wrong)}"
+            found.decided, found.verdict = False, f"Undecided: {but}; {TWO_FRAMES}."
         if crossed.fragile:
             name, factor = crossed.fragile
-            notes.append(
-                f"{name} would be first if the noise were {factor:.2f} times as strong as the noise card says."
-            )
+            notes.append(f"{name} would be first if the noise were {factor:.2f} times as strong as estimated.")
     found.calibration = calibrate(candidates, ranking, None if repeated else _of(known), _fields(used))
     if found.calibration and not found.calibration.trusted:
         found.notes.append(
-            "On synthetic noise, where the truth is known, this ranking was often wrong: do not trust it."
+            "Where the truth is known, on synthetic noise, it was often wrong: do not trust this ranking."
         )
     return found
 
@@ -130,8 +126,8 @@ def _differences(matches: Sequence[Match]) -> list[str]:
     if gains := [match.gain for match in matches if match.unequal_gain]:
         worst = max(gains, key=lambda gain: abs(np.log(gain)))
         notes.append(
-            f"Frames of a scene differ in brightness: by a factor of up to {max(worst, 1 / worst):.3f} in {len(gains)} of "
-            f"{len(matches)} comparisons; the held-out ones were scaled to match."
+            f"Frames of a scene differ in brightness: by a factor of up to {max(worst, 1 / worst):.3f} in {len(gains)} "
+            f"of {len(matches)} comparisons; the held-out ones were scaled to match."
         )
     shifts = [float(np.hypot(*match.shift)) for match in matches]
     notes.append(f"Frames of a scene are shifted by {max(shifts):.2f} pixels at most.")

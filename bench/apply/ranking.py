@@ -169,10 +169,8 @@ def _verdict(scores: Scores) -> tuple[bool, str]:
         needed.append((half / max(abs(difference.mean), 1e-12)) ** 2)
     more = min(needed)
     about = f"about {max(2, round(more))} times as many pixels" if more < 100 else "more pixels than are worth it"
-    return (
-        True,
-        f"{' and '.join(tied)} are equally good as far as these images can tell; {about} would tell the first from the next.",
-    )
+    equal = f"{' and '.join(tied)} are equally good as far as these images can tell"
+    return True, f"{equal}; {about} would tell the first from the next."
 
 
 def contradiction(main: Scores, other: Scores) -> str:

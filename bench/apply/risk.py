@@ -1,8 +1,8 @@
 """The error of a denoiser on one noisy image without a clean one, where its weights do not depend on this image.
 
-y has white noise of variance v = g x + b at the clean value x. As maps [H, W], whose mean over pixels estimates the mean
-squared error: Stein's estimate (b alone), its like for Poisson counts (g alone) and for both. And the masked loss, which
-needs no noise level: it is the error of the denoiser made blind to the pixel, plus the noise's variance.
+y has white noise of variance v = g x + b at the clean value x. As maps [H, W], whose mean over pixels estimates the
+mean squared error: Stein's estimate (b alone), its like for Poisson counts (g alone) and for both. And the masked loss,
+which needs no noise level: it is the error of the denoiser made blind to the pixel, plus the noise's variance.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def _moved(denoise: Function, y: Image, change: Floats) -> Floats:
 
 
 def _curvature(denoise: Function, y: Image, f: Floats, step: float, draws: np.random.RandomState) -> Floats:
-    """f''_ii, by a probe c with E c = 0, E c^2 = E c^3 = 1, so that E[c_i (c^T H_i c)] is H_i's i-th diagonal element."""
+    """f''_ii, by a probe c with E c = 0, E c^2 = E c^3 = 1: E[c_i (c^T H_i c)] is the i-th diagonal element of H_i."""
     chance = 0.5 - 0.5 / np.sqrt(5.0)
     high, low = np.sqrt((1 - chance) / chance), -np.sqrt(chance / (1 - chance))
     c = np.where(draws.uniform(size=y.shape) < chance, high, low)

@@ -25,14 +25,14 @@ class Difference(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Methods' mean squared errors [K] on the same pixels; the noise of what they are compared with is in them or taken off."""
+    """Methods' mean squared errors [K] on the same pixels."""
 
     names: tuple[str, ...]
     found: Resampled
 
     @classmethod
     def of(cls, names: Sequence[str], errors: Sequence[Floats], noise: Sequence[Floats] | None = None) -> "Scores":
-        """From maps [K, H, W] per scene, NaN where not known; `noise` [H, W] is what is in all of them."""
+        """From maps [K, H, W] per scene, NaN where not known; `noise` [H, W], which is in all, is taken off."""
         maps = list(errors) if noise is None else [e - n for e, n in zip(errors, noise, strict=True)]
         return cls(tuple(names), resampled(maps))
 
