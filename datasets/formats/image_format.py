@@ -3,9 +3,10 @@
 import hashlib
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ Stored = NDArray[Any]  # [H, W, 1 or 3], uint8 in 0..255 or float32 in 0..1
 
 
 AXES = "TZCYXS"  # time, depth, channel, row, column, sample (of a colour)
+TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 
 class ImageFile(NamedTuple):
@@ -27,6 +29,7 @@ class ImageFile(NamedTuple):
     axes: str  # a letter of TZCYXS for each axis of the array; "" where the file does not say
     alpha: bool = False  # whether the last sample of axis S is opacity
     notes: tuple[str, ...] = ()  # what else is in the file and neither denoised nor written
+    micrometres: Mapping[str, float] = MappingProxyType({})  # of a pixel, by axis, where no metadata can be copied
 
 
 class ImageFormat(ABC):
@@ -34,6 +37,7 @@ class ImageFormat(ABC):
 
     suffixes: ClassVar[tuple[str, ...]]  # of file names, such as ".png"
     writes: ClassVar[tuple[str, ...]] = ()  # the types of values that `write` can store, such as "uint8"
+    is_folder: ClassVar[bool] = False  # whether an image is a folder
 
     @abstractmethod
     def read(self, path: Path) -> Stored:
@@ -85,14 +89,16 @@ def read(path: Path) -> Stored:
 
 def size(path: Path) -> tuple[int, int]:
     """(width, height), from the file's header alone where the format allows it; InputError as `read`."""
-    with readable(path):
-        return format_of(path).size(path)
+    image_format = format_of(path)
+    with readable(path, image_format.is_folder):
+        return image_format.size(path)
 
 
 def opened(path: Path) -> ImageFile:
     """Everything in a file as it is stored; InputError naming a file that cannot be used."""
-    with readable(path):
-        file = format_of(path).open(path)
+    image_format = format_of(path)
+    with readable(path, image_format.is_folder):
+        file = image_format.open(path)
         kind = file.array.dtype
         if kind.kind not in "iuf":
             raise InputError(f"{path}: values of type {kind}; expected integers or real numbers")
@@ -107,13 +113,14 @@ def digest(pixels: Stored) -> str:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, folder: bool = False) -> Iterator[None]:
     """Turns whatever happens while a file is read into an InputError that names it; opens regular files only."""
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # to open a named pipe would wait for ever
-            raise InputError(f"{path}: not a readable image, but a folder, a pipe or a device")
-        if found.st_size == 0:
+        if not (stat.S_ISDIR if folder else stat.S_ISREG)(found.st_mode):  # to open a named pipe would wait for ever
+            other = "file" if folder else "folder"
+            raise InputError(f"{path}: not a readable image, but a {other}, a pipe or a device")
+        if found.st_size == 0 and not folder:
             raise InputError(f"{path}: an empty file")
         yield
     except InputError:

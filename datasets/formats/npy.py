@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .image_format import ImageFile, ImageFormat, register_format
+from .image_format import TYPES, ImageFile, ImageFormat, register_format
 
 
 @register_format
@@ -15,7 +15,7 @@ class Npy(ImageFormat):
     """An array of numbers, memory-mapped; two axes are rows and columns, the meaning of more is not in the file."""
 
     suffixes = (".npy",)
-    writes = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+    writes = TYPES
 
     def read(self, path: Path) -> NDArray[Any]:
         """Refused: what the array's values mean has to be said."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries, TiffWriter
 
 from ..errors import InputError
-from .image_format import AXES, ImageFile, register_format
+from .image_format import AXES, TYPES, ImageFile, register_format
 from .raster import Raster
 
 IN_MEMORY = 2**30  # bytes of a compressed image; a larger one is unpacked into a temporary file
@@ -34,7 +34,7 @@ class Tiff(Raster):
     """What tifffile reads; the 8-bit images of catalogue sets as Pillow does."""
 
     suffixes = (".tif", ".tiff")
-    writes = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+    writes = TYPES
 
     def size(self, path: Path) -> tuple[int, int]:
         """(width, height) from the header alone."""
@@ -186,5 +186,8 @@ def _write_new(path: Path, file: ImageFile) -> None:
     ome = ome and file.axes.endswith(("YX", "YXS"))
     colour = file.axes.endswith("S") and file.array.shape[-1] in (3, 4)
     photometric = PHOTOMETRIC.RGB if colour else PHOTOMETRIC.MINISBLACK
+    about: dict[str, Any] = {"axes": file.axes}
+    for letter, size in file.micrometres.items() if ome else ():
+        about |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": "µm"}
     with TiffWriter(path, ome=ome, bigtiff=file.array.nbytes > 2**32 - 2**25) as new:
-        new.write(file.array, photometric=photometric, metadata={"axes": file.axes})
+        new.write(file.array, photometric=photometric, metadata=about)

@@ -92,7 +92,8 @@ def _candidates(paths: Sequence[Path], recursive: bool) -> tuple[dict[Path, str]
     """The files that may be images with their names below what was given, and why others are none."""
     found, unused, known = dict[Path, str](), list[str](), set[Path]()
     for given in paths:
-        inside = _inside(given, recursive, unused) if _is_plain_folder(given) else [(given, given.name)]
+        plain = is_folder(given) and not _is_image(given)
+        inside = _inside(given, recursive, unused) if plain else [(given, given.name)]
         for path, name in inside:
             if (real := path.resolve()) in known:
                 unused.append(f"{path}: given twice")
@@ -113,7 +114,7 @@ def _inside(folder: Path, recursive: bool, unused: list[str]) -> Iterator[tuple[
             unused.append(f"{here}: cannot be read ({error.strerror})")
             continue
         for path in inside:
-            if path.suffix.lower() in formats():
+            if _is_image(path):
                 yield path, str(path.relative_to(folder))
             elif not is_folder(path):
                 unused.append(f"{path}: not an image by its name")
@@ -123,8 +124,10 @@ def _inside(folder: Path, recursive: bool, unused: list[str]) -> Iterator[tuple[
                 unused.append(f"{path}: a sub-folder; --recursive reads it, too")
 
 
-def _is_plain_folder(path: Path) -> bool:
-    return is_folder(path) and path.suffix.lower() not in formats()
+def _is_image(path: Path) -> bool:
+    """Whether it is one by its name; some formats are folders."""
+    known = formats().get(path.suffix.lower())
+    return known is not None and known.is_folder == is_folder(path)
 
 
 def _named(candidates: dict[Path, str]) -> dict[Path, str]:

@@ -34,7 +34,7 @@ class OwnFile:
     seen: Range  # the smallest and the largest value
 
     def __init__(self, path: Path, name: str, axes: str = "", each: bool = False) -> None:
-        file = opened(path)
+        file = _file(path, _stamp(path))
         self.path, self.name, self.each = path, name, each
         self.dtype = file.array.dtype.newbyteorder("=")
         self.shape: tuple[int, ...] = file.array.shape
@@ -64,6 +64,14 @@ class OwnFile:
         return self._size("TZCS" if self.each else "TZ")
 
     @property
+    def array(self) -> NDArray[Any]:
+        """All values as stored, with their opacity."""
+        array = _file(self.path, _stamp(self.path)).array
+        if array.shape != self.shape or array.dtype.newbyteorder("=") != self.dtype:
+            raise InputError(f"{self.path}: another image than before; it was changed meanwhile")
+        return array
+
+    @property
     def type_range(self) -> Range | None:
         """What a type of 8 or 16 bits can hold; None for other types, of which images use a small part."""
         if self.dtype.kind == "f" or self.dtype.itemsize > 2:
@@ -87,7 +95,7 @@ class OwnFile:
     def stored(self, i: int, rows: slice = ALL) -> NDArray[Any]:
         """Frame i [H, W, C], or some of its rows, as stored."""
         index, order, shape = self._place(i, rows)
-        picked = _array(self.path, _stamp(self.path))[index].transpose(order)
+        picked = self.array[index].transpose(order)
         return picked.reshape(*picked.shape[:2], shape).astype(self.dtype, copy=False)
 
     def frame(self, i: int, rows: slice = ALL) -> NDArray[np.float32]:
@@ -137,8 +145,9 @@ class OwnFile:
                 output = Output(self, array)
                 yield output
                 output.complete()
-                file = ImageFile(array, self.axes, self.alpha)
-                files.write(path, lambda temporary: image_format.write(temporary, file, self.path))
+                file = _file(self.path, _stamp(self.path))._replace(array=array, axes=self.axes, alpha=self.alpha)
+                write = files.write_folder if image_format.is_folder else files.write
+                write(path, lambda temporary: image_format.write(temporary, file, self.path))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
 
@@ -188,7 +197,7 @@ class Output:
             raise ValueError(f"{self.rows} rows of {self.own.count} frames with {self.own.sides[0]} rows each")
         if self.own.alpha:
             opacity = tuple(-1 if letter == "S" else ALL for letter in self.own.axes)
-            self.array[opacity] = _array(self.own.path, _stamp(self.own.path))[opacity]
+            self.array[opacity] = self.own.array[opacity]
 
     def _stored(self, values: Values) -> NDArray[Any]:
         low, high = self.own.range
@@ -240,9 +249,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=2)
-def _array(path: Path, stamp: tuple[int, int]) -> NDArray[Any]:
-    """The array of a file; of the last two files it stays."""
-    return opened(path).array
+def _file(path: Path, stamp: tuple[int, int]) -> ImageFile:
+    """An open file; of the last two files, what was unpacked stays in memory."""
+    return opened(path)
 
 
 @contextmanager
