@@ -13,17 +13,20 @@ from ..apply.denoising import Asked, Denoised, Watch, rescale, trained_range, tr
 from ..apply.noise_card import Card
 from ..compute.step import Stopped
 from ..compute.training import Report
+from ..datasets import files
 from ..datasets.errors import InputError, unknown
 from ..datasets.images import SetImage
 from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
-from ..datasets.own.own_file import Kind
+from ..datasets.own.own_file import Kind, OwnFile
+from ..methods import registry
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
 from .options import Computed, PathLike, load_plugins, machine_of, path_of, store_of
 from .own import Images, noise_card, opened
 
+SHOWN = 512  # pixels of a side, on the page
 MINUTES = 5.0  # of training, where nothing else is said
 
 
@@ -54,12 +57,14 @@ def denoise(
     machine.apply()
     collection = opened(paths, **_images(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
-        for line in [*notes, *collection.lines()]:
+        for line in notes:
             display.note(line)
         weights = _weights(options)
         card = None if options.get("value_range") or weights else _card(collection)
         if scale := card.value_range if card else trained_range(weights):
             rescale(collection, scale, "of the noise card" if card else "of the training")
+        for line in collection.lines():
+            display.note(line)
         images = _training(collection, options)
         method, why = _method(method, card, options)
         display.note(f"method: {method} ({why})")
@@ -81,7 +86,27 @@ def denoise(
             done = denoising.denoise(collection, images, Path(out), asked, machine, watch)
         except Stopped:
             raise KeyboardInterrupt from None
+    _write_page(collection, Path(out), asked)
     return done, collection
+
+
+def _write_page(collection: Collection, out: Path, asked: Asked) -> None:
+    """A page to flip between noisy and denoised images: of each file the centre of its first frame."""
+    from ..report.page.model import Page
+    from ..report.page.page import BUDGET, build, within  # imported here: scipy is slow to load
+    from ..report.page.scene import scene
+
+    scenes = []
+    for own in collection.files:
+        if (path := out / own.output(asked.dtype)).is_file():
+            rows, columns = centre(*own.sides)
+            output = OwnFile(path, own.name, own.axes, own.each)
+            noisy, denoised = (one.stored(0, rows)[:, columns].astype(np.float32) for one in (own, output))
+            scenes += scene(own.name, noisy, None, {asked.method: denoised}, own.range)
+    lead = [f"Images denoised by {asked.method} ({asked.why}).", f"How each was made: {denoising.RECORD}."]
+    rule = [f"Of each file the centre of its first frame, at most {SHOWN}x{SHOWN} pixels."]
+    page = within(Page(title="Denoised images", lead=lead, rule=rule), scenes, BUDGET)
+    files.write(out / "report.html", lambda temporary: temporary.write_text(build(page), encoding="utf-8"))
 
 
 def denoise_array(array: NDArray[Any], method: str = "", **options: Unpack[Denoising]) -> NDArray[Any]:
@@ -157,6 +182,12 @@ def _weights(options: Denoising) -> Path | None:
     return path
 
 
+def centre(height: int, width: int) -> tuple[slice, slice]:
+    """The rows and columns of the middle, SHOWN at most."""
+    starts = [max(0, side - SHOWN) // 2 for side in (height, width)]
+    return slice(starts[0], starts[0] + SHOWN), slice(starts[1], starts[1] + SHOWN)
+
+
 class _Progress:
     """Shows the training, then each file."""
 
@@ -166,10 +197,12 @@ class _Progress:
         self.costs = {name: Cost("file", CLASSICAL[True] * count) for name, count in pixels.items()}
         self.training = Cost("fit", 60.0 * (asked.minutes or 1.0))
         self.running = ""
+        known = registry.methods().get(asked.method)  # else a configuration of one
+        trains = not asked.weights and (known is None or known.has_weights())
+        self.display.plan(trains + len(self.costs), [self.training] * trains + [*self.costs.values()], 1)
 
     def watch(self) -> Watch:
         """What the work tells."""
-        self.display.plan(1 + len(self.costs), [self.training, *self.costs.values()], 1)
         return Watch(self._trained, self._file, self.display.note, self.stop)
 
     def _trained(self, report: Report) -> None:

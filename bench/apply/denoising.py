@@ -128,7 +128,7 @@ def denoise(
             continue
         result.written.append(path)
         about.outputs[str(path.relative_to(out))] = _made(own, key, asked.dtype)
-        files.write(out / RECORD, lambda temporary: temporary.write_bytes(encoded(about)))
+        files.write(out / RECORD, lambda temporary: temporary.write_bytes(msgspec.json.format(encoded(about))))
     return result
 
 

@@ -73,6 +73,7 @@ def test_the_record_says_how_each_output_was_made(frames: Path, tmp_path: Path) 
     assert record["identity"]["steps"] == 3
     assert set(record["outputs"]) == {path.name for path in frames.iterdir()}
     assert (out / record["weights"]).is_file()
+    assert "Content-Security-Policy" in (out / "report.html").read_text()
     made = record["outputs"]["cell 0, é.tif"]
     assert re.fullmatch("[0-9a-f]{64}", made["sha256"])
     assert made["dtype"] == "uint16"
