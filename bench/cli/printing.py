@@ -1,6 +1,8 @@
 """What the commands print; what renders loads when something is printed."""
 
+import shutil
 import sys
+import textwrap
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -62,9 +64,13 @@ def print_json(value: object) -> None:
 
 
 def tell(lines: Iterable[object]) -> None:
-    """Prints lines for people beside what the command prints."""
+    """Prints lines for people beside what the command prints; no longer than a terminal's."""
+    width = max(80, shutil.get_terminal_size().columns) if sys.stderr.isatty() else 0
     for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        text = str(line)
+        if width and "\n" not in text:  # what has a command on a line of its own stays as it is
+            text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        print(text, file=sys.stderr, flush=True)
 
 
 def tell_unreadable(store: Path | None) -> None:

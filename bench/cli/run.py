@@ -1,6 +1,7 @@
 """The commands that compute: run, rescore, score; and status, which says how far they are."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from .. import api
@@ -99,10 +100,20 @@ def _ended(outcome: "api.Outcome", options: argparse.Namespace) -> int:
     """Prints the tables of a run, and how many cells ended how."""
     print_tables(api.outcome_tables(outcome), options)
     counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
-    how = "; run the same command again to continue" if outcome.interrupted else ""
-    tell([f"cells: {counted}{how}. Records: {outcome.store}"])
+    tell([f"cells: {counted}. Records: {outcome.store}"])
     _tell_impossible(outcome.impossible)
+    tell([_next(outcome)])
     return outcome.code
+
+
+def _next(outcome: "api.Outcome") -> str:
+    """Where the page is, or what to type where cells are not done."""
+    store = shlex.quote(str(outcome.store))
+    if outcome.interrupted:
+        return "Next: run the same command again to continue"
+    if outcome.code == 1:
+        return f"Next, what is not done and why:\n  python -m bench status --store {store}"
+    return f"Page: none yet; this writes report.html with tables, images and records:\n  python -m bench report {store}"
 
 
 def status(options: argparse.Namespace) -> int:

@@ -68,7 +68,7 @@ def render(rows: pd.DataFrame | Sequence[Mapping[str, Any]], form: str, columns:
     safe = safe.rename(columns=lambda name: escape.CELLS[form](short_name(name)))
     if form != "terminal":
         return _grid(safe, {"md": "github", "latex": "latex_booktabs"}[form])
-    return within(safe, _columns()) if len(safe) else ""
+    return within(safe, terminal_width()) if len(safe) else ""
 
 
 def within(table: pd.DataFrame, width: int | None) -> str:
@@ -120,10 +120,10 @@ def _column_widths(table: pd.DataFrame, width: int) -> list[int] | None:
 
 def wrapped(text: str) -> str:
     """A line, over several where the terminal is narrower."""
-    return textwrap.fill(text, columns, subsequent_indent="  ") if (columns := _columns()) else text
+    return textwrap.fill(text, width, subsequent_indent="  ") if (width := terminal_width()) else text
 
 
-def _columns() -> int | None:
+def terminal_width() -> int | None:
     """The width of the terminal; None where the output goes elsewhere, such as to a file or another program."""
     return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 

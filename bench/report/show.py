@@ -1,5 +1,6 @@
 """One record in full: what was run, by which code and command, how it ended, and the score of each image."""
 
+import textwrap
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from ..store.match import request_of_label
 from ..store.record import Record
 from ..store.rows import infinite
 from ..store.store import Store
-from .render import render
+from .render import render, terminal_width
 
 
 def details(store: Store, record: Record) -> dict[str, Any]:
@@ -48,8 +49,22 @@ def text(found: dict[str, Any], style: str) -> str:
     for output, means in result.get("outputs", {}).items():
         facts[output] = ", ".join(f"{name} {infinite(value):.5g}" for name, value in means.items())
     lines = [printable(found["title"])]
-    lines += [f"  {name + ':':12} {printable(str(value))}" for name, value in facts.items()]
+    lines += [_fact(name, printable(str(value))) for name, value in facts.items()]
     return "\n".join([*lines, render(rows.round(4), style)] if len(rows) else lines)
+
+
+def _fact(name: str, value: str) -> str:
+    """A name and its value, on a terminal over several lines; a command is then still one that can be pasted."""
+    head = f"  {name + ':':12} "
+    width = terminal_width()
+    if width is None or len(head) + len(value) <= width:
+        return head + value
+    if " " not in value:  # a path, which stays whole
+        return f"{head}\n    {value}"
+    end = " \\" if name == "command" else ""
+    room = width - len(head) - len(end)
+    parts = textwrap.wrap(value, room, break_on_hyphens=False, break_long_words=False)
+    return head + f"{end}\n{' ' * len(head)}".join(parts)
 
 
 def command(record: Record) -> str:

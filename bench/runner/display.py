@@ -1,4 +1,4 @@
-"""Live progress: bars on a terminal, a line now and then elsewhere."""
+"""Live progress: bars on a terminal, a line a minute elsewhere, and one for each unit that ends."""
 
 import sys
 import time
@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from ..datasets.errors import InputError
 from .estimates import Cost
 
-LINE_SECONDS = 20.0
+LINE_SECONDS = 60.0  # between two lines of progress where there is no terminal
+SEEN_SECONDS = 5.0  # on a terminal
 DAY, YEAR = 86_400, 31_557_600  # seconds
 
 
@@ -90,7 +91,6 @@ class Display:
         """A unit starts."""
         self.work_begins()
         self.running[title] = Running(cost, self.bars.add_task(title, total=1.0, text=""), time.monotonic())
-        self._line(f"{title} ...", force=True)
 
     def advance(self, title: str, fraction: float, text: str) -> None:
         """So much of a unit is done."""
@@ -103,7 +103,7 @@ class Display:
         self.bars.update(unit.bar, completed=fraction, text=text)
         if self.overall is not None:
             self.bars.update(self.overall, text=self._eta())
-        self._line(f"[{self.done}/{self.units}] {title}: {text}{self._eta()}")
+        self._line(f"[{self.done}/{self.units}] {title}: {text}, {self._eta()}")
 
     def leave(self, title: str) -> Running | None:
         """A unit is not worked on any more."""
@@ -128,7 +128,8 @@ class Display:
         if self._waiting is not None:
             self._waiting.append(text)
         elif not self.quiet:
-            self.console.print(text, style="yellow" if self.live else None, markup=False, highlight=False)
+            style = "yellow" if self.live else None
+            self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=not self.live)
 
     def once(self, text: str) -> None:
         """A note that is given only the first time."""
@@ -160,7 +161,7 @@ class Display:
         return total / self.jobs
 
     def _eta(self) -> str:
-        return f", {clock(self.to_go())} to go"
+        return f"{clock(self.to_go())} to go"
 
     def _line(self, text: str, force: bool = False) -> None:
         if self.live or self.quiet:
@@ -179,7 +180,7 @@ class Lines:
 
     def __call__(self, done: int, total: int, what: str) -> None:
         """`done` of `total` (0: not known)."""
-        if time.monotonic() - self._printed > LINE_SECONDS / 4:
+        if time.monotonic() - self._printed > (SEEN_SECONDS if sys.stderr.isatty() else LINE_SECONDS):
             self._printed = time.monotonic()
             print(f"{what}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr, flush=True)
 
