@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..datasets.noise.model import families as families
+    from ..report.claims.report import Report as Report
     from ..report.lines import Table as Table
     from ..runner.display import clock as clock
     from ..runner.run import Outcome as Outcome
@@ -35,8 +36,9 @@ MODULES = {
     ".own": ("Images", "noise_card", "noise_rows", "noise_text", "opened", "write_noise_cards"),
     ".denoising": ("Denoising", "denoise", "denoise_array"),
     ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
-    ".tools": ("check", "environment", "regress", "speed", "submit", "update_references"),
+    ".tools": ("check", "claim", "environment", "regress", "speed", "submit", "update_references"),
     "..datasets.noise.model": ("families",),
+    "..report.claims.report": ("Report",),
     "..report.lines": ("Table",),
     "..runner.display": ("clock",),
     "..runner.run": ("Outcome",),

@@ -14,6 +14,8 @@ from ..compute.machine import environment as machine_facts
 from ..datasets.errors import InputError
 from ..methods import registry
 from ..protocol import plan, suite_files
+from ..report.claims.report import Report
+from ..report.claims.report import check as check_claims
 from ..runner.display import Display, Lines
 from ..tools import conformance, regression, scaling
 from ..tools import speed as steps
@@ -81,6 +83,11 @@ def submit(
     about = submission.About(method, authors, title, venue)
     store = store_of(options.get("store"), must_exist=False)
     return submission.submit(planned, store, machine, Path(blocks), path_of(out), output, about, Lines())
+
+
+def claim(path: PathLike) -> Report:
+    """Compares claimed numbers with what is printed and measured, and with each other; InputError for no such file."""
+    return check_claims(Path(path))
 
 
 def environment() -> dict[str, Any]:

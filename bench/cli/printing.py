@@ -58,6 +58,13 @@ def print_record(found: dict[str, Any], options: Namespace) -> None:
     print(text(found, options.format))
 
 
+def print_claims(report: "api.Report", options: Namespace) -> None:
+    """Prints the flags of claimed numbers."""
+    from ..report.claims.shown import text
+
+    print(text(report, options.format))
+
+
 def print_json(value: object) -> None:
     """Prints plain values as JSON."""
     print(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -1,4 +1,4 @@
-"""The commands for authors and reporters: check, regress, speed, submit, env."""
+"""The commands for authors, reviewers and reporters: check, claim, regress, speed, submit, env."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import api
 from .asked import computed, given
 from .parser import Commands, add_data, add_machine, add_request, command, few, names
-from .printing import print_frames, print_json, print_rows, print_wrapped, tell
+from .printing import print_claims, print_frames, print_json, print_rows, print_wrapped, tell
 
 
 def add(commands: Commands) -> None:
@@ -14,6 +14,15 @@ def add(commands: Commands) -> None:
     sub = command(commands, "check", "tell whether a method fits the harness, check by check (under a minute)")
     sub.add_argument("method", help="a registered name, FILE.py, or package:Class")
     sub.set_defaults(do=check)
+
+    sub = command(
+        commands,
+        "claim",
+        "compare claimed numbers with printed and measured ones and flag what is odd; exit 1: errors",
+    )
+    adds = "columns method, set, noise, psnr, ssim; optional: output, network, knowledge, ensemble, images, colour, ..."
+    sub.add_argument("file", type=Path, metavar="FILE.csv", help=adds)
+    sub.set_defaults(do=claim)
 
     sub = command(
         commands, "regress", "compare small subsets of the suites with committed references; exit 1 if one is off"
@@ -67,6 +76,13 @@ def check(options: argparse.Namespace) -> int:
     if options.format != "terminal":
         print_rows(rows, options)
     return 1 if any(row["result"] == "failed" for row in rows) else 0
+
+
+def claim(options: argparse.Namespace) -> int:
+    """Flags what is odd about claimed numbers."""
+    report = api.claim(options.file)
+    print_claims(report, options)
+    return 1 if report.failed else 0
 
 
 def regression(options: argparse.Namespace) -> int:
