@@ -98,7 +98,7 @@ def above_supervised(claims: Sequence[Claim]) -> Iterator[Flag]:
                 allowed.append((claim, over, _why_allowed(claim, theirs, over <= width, width)))
         if allowed:
             above, overs, whys = zip(*allowed, strict=True)
-            reason = f"above N2C in {len(above)} of {len(rows)} cells, by {min(overs):.2f} to {max(overs):.2f} dB: "
+            reason = f"above N2C in {len(above)} of {len(rows)} cells, by up to {max(overs):.2f} dB: "
             reason += "; ".join(dict.fromkeys(whys))
             yield flag("note", "above supervised", above, reason, run(above[0], beside=SUPERVISED))
 

@@ -36,8 +36,8 @@ def flag(severity: Severity, kind: str, claims: Sequence[Claim], reason: str, se
 def run(claim: Claim, more: str = "", beside: str = "") -> str:
     """The command that measures a claim, with another method beside it."""
     names = list(dict.fromkeys(filter(None, (beside, claim.method))))
-    known = [name for name in names if name in registry.methods()]
-    methods = f"--methods {','.join(known) or 'METHOD'}" + " --plugin FILE.py" * (len(known) < len(names))
+    known = [name if name in registry.methods() else "METHOD" for name in names]
+    methods = f"--methods {','.join(known)}" + " --plugin FILE.py" * ("METHOD" in known)
     if claim.set == "sidd_benchmark":
         return f"python -m bench submit {methods} --suite raw --preset paper --blocks DIR"
     return f"python -m bench run {methods} {_where(claim)}{more}"

@@ -23,7 +23,6 @@ CHECKS: tuple[Callable[[Sequence[Claim]], Iterator[Flag]], ...] = (
     rows.equal_digits,
     rows.above_supervised,
     protocol.ssim_fits,
-    protocol.other_window,
     protocol.noisy_input,
     protocol.set14_of_12,
     protocol.colour,
@@ -77,7 +76,7 @@ def _explained(flag: Flag, claims: Sequence[Claim]) -> Flag:
 def _oddity(kind: str, claim: Claim) -> str | None:
     """What explains these very digits of a printed table."""
     for row in _oddities():
-        named = all(row[name] in ("", getattr(claim, name)) for name in ("noise", "method", "output", "set"))
+        named = all(row[name] in ("", getattr(claim, name)) for name in ("noise", "method", "set"))
         if row["kind"] == kind and named and _is_printed(claim):
             return row["explanation"]
     return None
