@@ -1,6 +1,6 @@
 """Training samples: random crops and their noise, each a function of its number alone, made where the network is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
@@ -68,10 +68,12 @@ def hosted(made: Samples) -> list[Sample]:
 
 
 class OneImage:
-    """A single noisy image [H, W, C] of an unknown clean one: every sample is the whole of it."""
+    """A single noisy image [H, W, C] of an unknown clean one: every sample is what `prepare` makes of the whole."""
 
-    def __init__(self, noisy: Image, level: float, device: str = "cpu") -> None:
-        self.noisy = torch.from_numpy(np.ascontiguousarray(noisy.transpose(2, 0, 1)))[None].to(device)
+    def __init__(
+        self, noisy: Image, level: float, device: str = "cpu", prepare: Callable[[Tensor], Tensor] = lambda y: y
+    ) -> None:
+        self.noisy = prepare(torch.from_numpy(np.ascontiguousarray(noisy.transpose(2, 0, 1)))[None].to(device))
         self.level = torch.tensor([level], device=device)
 
     def items(self, first: int, count: int) -> Tensor:

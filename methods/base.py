@@ -97,6 +97,10 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
         """The network, None for a method that trains nothing."""
         return self.network.build(channels) if self.learns() else None
 
+    def prepare(self, noisy: Tensor) -> Tensor:
+        """What a zero-shot method makes of its image [1, C, H, W] once, before the training: its `batch.noisy`."""
+        return noisy
+
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The parts of the loss (mean over the batch); each is back-propagated, then dropped."""
         raise NotImplementedError(f"{type(self).__name__} has no losses")

@@ -37,7 +37,7 @@ def restore(
     if fit.method.per_image():
         own = structs.replace(fit, seed=seed("image", fit.seed, *noisy.name) % 2**63)
         image = trimmed(seen(noisy, fit.view)[0], fit.method.multiple)
-        source = OneImage(image, _level(noisy, fit), machine.device)
+        source = OneImage(image, _level(noisy, fit), machine.device, fit.method.prepare)
         checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None
         net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
         if checkpoint:

@@ -99,7 +99,8 @@ class Subject:
     def samples(self) -> Samples:
         """A batch of training samples."""
         source = Patches(self.set_images, self.noise, "fresh", self.crop, 0)
-        return source.samples(source.items(0, BATCH), torch.arange(BATCH), FRAMES[self.method.supervision])
+        made = source.samples(source.items(0, BATCH), torch.arange(BATCH), FRAMES[self.method.supervision])
+        return made._replace(frames=[self.method.prepare(frame) for frame in made.frames])
 
     def loss(self, net: nn.Module, chunk: int) -> float:
         """The loss of a batch, its gradient left in the network."""
@@ -120,7 +121,7 @@ class Subject:
     def source(self) -> Source:
         """What that training trains on."""
         if self.method.per_image():
-            return OneImage(self.image(self.crop, self.crop), self.noise.high)
+            return OneImage(self.image(self.crop, self.crop), self.noise.high, prepare=self.method.prepare)
         return Patches(self.set_images, self.noise, "fresh", self.crop, 0)
 
 

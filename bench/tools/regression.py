@@ -208,7 +208,7 @@ def _source(cell: Cell, sets: Sets) -> Source:
     fit = cell.fit
     if fit.method.per_image():
         noisy = next(noisy_images(cell.scores[0], sets(cell.scores[0].test, fit.channels)))
-        return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level)
+        return OneImage(trimmed(noisy.image, fit.method.multiple), noisy.level, prepare=fit.method.prepare)
     return training.source_of(fit, sets(fit.train, fit.channels))
 
 

@@ -87,7 +87,7 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str,
     set_images = find(work.train).load(None, work.channels)
     source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed, device=machine.device)
     if work.method.per_image():
-        source = OneImage(one_sample(source, 0, 1).frames[0], work.noise.high, machine.device)
+        source = OneImage(one_sample(source, 0, 1).frames[0], work.noise.high, machine.device, work.method.prepare)
     ours = Step(work, source, machine)
     ours.prepare(0)
     made, numbers = ours.samples()
