@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .denoising import *  # noqa: F403
     from .options import *  # noqa: F403
     from .own import *  # noqa: F403
+    from .ranking import *  # noqa: F403
     from .records import *  # noqa: F403
     from .report import *  # noqa: F403
     from .runs import *  # noqa: F403
@@ -36,6 +37,7 @@ MODULES = {
     ".own": ("Images", "noise_card", "noise_rows", "noise_text", "opened", "write_noise_cards"),
     ".denoising": ("Denoising", "denoise", "denoise_array"),
     ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
+    ".ranking": ("rank", "ranking_plain", "ranking_rows", "ranking_text"),
     ".tools": ("check", "claim", "environment", "regress", "speed", "submit", "update_references"),
     "..datasets.noise.model": ("families",),
     "..report.claims.report": ("Report",),

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Image, Noise
+from ..datasets.own.collection import Collection
+from ..datasets.own.own_file import OwnFile
 from . import frames
 from .calibration import Calibration, calibrate
 from .entrants import Budget, candidate, suitable
@@ -16,7 +18,7 @@ from .held_out import Trial, centre
 from .ranking import Candidate, Ranking, cross_checks, rank, recorrupted
 from .recorruption import Variance
 
-SCENES = 16  # evenly spaced ones take part
+SCENES, FRAMES = 16, 8  # evenly spaced scenes that take part, and frames of each
 TRAINED = 512  # side of the centre that networks are trained on [pixels]
 SCORED = 2**18  # pixels of all scenes' centres that are scored
 TWO_FRAMES = "two or more frames of the same scene would decide it (a folder with frame-1.tif, frame-2.tif, ...)"
@@ -43,13 +45,40 @@ class Answer(Struct):
     checks: dict[str, str] = {}  # of other estimates: their name -> what they say
 
 
-def answer(scenes: Sequence[Sequence[Image]], known: Known, names: Sequence[str], budget: Budget) -> Answer:
-    """Ranks methods on scenes of one or more frames [H, W, C] in 0..1; with no names, those that suit the noise.
+Place = tuple[OwnFile, int]  # a file, and the number of a frame in it
+
+
+def read(collection: Collection, repeats: bool) -> tuple[list[list[Image]], list[str]]:
+    """The scenes that take part in 0..1, cut to what networks are trained on, and a line for what does not.
+
+    If some scenes have repeated frames, those alone; `repeats` says that the frames of a file are of one scene.
+    """
+    scenes: list[list[Place]] = [[(own, 0) for own in among] for among in collection.scenes.values()]
+    alone = [own for own in collection.files if not any(own is one for scene in scenes for one, _ in scene)]
+    for own in alone:
+        frames_of = [(own, i) for i in range(own.count)]
+        scenes += [frames_of] if repeats else [[one] for one in frames_of]
+    same = [[one for one in scene if one[0].sides == scene[0][0].sides] for scene in scenes]
+    repeated = [scene[:FRAMES] for scene in same if len(scene) > 1]
+    chosen = (repeated or same)[:: -(-len(repeated or same) // SCENES)]
+    notes = [f"{len(chosen)} of {len(scenes)} scenes take part."] if len(chosen) < len(scenes) else []
+    if any(max(own.sides) > TRAINED for scene in chosen for own, _ in scene):
+        notes.append(f"Networks are trained on the central {TRAINED}x{TRAINED} pixels of each scene.")
+    return [[_middle(own, i) for own, i in scene] for scene in chosen], notes
+
+
+def _middle(own: OwnFile, i: int) -> Image:
+    top = max(0, (own.sides[0] - TRAINED) // 2)
+    rows = own.frame(i, slice(top, min(top + TRAINED, own.sides[0])))
+    return np.ascontiguousarray(centre(rows, TRAINED, TRAINED))
+
+
+def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], budget: Budget) -> Answer:
+    """Ranks methods on scenes of one or of several frames [H, W, C] in 0..1; with no names, those that suit the noise.
 
     InputError: a method that is named and cannot be used, fewer than two methods, images too small.
     """
-    repeated = [scene for scene in scenes if len(scene) > 1]
-    used, notes = _chosen(repeated or scenes, len(scenes))
+    repeated, notes = len(used[0]) > 1, list[str]()
     if not repeated and (known.variance is None or known.doubt):
         why = known.doubt or "the noise card does not know the kind of noise"
         return Answer("none", f"Undecided: {why}; {TWO_FRAMES}.", False, notes)
@@ -86,18 +115,6 @@ def answer(scenes: Sequence[Sequence[Image]], known: Known, names: Sequence[str]
 def _of(known: Known) -> Variance:
     assert known.variance is not None
     return known.variance
-
-
-def _chosen(scenes: Sequence[Sequence[Image]], all_scenes: int) -> tuple[list[list[Image]], list[str]]:
-    """The scenes that take part, cut to what networks are trained on, and what was left out."""
-    step = -(-len(scenes) // SCENES)
-    used = [[centre(frame, TRAINED, TRAINED) for frame in scene] for scene in scenes[::step]]
-    notes = []
-    if len(used) < all_scenes:
-        notes.append(f"{len(used)} of {all_scenes} scenes take part, evenly spaced.")
-    if any(max(frame.shape[:2]) > TRAINED for scene in scenes for frame in scene):
-        notes.append(f"Networks are trained on the central {TRAINED}x{TRAINED} pixels of each.")
-    return used, notes
 
 
 def _scored(scenes: Sequence[Sequence[Image]]) -> int:

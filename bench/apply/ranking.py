@@ -114,7 +114,7 @@ def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, 
             name, ranks[name], scores.mse(name), scores.psnr(name), scores.behind(name, order[0]), checks[name],
             checks[name].remarks,
         )
-        for name in order
+        for name in sorted(order, key=lambda one: ranks[one])
     ]  # fmt: skip
     crops = [
         {"noisy": given[i], "held out": held[i]} | {name: flat[name][i] for name in order}

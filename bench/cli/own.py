@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import api
 from .asked import computed
-from .parser import Commands, add_machine, add_store, command, positive
+from .parser import Commands, add_machine, add_store, command, names, positive
 from .printing import print_json, print_rows, tell
 
 IMAGES = ("axes", "value_range", "channels", "recursive")
@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     _add_noise(commands)
     _add_denoise(commands)
+    _add_rank(commands)
 
 
 def _add_noise(commands: Commands) -> None:
@@ -49,6 +50,19 @@ def _add_denoise(commands: Commands) -> None:
     sub.set_defaults(do=denoise)
 
 
+def _add_rank(commands: Commands) -> None:
+    sub = command(commands, "rank", "tell which method is best on images of your own, without clean ones")
+    add_images(sub)
+    sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="default: those that suit the noise")
+    sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
+    sub.add_argument("--out", type=Path, default=Path("ranking"), metavar="DIR", help="for results and trainings")
+    sub.add_argument("--preset", default="", metavar="NAME", help="whose number of training steps (default: mini)")
+    sub.add_argument("--steps", type=positive, default=0, metavar="N", help="of training")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    add_machine(sub)
+    sub.set_defaults(do=rank)
+
+
 def noise(options: argparse.Namespace) -> int:
     """Prints noise cards."""
     found = api.opened(options.files, **images(options))
@@ -69,13 +83,28 @@ def noise(options: argparse.Namespace) -> int:
 def denoise(options: argparse.Namespace) -> int:
     """Denoises files; 0 if all were, 1 if some were not."""
     how = images(options) | computed(options) | {"command": " ".join(["python -m bench", *sys.argv[1:]])}
-    names = ("train", "weights", "cell", "store", "minutes", "steps", "preset", "seed", "dtype", "overwrite")
-    how |= {name: getattr(options, name) for name in names} | {"plugins": options.plugin}
+    asked = ("train", "weights", "cell", "store", "minutes", "steps", "preset", "seed", "dtype", "overwrite")
+    how |= {name: getattr(options, name) for name in asked} | {"plugins": options.plugin}
     done, found = api.denoise(options.files, options.out, options.method, **how)
     tell(f"failed: {line}" for line in done.failed)
     failed = len(done.failed) + found.failed
     tell([f"{len(done.written)} written, {len(done.kept)} were there already, {failed} failed: {options.out}"])
     return 1 if failed else 0
+
+
+def rank(options: argparse.Namespace) -> int:
+    """Prints a ranking; 0 if it is decided, 1 if not or if some images could not be used."""
+    how = images(options) | computed(options) | {"plugins": options.plugin}
+    how |= {name: getattr(options, name) for name in ("repeats", "preset", "steps", "seed")}
+    answer, found = api.rank(options.files, options.methods, options.out, **how)
+    if options.format == "terminal":
+        print(api.ranking_text(answer))
+    elif options.format == "json":
+        print_json(api.ranking_plain(answer))
+    else:
+        print_rows(api.ranking_rows(answer), options)
+    tell([f"Results, images and trainings: {options.out}"])
+    return 0 if answer.decided and not found.failed else 1
 
 
 def minutes(text: str) -> float:

@@ -1,0 +1,175 @@
+"""Which method is best on a user's own images, without clean ones."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Unpack
+
+import msgspec
+import numpy as np
+
+from ..apply import own_ranking, ranking_report
+from ..apply.entrants import Budget
+from ..apply.noise_card import Card
+from ..apply.own_ranking import Answer, Known
+from ..apply.recorruption import Variance, variance_of
+from ..compute.step import Stopped
+from ..compute.training import Report
+from ..datasets import files
+from ..datasets.errors import InputError
+from ..datasets.noise.model import Image
+from ..datasets.own.collection import Collection
+from ..runner.display import Display
+from ..runner.estimates import Cost
+from ..runner.signals import StopSignals
+from .options import Computed, PathLike, load_plugins, machine_of
+from .own import Images, noise_card, opened
+
+TEXT, JSON, CROPS = "ranking.txt", "ranking.json", "crops.npz"
+TRAININGS = "trainings"  # in the folder of the results: checkpoints and weights, so that a ranking goes on
+
+
+class Ranked(Images, Computed, total=False):
+    """How to rank."""
+
+    repeats: bool  # the frames of a stack are of one scene
+    preset: str  # whose number of steps networks are trained for
+    steps: int
+    seed: int
+
+
+def rank(
+    paths: Sequence[PathLike], methods: Sequence[str] = (), out: PathLike = "ranking", **options: Unpack[Ranked]
+) -> tuple[Answer, Collection]:
+    """Ranks methods on these images and writes the result into the folder `out`; what came of it, and what was read.
+
+    With no methods, those that suit the noise. InputError: nothing to rank, a method that cannot be used here.
+    """
+    load_plugins(options.get("plugins", ()))
+    machine, notes = machine_of(options)
+    machine.apply()
+    images: Any = {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[literal-required]
+    found = opened(paths, **images)
+    with Display(options.get("quiet", False)) as display, StopSignals() as stop:
+        for line in [*notes, *found.lines()]:
+            display.note(line)
+        card = _card(found, options.get("repeats", False))
+        for own in found.files:
+            own.range = options.get("value_range") or card.value_range
+        scenes, notes = own_ranking.read(found, options.get("repeats", False))
+        for line in notes:
+            display.note(line)
+        progress = _Progress(display)
+        budget = Budget(
+            machine=machine,
+            folder=Path(out) / TRAININGS,
+            preset=options.get("preset") or "mini",
+            steps=options.get("steps", 0),
+            seed=options.get("seed", 0),
+            report=progress.trained,
+            stop=stop,
+        )
+        try:
+            answer = own_ranking.answer(scenes, known_of(card, found.files[0].range), methods, budget)
+        except Stopped:
+            raise KeyboardInterrupt from None
+    answer.notes[:0] = notes
+    answer.notes.append("PSNR is for values {:g}..{:g} as 0..1.".format(*found.files[0].range))
+    _write(answer, Path(out))
+    return answer, found
+
+
+def ranking_text(answer: Answer) -> str:
+    """A ranking in lines of 80 columns."""
+    return ranking_report.text(answer)
+
+
+def ranking_rows(answer: Answer) -> list[dict[str, str]]:
+    """The methods of a ranking as rows of a table."""
+    return ranking_report.rows(answer)
+
+
+def ranking_plain(answer: Answer) -> dict[str, Any]:
+    """A ranking as plain values, without its images."""
+    return ranking_report.plain(answer)
+
+
+def known_of(card: Card, value_range: tuple[float, float]) -> Known:
+    """What a noise card says of the noise of images scaled from this range."""
+    noise, paired = card.noise(), card.paired or ""
+    doubt = {
+        "white": "" if noise else "the kind of noise is not known (see bench noise)",
+        "correlated": "the noise of neighbouring pixels is correlated, so that an image cannot be split into two",
+        "unknown": "whether the noise of neighbouring pixels is independent is not known",
+    }[card.whiteness]
+    if noise is None:
+        return Known(None, None, doubt, paired)
+    return Known(
+        noise if value_range == card.value_range else None,
+        rescaled(variance_of(noise), card.value_range, value_range),
+        doubt,
+        paired,
+    )
+
+
+def rescaled(variance: Variance, old: tuple[float, float], new: tuple[float, float]) -> Variance:
+    """The variance of values in another range that stands for 0..1."""
+    ratio = (old[1] - old[0]) / (new[1] - new[0])
+    shift = (new[0] - old[0]) / (old[1] - old[0])
+    return Variance(variance.gain * ratio, ratio**2 * (variance.gain * shift + variance.floor))
+
+
+def _card(found: Collection, repeats: bool) -> Card:
+    """The card of all files; InputError if they are of several kinds."""
+    cards = noise_card(found, repeats=repeats)
+    if len(cards) > 1:
+        kinds = " and ".join(card.title for card in cards)
+        raise InputError(f"{kinds}: methods are ranked on files of one type and number of channels; give one kind")
+    return cards[0]
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    """The table as text and JSON, and the crops as arrays; InputError where that is not possible."""
+    crops = answer.ranking.crops if answer.ranking else []
+    arrays = {f"{i} {name}": image for i, crop in enumerate(crops) for name, image in crop.items()}
+    content = {
+        TEXT: ranking_report.text(answer).encode() + b"\n",
+        JSON: msgspec.json.format(msgspec.json.encode(ranking_report.plain(answer))),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in content.items():
+            files.write(folder / name, partial(_fill, data))
+        files.write(folder / CROPS, partial(_save, arrays))
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
+
+
+def _fill(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+
+
+def _save(arrays: dict[str, Image], path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+class _Progress:
+    """Shows the trainings."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.running = ""
+
+    def trained(self, name: str, report: Report) -> None:
+        """One step of a training."""
+        if self.running != name or report.step <= 1:
+            self.running = name
+            self.cost = Cost("fit", 60.0)
+            self.display.begin(f"training {name}", self.cost)
+        self.display.advance(f"training {name}", report.step / report.steps, report.text)
+        if report.message:
+            self.display.note(report.message)
+        if report.step == report.steps:
+            self.display.end(f"training {name}", "done", self.cost)
+            self.running = ""

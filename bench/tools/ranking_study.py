@@ -1,0 +1,198 @@
+"""How good the ranking without clean images is, where clean images are known.
+
+`python -m bench.tools.ranking_study DATA FILE.csv` ranks eight methods on each image alone and appends a line for it;
+lines that are there are not made again. `--table` prints their summary, which is in results/measured/ranking/README.md.
+"""
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import skimage.restoration
+import torch
+from numpy.typing import NDArray
+
+from ..apply import frames
+from ..apply.calibration import contains
+from ..apply.held_out import Trial, centre, squared
+from ..apply.ranking import Candidate, cross_checks, rank, recorrupted
+from ..apply.recorruption import Variance, variance_of
+from ..apply.scores import kendall
+from ..datasets.formats.image_format import read
+from ..datasets.images import unit
+from ..datasets.noise.model import Image, parse
+from ..datasets.seeds import frozen
+from ..methods.classical.blur import blurred
+from ..methods.classical.bm3d import collaborative
+
+VISIBLE = 0.1  # dB of a true difference that the order must show
+DRAWS = 2  # of noise that the true errors are the mean of
+CROSSED = 2  # images of each set and noise on which the cross-checks are made, too
+COLUMNS = ("set", "noise", "image", "mode", "tau", "visible", "covered", "separated", "wrong", "pairs", "best", "crossed")
+SETS = {  # image files, noises, side of the centre crop
+    "set12": ([f"set12/{i:02d}.png" for i in (1, 2, 4, 5, 7, 9)], ("gauss25", "poisson30"), 96),
+    "bsd68": ([f"bsd68/test{i:03d}.png" for i in (3, 10, 21, 33, 47, 60)], ("gauss15", "poisson30+gauss10"), 96),
+    "kodak": ([f"kodak/kodim{i:02d}.png" for i in (1, 5, 8, 19, 23)], ("gauss25", "poisson30"), 64),
+}
+FMDD = ("Confocal_FISH", "Confocal_MICE", "TwoPhoton_MICE")
+FMDD_SIDE, CAPTURES = 128, 50  # the clean image is the mean of so many
+
+
+class Function(NamedTuple):
+    """A denoiser that was fitted to nothing."""
+
+    apply: Callable[[Image], NDArray[np.floating]]
+    images: frozenset[str] = frozenset()
+
+    def __call__(self, image: Image, /) -> Image:
+        """The denoised image [H, W, C]."""
+        return self.apply(image).astype(np.float32)
+
+
+def candidates(sigma: float) -> list[Candidate]:
+    """Eight methods that train nothing; `sigma` is the noise's mean standard deviation in 0..1."""
+
+    def by_channel(function: Callable[[NDArray[np.floating]], NDArray[np.floating]]) -> Callable[[Image], Image]:
+        return lambda y: np.stack([function(plane) for plane in np.moveaxis(y, 2, 0)], axis=2)
+
+    def blur(width: float) -> Callable[[Image], Image]:
+        return lambda y: blurred(torch.from_numpy(y).permute(2, 0, 1)[None], width)[0].permute(1, 2, 0).numpy()
+
+    functions: dict[str, Callable[[Image], NDArray[np.floating]]] = {
+        "noisy": lambda y: y,
+        "blur 0.75": blur(0.75),
+        "blur 1.25": blur(1.25),
+        "blur 2": blur(2.0),
+        "tv": by_channel(lambda p: skimage.restoration.denoise_tv_chambolle(p, sigma, eps=0.0, max_num_iter=50)),
+        "wavelet": by_channel(lambda p: skimage.restoration.denoise_wavelet(p, sigma, mode="soft", rescale_sigma=True)),
+        "nlm": by_channel(
+            lambda p: skimage.restoration.denoise_nl_means(p, 5, 6, 0.8 * sigma, sigma=sigma, fast_mode=True)
+        ),
+        "bm3d": by_channel(lambda p: collaborative(p[..., None].astype(np.float64), sigma)[..., 0]),
+    }
+    return [Candidate(name, lambda trial, f=f: Function(f), "nothing") for name, f in functions.items()]  # type: ignore[misc]
+
+
+def simulated(data: Path, name: str, noise: str, file: str, side: int, crossed: bool) -> dict[str, object]:
+    """One image with noise that is put on it, split into two."""
+    clean = centre(unit(read(data / file)), side, side)
+    known, variance = parse(noise), variance_of(parse(noise))
+    noisy = [known.apply(clean, known.low, frozen("ranking study", file, noise, i)) for i in range(DRAWS)]
+    methods = candidates(float(np.sqrt(variance.at(noisy[0]).mean())))
+    trials = recorrupted(noisy[:1], variance, known)
+    true = {one.name: _error(one, trials[0], noisy, [clean] * DRAWS) for one in methods}
+    source = Trial("the image", (), ((noisy[0],),), frozenset())
+    row = {"set": name, "noise": noise, "image": Path(file).stem, "mode": "split"}
+    return row | compared(methods, trials, true, side, source if crossed else None, variance)
+
+
+def captured(data: Path, name: str) -> dict[str, object]:
+    """Two real captures of a scene against each other; the truth is the mean of the other captures."""
+    folder, side = data / "fmdd" / name, FMDD_SIDE
+    pair = [centre(unit(read(folder / f"raw/19/{name}_{i}.png")), side, side) for i in (1, 2)]
+    mean = centre(unit(read(folder / "gt/19/avg50.png")), side, side)
+    trials, _ = frames.trials([pair])
+    given = [pair.given for trial in trials for pair in trial.pairs]
+    clean = [(CAPTURES * mean - y) / (CAPTURES - 1) for y in given]  # without the capture, so that its noise is not in it
+    methods = candidates(float((pair[0] - pair[1]).std() / np.sqrt(2.0)))
+    noise = float(np.mean([squared(y, x).mean() for y, x in zip(given, clean, strict=True)])) / CAPTURES
+    true = {one.name: _error(one, trials[0], given, clean) - noise for one in methods}
+    row = {"set": "fmdd", "noise": name, "image": "1-2", "mode": "frames"}
+    return row | compared(methods, trials, true, side, None, None)
+
+
+def _error(candidate: Candidate, trial: Trial, noisy: Sequence[Image], clean: Sequence[Image]) -> float:
+    denoise = candidate.fit(trial)
+    return float(np.mean([squared(denoise(y), x).mean() for y, x in zip(noisy, clean, strict=True)]))
+
+
+def compared(
+    methods: Sequence[Candidate],
+    trials: Sequence[Trial],
+    true: dict[str, float],
+    side: int,
+    source: Trial | None,
+    variance: Variance | None,
+) -> dict[str, object]:
+    """The ranking against the truth."""
+    found = rank(methods, trials, side, side)
+    scores, pairs = found.scores, list(combinations(true, 2))
+    decibels = [[10.0 * float(np.log10(max(of(name), 1e-9))) for name in true] for of in (scores.mse, true.__getitem__)]
+    tau, visible = kendall(*decibels, VISIBLE)
+    signs = [scores.difference(a, b).sign for a, b in pairs]
+    truth = [int(np.sign(true[a] - true[b])) for a, b in pairs]
+    said = cross_checks(methods, source, variance, scores, side, side)[0] if source and variance else {}
+    return {
+        "tau": round(tau, 4),
+        "visible": visible,
+        "covered": sum(contains(scores, true, a, b) for a, b in pairs),
+        "separated": sum(sign != 0 for sign in signs),
+        "wrong": sum(sign == -one for sign, one in zip(signs, truth, strict=True) if sign),
+        "pairs": len(pairs),
+        "best": int(found.rows[0].method == min(true, key=lambda name: true[name])),
+        "crossed": "; ".join(f"{name}: {what}" for name, what in said.items() if what) or ("agree" if said else ""),
+    }
+
+
+def work(data: Path) -> Iterator[tuple[tuple[str, str, str], Callable[[], dict[str, object]]]]:
+    """What is to be done: (set, noise, image) and how; the sets in turn."""
+    for name in FMDD:
+        yield ("fmdd", name, "1-2"), lambda name=name: captured(data, name)  # type: ignore[misc]
+    for i in range(max(len(files) for files, _, _ in SETS.values())):
+        for name, (files, noises, side) in SETS.items():
+            for noise in noises:
+                if i < len(files):
+                    args = (data, name, noise, files[i], side, i < CROSSED)
+                    yield (name, noise, Path(files[i]).stem), lambda args=args: simulated(*args)  # type: ignore[misc]
+
+
+def table(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+    """The mean over the images of every set and noise, as lines of Markdown."""
+    yield "| set | noise | images | mode | tau | least tau | coverage | told apart | of these wrong | best found | cross-checks |"
+    yield "|---|---|--:|---|--:|--:|--:|--:|--:|--:|---|"
+    groups: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["set"], row["noise"], row["mode"]), []).append(row)
+    for (name, noise, mode), of in sorted(groups.items()):
+        total = {column: sum(int(row[column]) for row in of) for column in ("covered", "separated", "wrong", "pairs", "best")}
+        taus = [float(row["tau"]) for row in of]
+        crossed = [row["crossed"] for row in of if row["crossed"]]
+        agree = f"{sum(one == 'agree' for one in crossed)} of {len(crossed)} agree" if crossed else ""
+        yield (
+            f"| {name} | {noise} | {len(of)} | {mode} | {np.mean(taus):.3f} | {min(taus):.2f} "
+            f"| {100 * total['covered'] / total['pairs']:.1f} % | {100 * total['separated'] / total['pairs']:.0f} % "
+            f"| {total['wrong']} of {total['separated']} | {total['best']} of {len(of)} | {agree} |"
+        )
+
+
+def main(data: Path, path: Path) -> None:
+    """Appends what is missing."""
+    torch.set_num_threads(1)
+    done = {(row["set"], row["noise"], row["image"]) for row in lines(path)}
+    for key, make in work(data):
+        if key not in done:
+            new = not path.exists()
+            with path.open("a", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                if new:
+                    writer.writeheader()
+                writer.writerow(make())
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    """The lines that are there."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--table":
+        sys.stdout.write("\n".join(table(lines(Path(sys.argv[2])))) + "\n")
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
