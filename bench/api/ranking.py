@@ -12,6 +12,7 @@ from ..apply import own_ranking, ranking_report
 from ..apply.entrants import Budget
 from ..apply.noise_card import Card
 from ..apply.own_ranking import Answer, Known
+from ..apply.ranking import Ranking
 from ..apply.recorruption import Variance, variance_of
 from ..compute.step import Stopped
 from ..compute.training import Report
@@ -25,7 +26,7 @@ from ..runner.signals import StopSignals
 from .options import Computed, PathLike, load_plugins, machine_of
 from .own import Images, noise_card, opened
 
-TEXT, JSON, CROPS = "ranking.txt", "ranking.json", "crops.npz"
+TEXT, JSON, CROPS, PAGE = "ranking.txt", "ranking.json", "crops.npz", "report.html"
 TRAININGS = "trainings"  # in the folder of the results: checkpoints and weights, so that a ranking goes on
 
 
@@ -141,8 +142,32 @@ def _write(answer: Answer, folder: Path) -> None:
         for name, data in content.items():
             files.write(folder / name, partial(_fill, data))
         files.write(folder / CROPS, partial(_save, arrays))
+        if answer.ranking:
+            files.write(folder / PAGE, partial(_fill, _page(answer, answer.ranking).encode()))
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
+
+
+def _page(answer: Answer, ranking: Ranking) -> str:
+    """A page to flip between the noisy images, what scored them and every method's output."""
+    from ..report.page.model import Cell, Column, Page, Row, Sheet
+    from ..report.page.page import BUDGET, build, within  # imported here: scipy is slow to load
+    from ..report.page.scene import scene
+
+    rows = ranking_report.rows(answer)
+    sheet = Sheet(
+        caption=answer.verdict,
+        columns=[Column(name) for name in rows[0]],
+        rows=[Row([Cell(text) for text in row.values()]) for row in rows],
+        notes=ranking_report.trust(answer),
+    )
+    scenes = []
+    for number, crop in enumerate(ranking.crops, 1):
+        outputs = {name: image for name, image in crop.items() if name != "noisy"}
+        noted = {row.method: f"rank {row.rank}" for row in ranking.rows}
+        scenes += scene(f"scene {number}", crop["noisy"], None, outputs, notes=noted)
+    page = Page(title="Ranking without clean images", sheets=[sheet], rule=["Of each scene what was scored."])
+    return build(within(page, scenes, BUDGET))
 
 
 def _fill(data: bytes, path: Path) -> None:

@@ -36,14 +36,17 @@ def _lines(answer: Answer) -> Iterator[str]:
             if row.remarks:
                 yield from _paragraph(f"{row.method}: {'; '.join(row.remarks)}.")
         yield ""
-    yield from _paragraph(HOW[answer.mode])
+    for words in trust(answer):
+        yield from _paragraph(words)
+
+
+def trust(answer: Answer) -> list[str]:
+    """How the ranking was made, and how far to trust it, in sentences."""
+    found = [HOW[answer.mode]] if HOW[answer.mode] else []
     for name, said in answer.checks.items():
         agrees = f"says otherwise: {said}" if said else "agrees"
-        yield from _paragraph(f"Cross-check by {name} (methods without training): {agrees}.")
-    if answer.calibration:
-        yield from _paragraph(_calibrated(answer.calibration))
-    for note in answer.notes:
-        yield from _paragraph(note)
+        found.append(f"Cross-check by {name} (methods without training): {agrees}.")
+    return [*found, *([_calibrated(answer.calibration)] if answer.calibration else []), *answer.notes]
 
 
 def _line(row: Row, rows: list[Row], width: int) -> str:

@@ -1,0 +1,133 @@
+"""`bench rank` on a user's own images, through the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy
+import tifffile
+from support.cli import bench as command
+
+from bench.api.ranking import rescaled
+from bench.apply.entrants import Budget
+from bench.apply.own_ranking import Known, answer
+from bench.apply.recorruption import Variance, variance_of
+from bench.compute.machine import Machine
+from bench.datasets.errors import InputError
+from bench.datasets.noise.model import parse
+
+pytestmark = pytest.mark.usefixtures("narrow")
+QUICK = ("--methods", "noisy,blur,n2v", "--steps", "2", "--threads", "1")
+
+
+def clean(seed: int = 0, size: int = 128) -> np.ndarray:
+    smooth = scipy.ndimage.gaussian_filter(np.random.RandomState(seed).standard_normal((size, size)), 6.0, mode="wrap")
+    return 0.5 + 0.12 * smooth / smooth.std()
+
+
+def noisy(seed: int, x: np.ndarray, rows: float = 0.0) -> np.ndarray:
+    draws = np.random.RandomState(seed)
+    noise = 0.1 * draws.standard_normal(x.shape) + rows * draws.standard_normal((len(x), 1))
+    return np.clip(np.rint(100 + 1000 * (x + noise)), 0, 4095).astype(np.uint16)
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    for i in (1, 2):
+        tifffile.imwrite(folder / f"frame-{i}.tif", noisy(i, clean(), rows=0.05))
+    return folder
+
+
+def budget(folder: Path) -> Budget:
+    return Budget(machine=Machine("cpu", "float32", 1), folder=folder, steps=2)
+
+
+def test_two_frames(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = command("rank", frames, "--out", out, *QUICK)
+    assert result.code == 0, result.err
+    assert "blur" in result.out.splitlines()[0]
+    assert "Each half of the frames was denoised and scored on the other half." in result.out
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+    found = json.loads((out / "ranking.json").read_bytes())
+    assert found["methods"][0]["method"] == "blur"
+    assert found["calibration"]["coverage"] > 0.8
+    assert (out / "ranking.txt").read_text().strip() == result.out.strip()
+    with np.load(out / "crops.npz") as crops:
+        assert {name.partition(" ")[2] for name in crops} == {"noisy", "held out", "blur", "n2v"}
+    assert "blur" in (out / "report.html").read_text()
+    assert len(list((out / "trainings").glob("*.safetensors"))) == 2  # one for each half
+
+
+@pytest.mark.slow
+def test_trainings_are_not_done_twice(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = command("rank", frames, "--out", out, *QUICK)
+    times = {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()}
+    assert command("rank", frames, "--out", out, *QUICK).out == first.out
+    assert {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()} == times
+
+
+def test_one_image_with_correlated_noise_is_undecided(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "one.tif", noisy(1, clean(size=192), rows=0.2))
+    result = command("rank", tmp_path / "one.tif", "--out", tmp_path / "out", *QUICK)
+    assert result.code == 1
+    assert "Undecided:" in result.out
+    assert "two or more frames of the same scene would decide it" in " ".join(result.out.split())
+
+
+def test_single_images_of_known_white_noise(tmp_path: Path) -> None:
+    known = Known(parse("gauss25"), variance_of(parse("gauss25")))
+    draws = np.random.RandomState(0)
+    images = [(clean(i) + 25 / 255 * draws.standard_normal((128, 128)))[..., None].astype(np.float32) for i in (1, 2)]
+    found = answer([[image] for image in images], known, ["noisy", "blur", "n2v"], budget(tmp_path))
+    assert found.mode == "split"
+    assert found.decided
+    assert found.ranking is not None
+    assert found.ranking.rows[0].method == "blur"
+    assert set(found.checks) == {"Stein's unbiased estimate", "the masked loss"}
+    assert not any(found.checks.values())
+
+
+def test_noise_of_no_known_kind_is_undecided(tmp_path: Path) -> None:
+    image = clean()[..., None].astype(np.float32)
+    found = answer([[image]], Known(doubt="the noise is correlated"), ["noisy", "blur"], budget(tmp_path))
+    assert not found.decided
+    assert found.verdict.startswith("Undecided: the noise is correlated;")
+
+
+def test_moved_frames_are_undecided(tmp_path: Path) -> None:
+    x = clean()
+    pair = [(0.0 + noisy(i, np.roll(x, 2 * i, axis=0)))[..., None].astype(np.float32) / 1000 for i in (0, 1)]
+    found = answer([pair], Known(), ["noisy", "blur"], budget(tmp_path))
+    assert not found.decided
+    assert "shifted by more than 0.3 pixels" in found.verdict
+
+
+def test_methods_that_cannot_be_used(tmp_path: Path) -> None:
+    known = Known(parse("gauss25"), variance_of(parse("gauss25")))
+    image = clean()[..., None].astype(np.float32)
+    with pytest.raises(InputError, match="anscombe"):
+        answer([[image]], known, ["noisy", "anscombe"], budget(tmp_path))
+    with pytest.raises(InputError, match="expected two or more"):
+        answer([[image]], known, ["blur"], budget(tmp_path))
+
+
+def test_the_variance_in_another_range() -> None:
+    """Stored values 100..1100 with variance 2 (v - 100) + 25."""
+    old = Variance(2 / 1000, 25 / 1000**2)
+    new = rescaled(old, (100.0, 1100.0), (0.0, 4095.0))
+    for stored in (100.0, 500.0):
+        u = stored / 4095
+        assert (new.gain * u + new.floor) * 4095**2 == pytest.approx(2 * (stored - 100) + 25)
+
+
+def test_files_of_two_kinds(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", noisy(1, clean()))
+    tifffile.imwrite(tmp_path / "b.tif", noisy(1, clean()).astype(np.float32))
+    result = command("rank", tmp_path / "a.tif", tmp_path / "b.tif", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert "one type and number of channels" in result.err
