@@ -7,6 +7,7 @@ lines that are there are not made again. `--table` prints their summary, which i
 import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def candidates(sigma: float) -> list[Candidate]:
         "blur 0.75": blur(0.75),
         "blur 1.25": blur(1.25),
         "blur 2": blur(2.0),
-        "tv": by_channel(lambda p: skimage.restoration.denoise_tv_chambolle(p, sigma, eps=0.0, max_num_iter=50)),
+        "tv": by_channel(partial(skimage.restoration.denoise_tv_chambolle, weight=sigma, eps=0.0, max_num_iter=50)),
         "wavelet": by_channel(lambda p: skimage.restoration.denoise_wavelet(p, sigma, mode="soft", rescale_sigma=True)),
         "nlm": by_channel(
             lambda p: skimage.restoration.denoise_nl_means(p, 5, 6, 0.8 * sigma, sigma=sigma, fast_mode=True)
@@ -99,12 +100,16 @@ def captured(data: Path, name: str) -> dict[str, object]:
     mean = centre(unit(read(folder / "gt/19/avg50.png")), side, side)
     trials, _ = frames.trials([pair])
     given = [pair.given for trial in trials for pair in trial.pairs]
-    clean = [(CAPTURES * mean - y) / (CAPTURES - 1) for y in given]  # without its own noise
+    clean = [((CAPTURES * mean - y) / (CAPTURES - 1)).astype(np.float32) for y in given]  # without its own noise
     methods = candidates(float((pair[0] - pair[1]).std() / np.sqrt(2.0)))
     noise = float(np.mean([squared(y, x).mean() for y, x in zip(given, clean, strict=True)])) / CAPTURES
     true = {one.name: _error(one, trials[0], given, clean) - noise for one in methods}
     row = {"set": "fmdd", "noise": name, "image": "1-2", "mode": "frames"}
     return row | compared(methods, trials, true, side, None, None)
+
+
+def _db(mse: float) -> float:
+    return 10.0 * float(np.log10(max(mse, 1e-9)))
 
 
 def _error(candidate: Candidate, trial: Trial, noisy: Sequence[Image], clean: Sequence[Image]) -> float:
@@ -123,8 +128,7 @@ def compared(
     """The ranking against the truth."""
     found = rank(methods, trials, side, side)
     scores, pairs = found.scores, list(combinations(true, 2))
-    decibels = [[10.0 * float(np.log10(max(of(name), 1e-9))) for name in true] for of in (scores.mse, true.__getitem__)]
-    tau, visible = kendall(*decibels, VISIBLE)
+    tau, visible = kendall([_db(scores.mse(name)) for name in true], [_db(error) for error in true.values()], VISIBLE)
     signs = [scores.difference(a, b).sign for a, b in pairs]
     truth = [int(np.sign(true[a] - true[b])) for a, b in pairs]
     said = cross_checks(methods, source, variance, scores, side, side)[0] if source and variance else {}
