@@ -158,6 +158,14 @@ def test_an_ssim_that_does_not_fit_its_psnr(
     assert found.get("SSIM", []) == severity
 
 
+def test_another_window(tmp_path: Path) -> None:
+    (gain,) = {round(fact.ssim, 3) for fact in evidence.found("window")}
+    as_printed = claimed("b2u", "32.27", 0.880)
+    assert flags(tmp_path, [as_printed | {"ssim": 0.880 + gain}])["SSIM window"] == ["note"]
+    assert flags(tmp_path, [as_printed | {"window": "uniform7"}])["SSIM window"] == ["warning"]
+    assert "SSIM window" not in flags(tmp_path, [as_printed])
+
+
 def test_the_bounds_of_an_ssim_are_measured_and_ordered() -> None:
     for test in ("kodak", "bsd300", "set14", "bsd68", "set12", "urban100"):
         for psnr in range(26, 34):
@@ -347,4 +355,4 @@ def test_the_evidence_is_what_the_committed_records_say() -> None:
     stores = [path.parent for path in (CHECKOUT / "results" / "measured").rglob("bench-store.json")]
     untrained = {fact for fact in evidence.facts() if fact.kind not in ("images", "seeds")}  # trained rows are remade
     assert untrained <= set(evidence.collect(*stores))
-    assert {fact.kind for fact in evidence.facts()} >= {"noise", "blur", "score", "luma", "images"}
+    assert {fact.kind for fact in evidence.facts()} >= {"noise", "blur", "score", "luma", "window", "images"}

@@ -167,7 +167,7 @@ def _rescored(scores: Sequence[_Scored]) -> Iterator[Fact]:
     for one in scores:
         base = plain.get((one.row, one.test, one.noise))
         kind: Kind = "luma" if one.colour == "luma" else "window"
-        wanted = one.test in COLOUR if kind == "luma" else one.method not in BASELINES
+        wanted = one.test in (*COLOUR, "embedded_test") if kind == "luma" else one.method not in BASELINES
         if base and wanted and (one.colour, one.window) in (("luma", "gauss11"), ("rgb", "uniform7")):
             gains = [(psnr - base.images[i][0], ssim - base.images[i][1]) for i, (psnr, ssim) in one.images.items()]
             yield base.with_values(kind, gains, fmean)

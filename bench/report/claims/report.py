@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[Sequence[Claim]], Iterator[Flag]], ...] = (
     rows.equal_digits,
     rows.above_supervised,
     protocol.ssim_fits,
+    protocol.other_window,
     protocol.noisy_input,
     protocol.set14_of_12,
     protocol.colour,
