@@ -86,7 +86,7 @@ def plane_noise(
         return None, movement
     correlated = correlation(flats, exact=bool(found))
     scale = correlated.scale if correlated.verdict == "correlated" else None
-    fitted = fit(flats, black, offset, scale, step**2 * STEP_VARIANCE)
+    fitted = fit(flats, black, offset, scale=scale, rounding=step**2 * STEP_VARIANCE, exact=bool(found))
     plane = _described(name, fitted, correlated, scenes)
     counting = step > 0.0 and abs(plane.gain.value / step - 1.0) < COUNTING  # such values end at 0 rightly
     if flats.cut and not counting:

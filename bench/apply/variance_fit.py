@@ -31,13 +31,19 @@ class VarianceFit(NamedTuple):
 
 
 def fit(
-    flat: Flat, black: float, offset: float | None = None, scale: Floats | None = None, rounding: float = 0.0
+    flat: Flat,
+    black: float,
+    offset: float | None = None,
+    *,
+    scale: Floats | None = None,
+    rounding: float = 0.0,
+    exact: bool = False,
 ) -> VarianceFit:
     """The line through the variances of flat blocks.
 
     `black` is the lowest value that a pixel can have, `offset` the level of black if it is known, `scale` what the
     variance of a pixel is of that at high frequencies, for each resampling (1 for white noise), `rounding` the variance
-    that whole numbers add.
+    that whole numbers add, `exact` that the scene was subtracted.
     """
     which = np.flatnonzero(flat.both)
     x, v, n = _groups(flat, which)
@@ -46,7 +52,7 @@ def fit(
     slope, constant, v = slope * scale, constant * scale - rounding, v * scale[:, None] - rounding
     mean = flat.blocks.mean[which]
     darkest, brightness, brightest = (float(one) for one in (np.quantile(mean, DARK), mean.mean(), mean.max()))
-    structure = _structure(flat, which)
+    structure = 0.0 if exact else _structure(flat, which)
     zero = np.where(slope > 0.0, -constant / np.where(slope > 0.0, slope, 1.0), NOWHERE)  # where no variance is left
     dark = _offset(zero, black, darkest, offset)
     return VarianceFit(

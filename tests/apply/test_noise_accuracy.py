@@ -1,12 +1,16 @@
 """How right the noise card is, over many draws of known noise; `-s` prints the tables of docs/own-images.md."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support.cli import SHARED
 from support.noisy_scenes import OFFSET, SCENES, correlated, photons, scene
 
+from bench import api
 from bench.apply.defects import Ends
+from bench.apply.noise_findings import shown
 from bench.apply.noise_plane import PlaneNoise, plane_noise
 
 DRAWS = 50
@@ -71,3 +75,27 @@ def test_correlation_is_found_and_not_invented(kind: str) -> None:
     else:
         assert shares["white"] <= 0.1
         assert shares["correlated"] >= 0.6
+
+
+@pytest.mark.skipif(not (SHARED / "fmdd").is_dir(), reason="FMDD is not on this machine")
+@pytest.mark.parametrize("specimen", ["Confocal_FISH", "Confocal_MICE", "TwoPhoton_MICE"])
+def test_single_frames_of_a_microscope_agree_with_repeats(specimen: str, tmp_path: Path) -> None:
+    """FMDD's captures of view 19; the two-photon ones bleach."""
+    captures = sorted((SHARED / "fmdd" / specimen / "raw" / "19").iterdir())
+    for i, capture in enumerate(captures):
+        (tmp_path / f"frame-{i}.png").symlink_to(capture)
+    (repeats,) = api.noise_card([tmp_path])
+    (exact,), singles = repeats.planes, [api.noise_card([capture])[0].planes[0] for capture in captures]
+    movement = repeats.movement
+    assert movement is not None
+    gains = ", ".join(shown(one.gain) for one in singles)
+    print(
+        f"\n{specimen}: gain {gains}; of the repeats {shown(exact.gain)}; correlation "
+        f"{shown(singles[0].neighbours.correlation, 2)}, repeats {shown(exact.neighbours.correlation, 2)}; level "
+        f"{shown(singles[0].level)} at {singles[0].brightness:.1f}, of the repeats {shown(exact.level)} at "
+        f"{exact.brightness:.1f}; drift {movement.drift:.1%}, shift {movement.shift:.2f}, between frames "
+        f"{movement.together:.3f}"
+    )
+    assert all(one.gain.value == pytest.approx(exact.gain.value, rel=0.08) for one in singles)
+    assert {one.whiteness for one in singles} == {exact.whiteness} == {"white"}
+    assert (movement.drift > 0.1) == (specimen == "TwoPhoton_MICE")
