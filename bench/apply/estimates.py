@@ -36,4 +36,4 @@ def interval(values: Floats, least: float = -np.inf) -> Estimate:
 
 def lowered(one: Estimate, share: float) -> Estimate:
     """The interval reaches lower by a share of the value, for what can only raise it."""
-    return Estimate(one.value, one.low - share * one.value, one.high)
+    return Estimate(one.value, max(min(0.0, one.low), one.low - share * one.value), one.high)

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..methods.classical.flat_blocks import EVEN, FEWEST, HIGH, ODD, Flat, Floats, line
+from ..methods.classical.flat_blocks import EVEN, FEWEST, HIGH, ODD, SIDE, Flat, Floats, line
 from .estimates import TAIL, Estimate, drawn, interval, lowered
 
 NOWHERE = -1e300  # the brightness without noise where noise does not grow
 GROUPS = 24  # of equal brightness
+NOISY = 0.2  # of the variance of the brightness of flat blocks
 DARK = 0.01  # of the flat blocks are darker than the darkest level that counts
 
 
@@ -55,11 +56,19 @@ def fit(
     structure = 0.0 if exact else _structure(flat, which)
     zero = np.where(slope > 0.0, -constant / np.where(slope > 0.0, slope, 1.0), NOWHERE)  # where no variance is left
     dark = _offset(zero, black, darkest, offset)
+    gain = lowered(interval(slope, least=0.0), structure)
+    read_noise = _read_noise(slope, constant, dark, structure * float(v[0].mean()))
+    level = lowered(interval(np.sqrt(np.maximum(slope * brightness + constant, 0.0))), structure / 2.0)
+    if not exact and level.value**2 / SIDE**2 > NOISY * mean.var():
+        # blocks differ in brightness by their noise: then the slope is that of chance, and all noise may be of photons
+        most = level.high**2 / max(brightness - darkest, 1e-12)
+        gain = Estimate(gain.value, 0.0, max(gain.high, most))
+        read_noise = Estimate(read_noise.value, 0.0, max(read_noise.high, level.high))
     return VarianceFit(
-        gain=lowered(interval(slope, least=0.0), structure),
+        gain=gain,
         offset=dark,
-        read_noise=_read_noise(slope, constant, dark, structure * float(v[0].mean())),
-        level=lowered(interval(np.sqrt(np.maximum(slope * brightness + constant, 0.0))), structure / 2.0),
+        read_noise=read_noise,
+        level=level,
         brightness=brightness,
         darkest=darkest,
         brightest=brightest,

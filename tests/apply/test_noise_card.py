@@ -281,6 +281,18 @@ def test_a_small_image_gets_a_method_that_trains_nothing() -> None:
     assert card.recommended.method in ("bm3d", "bm3d-vst")
 
 
+def test_where_flat_areas_are_equally_bright_the_gain_is_not_claimed() -> None:
+    """Beads on a dark ground: all flat areas are ground, whose blocks differ in brightness by noise alone."""
+    draws = np.random.default_rng(0)
+    rows, columns = np.mgrid[:256, :256]
+    clean = np.zeros((256, 256))
+    for y, x in draws.uniform(0, 256, (150, 2)):
+        clean += np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 4.0)
+    card = noise_card([[frame(photons(0.5 * clean + 1e-3, 2.0, 4.0, 0))]], bits=16, offset=OFFSET)
+    assert 2.0 in card.planes[0].gain
+    assert "cannot be told" in sentences(card)
+
+
 def test_real_numbers_have_no_bits() -> None:
     plane = photons(scene("astronaut"), 2.0, 6.0, 0) / 5000.0
     card = noise_card([[plane.astype(np.float32)[..., None]]], offset=OFFSET / 5000.0)
