@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..apply import denoising
 from ..apply.denoising import Asked, Denoised, Watch, rescale, trained_range, training_images
 from ..apply.noise_card import Card
+from ..compute.machine import Machine
 from ..compute.step import Stopped
 from ..compute.training import Report
 from ..datasets import files
@@ -23,9 +24,11 @@ from ..methods import registry
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
+from . import ranking
 from .options import Computed, PathLike, load_plugins, machine_of, path_of, store_of
 from .own import Images, noise_card, opened
 
+AUTO, RANKING = "auto", "ranking"  # the method that a ranking chooses, and its folder in that of the outputs
 SHOWN = 512  # pixels of a side, on the page
 MINUTES = 5.0  # of training, where nothing else is said
 
@@ -66,7 +69,10 @@ def denoise(
         for line in collection.lines():
             display.note(line)
         images = _training(collection, options)
-        method, why = _method(method, card, options)
+        if method == AUTO:
+            method, why = _first_of_ranking(collection, card, Path(out) / RANKING, machine, display, stop, options)
+        else:
+            method, why = _method(method, card, options)
         display.note(f"method: {method} ({why})")
         asked = Asked(
             method=method,
@@ -155,6 +161,23 @@ def _method(method: str, card: Card | None, options: Denoising) -> tuple[str, st
     if card is None or card.recommended is None:
         return "b2u", "the noise is not known; Blind2Unblind needs neither its level nor clean images"
     return card.recommended.method, card.recommended.why
+
+
+def _first_of_ranking(
+    collection: Collection,
+    card: Card | None,
+    folder: Path,
+    machine: Machine,
+    display: Display,
+    stop: StopSignals,
+    options: Denoising,
+) -> tuple[str, str]:
+    """The best method on these images by a ranking, whose results are written, and why it is taken."""
+    card = card or _card(collection)
+    if card is None:
+        raise InputError(f"--method {AUTO}: files of several types or numbers of channels; denoise each kind alone")
+    budget: Any = {name: options[name] for name in ("preset", "steps", "seed") if name in options}
+    return ranking.first(ranking.made(collection, card, (), folder, machine, display, stop, **budget), card)
 
 
 def _minutes(options: Denoising) -> float:

@@ -1,6 +1,6 @@
 """Which method is best on a user's own images, without clean ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -9,11 +9,13 @@ import msgspec
 import numpy as np
 
 from ..apply import own_ranking, ranking_report
+from ..apply.denoising import rescale
 from ..apply.entrants import Budget
 from ..apply.noise_card import Card
 from ..apply.own_ranking import Answer, Known
 from ..apply.ranking import Ranking
 from ..apply.recorruption import Variance, variance_of
+from ..compute.machine import Machine
 from ..compute.step import Stopped
 from ..compute.training import Report
 from ..datasets import files
@@ -28,6 +30,7 @@ from .own import Images, noise_card, opened
 
 TEXT, JSON, CROPS, PAGE = "ranking.txt", "ranking.json", "crops.npz", "report.html"
 TRAININGS = "trainings"  # in the folder of the results: checkpoints and weights, so that a ranking goes on
+ASKED = ("repeats", "preset", "steps", "seed")
 
 
 class Ranked(Images, Computed, total=False):
@@ -55,29 +58,57 @@ def rank(
         for line in [*notes, *found.lines()]:
             display.note(line)
         card = _card(found, options.get("repeats", False))
-        for own in found.files:
-            own.range = options.get("value_range") or card.value_range
-        scenes, notes = own_ranking.read(found, options.get("repeats", False))
-        for line in notes:
-            display.note(line)
-        progress = _Progress(display)
-        budget = Budget(
-            machine=machine,
-            folder=Path(out) / TRAININGS,
-            preset=options.get("preset") or "mini",
-            steps=options.get("steps", 0),
-            seed=options.get("seed", 0),
-            report=progress.trained,
-            stop=stop,
-        )
-        try:
-            answer = own_ranking.answer(scenes, known_of(card, found.files[0].range), methods, budget)
-        except Stopped:
-            raise KeyboardInterrupt from None
-    answer.notes[:0] = notes
-    answer.notes.append("PSNR is for values {:g}..{:g} as 0..1.".format(*found.files[0].range))
-    _write(answer, Path(out))
+        if not options.get("value_range"):
+            rescale(found, card.value_range, "of the noise card")
+        asked: Any = {name: options[name] for name in ASKED if name in options}  # type: ignore[literal-required]
+        answer = made(found, card, methods, Path(out), machine, display, stop, **asked)
     return answer, found
+
+
+def made(
+    found: Collection,
+    card: Card,
+    methods: Sequence[str],
+    out: Path,
+    machine: Machine,
+    display: Display,
+    stop: Callable[[], bool],
+    *,
+    repeats: bool = False,
+    preset: str = "",
+    steps: int = 0,
+    seed: int = 0,
+) -> Answer:
+    """Ranks methods on files that are scaled already and writes the result; KeyboardInterrupt where `stop` says so."""
+    scenes, notes = own_ranking.read(found, repeats)
+    for line in notes:
+        display.note(line)
+    budget = Budget(
+        machine=machine,
+        folder=out / TRAININGS,
+        preset=preset or "mini",
+        steps=steps,
+        seed=seed,
+        report=_Progress(display).trained,
+        stop=stop,
+    )
+    low, high = found.files[0].range
+    try:
+        answer = own_ranking.answer(scenes, known_of(card, (low, high)), methods, budget)
+    except Stopped:
+        raise KeyboardInterrupt from None
+    answer.notes[:0] = notes
+    answer.notes.append(f"PSNR is for values {low:g}..{high:g} as 0..1.")
+    _write(answer, out)
+    return answer
+
+
+def first(answer: Answer, card: Card) -> tuple[str, str]:
+    """The best method of a ranking and why it is taken; that of the noise card where the ranking is undecided."""
+    if answer.decided and answer.ranking:
+        return answer.ranking.rows[0].method, f"the ranking says: {answer.verdict}"
+    method = card.recommended.method if card.recommended else "b2u"
+    return method, f"the noise card recommends it; the ranking says: {answer.verdict}"
 
 
 def ranking_text(answer: Answer) -> str:

@@ -35,7 +35,7 @@ def _add_denoise(commands: Commands) -> None:
     sub = command(commands, "denoise", "denoise images of your own, by a method that is trained on them")
     add_images(sub)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the denoised images")
-    sub.add_argument("--method", default="", metavar="NAME", help="default: one that suits the noise card")
+    sub.add_argument("--method", default="", metavar="NAME", help="default: one for this noise; auto: ranks some")
     sub.add_argument("--train", type=Path, metavar="FOLDER", help="train on these images instead")
     sub.add_argument("--weights", type=Path, metavar="FILE", help="use trained weights; nothing is trained")
     sub.add_argument("--from", dest="cell", default="", metavar="KEY", help="use the weights of a cell in the store")

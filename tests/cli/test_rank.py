@@ -10,6 +10,7 @@ import tifffile
 from support.cli import bench as command
 
 from bench.api.ranking import rescaled
+from bench.apply import own_ranking
 from bench.apply.entrants import Budget
 from bench.apply.own_ranking import Known, answer
 from bench.apply.recorruption import Variance, variance_of
@@ -60,6 +61,16 @@ def test_two_frames(frames: Path, tmp_path: Path) -> None:
         assert {name.partition(" ")[2] for name in crops} == {"noisy", "held out", "blur", "n2v"}
     assert "blur" in (out / "report.html").read_text()
     assert len(list((out / "trainings").glob("*.safetensors"))) == 2  # one for each half
+
+
+@pytest.mark.slow
+def test_auto_takes_the_first_of_the_ranking(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_ranking, "suitable", lambda noise, channels: ["noisy", "blur"])
+    result = command("denoise", frames, "--out", tmp_path / "out", "--method", "auto", "--steps", "2")
+    assert result.code == 0, result.err
+    assert "method: blur (the ranking says: blur is the best of these" in result.err
+    assert (tmp_path / "out" / "ranking" / "ranking.json").is_file()
+    assert (tmp_path / "out" / "frame-1.tif").is_file()
 
 
 @pytest.mark.slow
