@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from ...methods import registry
-from ..published import Other, others, with_tables
+from ...protocol.plan import BASELINES
 from .claim import Claim, by_method, noise_of
 from .flag import Flag, flag, run
-from .known import of_difference, over_seeds, printed, said
+from .known import all_others, measured, of_difference, over_seeds, printed, said
 
 SINGLE = ("", "1", "no", "none", "false")
 TTA = 0.07  # dB that the mean over 8 flips and turns gives N2V on BSD68 (its authors' notebook)
+RECORDS = 0.2  # dB; draws of the noise differ by less on a whole set
 GAIN = 0.25  # dB; more than averaging gives
 KNOWLEDGE = {"level": "the noise level of each image", "family": "the family of the noise"}
 
@@ -33,7 +34,7 @@ def told(claims: Sequence[Claim]) -> Iterator[Flag]:
 
 def _told(method: str) -> bool:
     """Whether a method of others needs the noise parameters, as far as we know."""
-    rows: list[Other] = [one for suite in with_tables() for one in others(suite) if one.method == method]
+    rows = [one for one in all_others() if one.method == method]
     return any("told the noise" in one.remark or "needs the noise model" in one.remark for one in rows)
 
 
@@ -86,3 +87,15 @@ def unlike_print(claims: Sequence[Claim]) -> Iterator[Flag]:
             worse = difference < -of_difference(claim).width
             reason += ". A baseline below its print makes every other row look better" if worse else ""
             yield flag("warning", "unlike the print", [claim for claim, _ in off], reason, run(claim))
+
+
+def unlike_records(claims: Sequence[Claim]) -> Iterator[Flag]:
+    """Numbers that our records of the same method on the whole set do not have."""
+    for claim in claims:
+        ours = measured(claim) if claim.method not in BASELINES else None
+        if ours and abs(claim.psnr - ours.psnr) > RECORDS:
+            reason = (
+                f"{claim.psnr - ours.psnr:+.2f} dB from our {ours.psnr:.2f}/{ours.ssim:.3f} on the same {ours.images} "
+                f"images, one draw of the noise (results/measured)"
+            )
+            yield flag("warning", "unlike our records", [claim], reason, run(claim))

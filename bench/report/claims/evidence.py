@@ -55,15 +55,17 @@ def facts() -> tuple[Fact, ...]:
     return tuple(msgspec.convert(row, Fact, strict=False) for row in csv.DictReader(text.splitlines()))
 
 
-def found(kind: Kind, test: str = "", noise: str = "", window: str = "gauss11") -> list[Fact]:
+@cache
+def found(kind: Kind, test: str = "", noise: str = "", window: str = "gauss11") -> tuple[Fact, ...]:
     """The facts of a kind, of a set and noise if these are named."""
-    return [
+    return tuple(
         fact
         for fact in facts()
         if (fact.kind, fact.window) == (kind, window) and test in ("", fact.set) and noise in ("", fact.noise)
-    ]
+    )
 
 
+@cache
 def bounds(test: str, psnr: float, window: str = "gauss11") -> tuple[float, float] | None:
     """The SSIM of images of a set with this PSNR [dB] if noise alone, and if blur alone, is wrong with them.
 

@@ -1,6 +1,7 @@
 """A flag: what is odd about claimed numbers, why, and which measurement would settle it."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 from msgspec import Struct
@@ -40,15 +41,16 @@ def run(claim: Claim, more: str = "", beside: str = "") -> str:
     methods = f"--methods {','.join(known)}" + " --plugin FILE.py" * ("METHOD" in known)
     if claim.set == "sidd_benchmark":
         return f"python -m bench submit {methods} --suite raw --preset paper --blocks DIR"
-    return f"python -m bench run {methods} {_where(claim)}{more}"
+    return f"python -m bench run {methods} {_where(*claim.group)}{more}"
 
 
 def rescore(claim: Claim) -> str:
     """The command that scores what was run in other ways."""
-    return f"python -m bench rescore --scoring all {_where(claim)}"
+    return f"python -m bench rescore --scoring all {_where(*claim.group)}"
 
 
-def _where(claim: Claim) -> str:
-    table = next((t for t in TABLES if any((key[0], key[3]) == claim.group for key in published(t))), None)
+@cache
+def _where(noise: str, test: str) -> str:
+    table = next((t for t in TABLES if any((key[0], key[3]) == (noise, test) for key in published(t))), None)
     suite = f"--suite {suite_of(table)} " if table else ""
-    return f"{suite}--preset paper --noise {claim.noise} --test-sets {claim.set} --data DIR"
+    return f"{suite}--preset paper --noise {noise} --test-sets {test} --data DIR"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...datasets.sets.catalogue import catalogue
 from ...methods import registry
 from ...protocol.plan import BASELINES
-from ..published import LEVELS, Level, others, published, with_tables
+from ..published import LEVELS, Level, Other, others, published, with_tables
 from . import evidence
 from .claim import Claim
 from .names import outputs_printed
@@ -36,16 +36,22 @@ def supervised(noise: str, test: str) -> Printed | None:
     return _printed(SUPERVISED, "", noise, test)
 
 
+@cache
 def _printed(method: str, output: str, noise: str, test: str) -> Printed | None:
     outputs = [output] if output else outputs_printed(method, noise, test)
     for table in TABLES if len(outputs) == 1 else ():
         if values := published(table).get((noise, method, outputs[0], test)):
             return Printed(values["psnr"], values["ssim"], "paper", f"Table {table} of Blind2Unblind")
-    for suite in with_tables():
-        for one in others(suite):
-            if (one.method, one.noise, one.set) == (method, noise, test):
-                return Printed(one.metrics["psnr"], one.metrics.get("ssim"), one.level, one.source)
+    for one in all_others():
+        if (one.method, one.noise, one.set) == (method, noise, test):
+            return Printed(one.metrics["psnr"], one.metrics.get("ssim"), one.level, one.source)
     return None
+
+
+@cache
+def all_others() -> tuple[Other, ...]:
+    """What others than the paper published, of all suites."""
+    return tuple(one for suite in with_tables() for one in others(suite))
 
 
 def measured(claim: Claim) -> evidence.Fact | None:

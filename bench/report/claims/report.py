@@ -32,6 +32,7 @@ CHECKS: tuple[Callable[[Sequence[Claim]], Iterator[Flag]], ...] = (
     knowledge.told,
     knowledge.ensembled,
     knowledge.unlike_print,
+    knowledge.unlike_records,
     rows.within_the_noise,
 )
 SEVERITIES = ("error", "warning", "note")
