@@ -1,0 +1,88 @@
+"""AP-BSN: a blind-spot network on images taken apart, for noise that neighbours share (Lee et al., CVPR 2022)."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..datasets.errors import InputError
+from .base import Batch, Card, Context, Method, Output
+from .networks.dbsn import DBSNet
+from .registry import register
+
+WIDTH, BLOCKS = 128, 9  # of the authors' network
+
+
+def apart(y: Tensor, stride: int) -> Tensor:
+    """PD: [B, C, H, W] -> [B s s, C, H / s, W / s], the sub-images of every s-th row and column."""
+    cells = F.pixel_unshuffle(y, stride).view(len(y), y.shape[1], stride**2, y.shape[2] // stride, -1)
+    return cells.transpose(1, 2).flatten(0, 1)
+
+
+def together(parts: Tensor, stride: int) -> Tensor:
+    """The inverse of PD."""
+    cells = parts.view(-1, stride**2, *parts.shape[1:]).transpose(1, 2)
+    return F.pixel_shuffle(cells.flatten(1, 2), stride)
+
+
+@register("ap-bsn")
+class APBSN(Method, frozen=True):
+    """min E | PD_a^-1(f(PD_a(y))) - y |, f blind; x0 = PD_b^-1(f(PD_b(y))), x^ = mean_t f(x0 with a share p of y).
+
+    PD_s takes an image apart with the stride s, so that neighbours, whose noise is alike, are far apart: a = 5 in
+    training; b = 2 in the test, which keeps more detail. The last step is random-replacing refinement, R3.
+    """
+
+    card = Card(
+        paper="Lee et al., AP-BSN, CVPR 2022",
+        deviations="the mean of DBSN's network in place of its lighter variant; crops and recipe of the other rows; "
+        "borders are reflected where a stride does not divide the sides; where those of a test image are odd, pixels "
+        "near the border see their own value there",
+    )
+    outputs = (Output("without R3", blind=True, primary=False), Output("with R3"))
+    multiple = 2
+    a: Annotated[int, Meta(ge=1, le=16)] = 5
+    b: Annotated[int, Meta(ge=1, le=16)] = 2
+    p: float = 0.16
+    T: Annotated[int, Meta(ge=1, le=1000)] = 8
+    width: int = WIDTH
+    blocks: Annotated[int, Meta(ge=1, le=1000)] = BLOCKS
+
+    def __post_init__(self) -> None:
+        """InputError for a width that DBSN refuses, too, or a share that is none."""
+        if not 16 <= self.width <= 1024 or self.width % 16 or not 0.0 <= self.p <= 1.0:
+            raise InputError(f"ap-bsn: width = {self.width}, p = {self.p:g}; multiples of 16 up to 1024, 0 <= p <= 1")
+
+    def build(self, channels: int) -> nn.Module:
+        """The blind-spot network."""
+        return DBSNet(channels, self.width, self.blocks)
+
+    def f(self, net: nn.Module, y: Tensor, stride: int) -> Tensor:
+        """PD^-1(f(PD(y))); what DBSN's network says of variances is not used."""
+        height, width = y.shape[2:]
+        wide = F.pad(y, (0, -width % stride, 0, -height % stride), mode="reflect")
+        mean: Tensor = together(net(apart(wide, stride))[:, : y.shape[1]], stride)
+        return mean[:, :, :height, :width]
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """The mean absolute difference."""
+        yield (self.f(net, batch.noisy, self.a) - batch.noisy).abs().mean()
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        """x0, and its refinement by T passes in which random pixels are those of y."""
+        x0, total = self.f(net, noisy, self.b), torch.zeros_like(noisy)
+        for t in range(self.T):
+            replaced = ctx.rng.uniform(f"R3 {t}", 1, *noisy.shape[2:]) < self.p
+            total += self.f(net, torch.where(replaced, noisy, x0), 1)
+        return {"without R3": x0, "with R3": total / self.T}
+
+    def passes(self) -> dict[str, int]:
+        """One, and T more."""
+        return {"without R3": 1, "with R3": 1 + self.T}
+
+    def reduced_settings(self, steps: int) -> str:
+        """A smaller network than the authors'."""
+        return "" if (self.width, self.blocks) == (WIDTH, BLOCKS) else f"{self.width}x{self.blocks} network"
