@@ -38,6 +38,9 @@ def small(argv: list[str]) -> list[str]:
     """A run with two steps on crops of photographs; what it needs from elsewhere is here."""
     argv = [part.replace("DOWNLOADS", "nowhere").replace("PHOTOS", "photos").replace("MINE", "mine") for part in argv]
     argv = [str(SHARED) if part == "DIR" else part for part in argv]
+    if argv[0] == "denoise" and "--steps" not in argv and "bm3d-vst" not in argv:
+        argv = [*argv[: argv.index("--minutes")], "--steps", "2"]
+    argv = ["2" if before == "--steps" else part for before, part in zip(["", *argv], argv, strict=False)]
     if argv[0] != "run" or "--dry-run" in argv:
         return argv
     gray = "gray-" if "gray" in argv else ""
