@@ -126,7 +126,7 @@ def _decibels(claim: Claim) -> str:
 
 
 def ssim_fits(claims: Sequence[Claim]) -> Iterator[Flag]:
-    """An SSIM that an output with this PSNR cannot have, or that no printed row of the same noise and set has."""
+    """An SSIM beyond noise alone or blur alone of this PSNR, or one that no printed row has."""
     for claim in claims:
         if claim.ssim is None or claim.colour == "luma":
             continue

@@ -22,7 +22,9 @@ def _known() -> dict[str, tuple[str, str]]:
             found.setdefault(_words(one.method), (one.method, ""))
     alone = {"blind2unblind": "b2u", "neighbor2neighbor": "nbr2nbr", "noise2void": "n2v", "noise2noise": "n2n"}
     alone |= {"recorrupted2recorrupted": "r2r", "cbm3d": "bm3d", "supervised": "n2c", "noise2clean": "n2c"}
-    return {**{name: (name, "") for name in registry.methods()}, **found} | {n: (m, "") for n, m in alone.items()}
+    return {**{_words(name): (name, "") for name in registry.methods()}, **found} | {
+        n: (m, "") for n, m in alone.items()
+    }
 
 
 def identify(label: str, output: str) -> tuple[str, str]:
