@@ -22,7 +22,8 @@ def _known() -> dict[str, tuple[str, str]]:
             found.setdefault(_words(one.method), (one.method, ""))
     alone = {"blind2unblind": "b2u", "neighbor2neighbor": "nbr2nbr", "noise2void": "n2v", "noise2noise": "n2n"}
     alone |= {"recorrupted2recorrupted": "r2r", "cbm3d": "bm3d", "supervised": "n2c", "noise2clean": "n2c"}
-    return {**{_words(name): (name, "") for name in registry.methods()}, **found} | {
+    registered = {_words(name): (name, "") for name in registry.methods()}
+    return registered | found | {name: (method, "") for name, method in alone.items()}
         n: (m, "") for n, m in alone.items()
     }
 
