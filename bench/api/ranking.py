@@ -128,19 +128,20 @@ def ranking_plain(answer: Answer) -> dict[str, Any]:
 
 def known_of(card: Card, value_range: tuple[float, float]) -> Known:
     """What a noise card says of the noise of images scaled from this range."""
-    noise, paired = card.noise(), card.paired or ""
+    noise, paired, cut = card.noise(), card.paired or "", any(plane.clipping for plane in card.planes)
     doubt = {
         "white": "" if noise else "the kind of noise is not known (see bench noise)",
         "correlated": "the noise of neighbouring pixels is correlated, so that an image cannot be split into two",
         "unknown": "whether the noise of neighbouring pixels is independent is not known",
     }[card.whiteness]
     if noise is None:
-        return Known(None, None, doubt, paired)
+        return Known(None, None, doubt, paired, cut)
     return Known(
         noise if value_range == card.value_range else None,
         rescaled(variance_of(noise), card.value_range, value_range),
         doubt,
         paired,
+        cut,
     )
 
 

@@ -45,7 +45,7 @@ def calibrate(
 
     Methods that train a network for every image take no part; None if fewer than two others are left.
     """
-    fast = [candidate for candidate in candidates if candidate.trains_on != "image"]
+    fast = [one for one in candidates if one.trains_on != "image" and one.name in ranking.denoisers]
     if len(fast) < 2:
         return None
     clean, names = _truths(ranking), [candidate.name for candidate in fast]

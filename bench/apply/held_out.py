@@ -65,11 +65,11 @@ def refuse_seen(name: str, denoiser: Denoiser, trial: Trial) -> None:
 
 
 def outputs(name: str, denoiser: Denoiser, trial: Trial, height: int, width: int) -> list[Image]:
-    """The denoised centre crops of the trial's images, in float32 [H, W, C]; InputError for what is not finite."""
+    """The denoised centre crops of the trial's images, in float32 [H, W, C]; ValueError for what is not finite."""
     refuse_seen(name, denoiser, trial)
     found = [denoiser(centre(pair.given, height, width)) for pair in trial.pairs]
     if not all(np.isfinite(image).all() for image in found):
-        raise InputError(f"{name} returned NaN or infinite values; it cannot be ranked, leave it out")
+        raise ValueError("it returned NaN or infinite values")
     return found
 
 

@@ -31,6 +31,7 @@ class Known(NamedTuple):
     variance: Variance | None = None  # of white noise
     doubt: str = ""  # why single images cannot be split
     paired: str = ""  # why repeated frames cannot score each other
+    cut: bool = False  # the range cuts the noise of dark or bright parts
 
 
 class Answer(Struct):
@@ -93,7 +94,12 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
     height = width = _scored(used)
     notes += [*left_out, f"Scored on the central {width}x{height} pixels of each scene."]
     ranking = rank(candidates, trials, height, width)
+    notes += [f"{name} failed and is left out: {why}." for name, why in ranking.failed.items()]
     found = Answer("frames" if repeated else "split", ranking.verdict, ranking.decided, notes, ranking)
+    if known.cut:
+        notes.append(
+            "The range cuts the noise of dark or bright parts: there the mean of the cut values counts as true."
+        )
     if not repeated:
         source = Trial("the images themselves", (), tuple(tuple(scene) for scene in used), frozenset(), known.noise)
         crossed = cross_checks(candidates, source, _of(known), ranking.scores, height, width)

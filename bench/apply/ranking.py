@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from ..datasets.errors import InputError
+from ..datasets.errors import InputError, one_line
 from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from . import residual_checks, risk
@@ -59,6 +59,7 @@ class Ranking(Struct):
     crops: list[dict[str, Image]]  # of each scene: the noisy image, what scored it, and every method's output
     block: str
     denoisers: dict[str, Denoiser]  # of the first trial
+    failed: dict[str, str]  # methods that are left out -> why
 
 
 def recorrupted(
@@ -87,41 +88,55 @@ def _twins(split: Sequence[tuple[Split, Split]], half: int) -> tuple[Image, ...]
 
 
 def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, width: int) -> Ranking:
-    """Fits, applies and scores every candidate in every trial, on centre crops of this size."""
-    if len(candidates) < 2:
-        raise InputError(f"{len(candidates)} methods to rank; expected two or more: --methods b2u,bm3d,n2v")
-    names = [candidate.name for candidate in candidates]
+    """Fits, applies and scores every candidate in every trial, on centre crops of this size.
+
+    A candidate that fails is left out with its reason. InputError: fewer than two are left, or one has seen what it
+    would be scored on.
+    """
     denoised, denoisers = dict[str, list[list[Image]]](), dict[str, Denoiser]()
-    maps = dict[str, list[list[Floats]]]()
+    maps, failed = dict[str, list[list[Floats]]](), dict[str, str]()
     for candidate in candidates:
-        fits = [candidate.fit(trial) for trial in trials]
+        try:
+            fits = [candidate.fit(trial) for trial in trials]
+            found = measured(candidate, fits, trials, height, width)
+        except InputError:
+            raise
+        except (RuntimeError, ValueError, MemoryError) as error:  # such as a training that diverges; the others go on
+            failed[candidate.name] = one_line(error)
+            continue
         denoisers[candidate.name] = fits[0]
-        denoised[candidate.name], maps[candidate.name] = measured(candidate, fits, trials, height, width)
-    scores = held_out(maps, trials, height, width)
+        denoised[candidate.name], maps[candidate.name] = found
+    if len(maps) < 2:
+        why = "".join(f"; {name} failed: {reason}" for name, reason in failed.items())
+        raise InputError(f"{len(maps)} methods to rank; expected two or more: --methods b2u,bm3d,n2v{why}")
+    return _ranking(held_out(maps, trials, height, width), denoised, denoisers, failed, trials, (height, width))
+
+
+def _ranking(
+    scores: Scores,
+    denoised: dict[str, list[list[Image]]],
+    denoisers: dict[str, Denoiser],
+    failed: dict[str, str],
+    trials: Sequence[Trial],
+    size: tuple[int, int],
+) -> Ranking:
+    """The table with its checks."""
     pairs = [pair for trial in trials for pair in trial.pairs]
-    given, held = (
-        [centre(image, height, width) for image in images]
-        for images in zip(*((p.given, p.held) for p in pairs), strict=True)
-    )
-    flat = {name: [image for found in denoised[name] for image in found] for name in names}
+    given, held = [centre(pair.given, *size) for pair in pairs], [centre(pair.held, *size) for pair in pairs]
+    flat = {name: [image for images in of for image in images] for name, of in denoised.items()}
     scenes = [np.mean(images, axis=0) for images in zip(*flat.values(), strict=True)]
-    checks = {
-        name: residual_checks.check(given, held, [pair.share for pair in pairs], flat[name], scenes) for name in names
-    }
-    order, ranks = scores.order(), scores.ranks()
-    rows = [
-        Row(
-            name, ranks[name], scores.mse(name), scores.psnr(name), scores.behind(name, order[0]), checks[name],
-            checks[name].remarks,
-        )
-        for name in sorted(order, key=lambda one: ranks[one])
-    ]  # fmt: skip
+    shares, order, ranks = [pair.share for pair in pairs], scores.order(), scores.ranks()
+    rows = []
+    for name in sorted(order, key=lambda one: ranks[one]):
+        residual = residual_checks.check(given, held, shares, flat[name], scenes)
+        psnr, behind = scores.psnr(name), scores.behind(name, order[0])
+        rows.append(Row(name, ranks[name], scores.mse(name), psnr, behind, residual, residual.remarks))
     crops = [
         {"noisy": given[i], "held out": held[i]} | {name: flat[name][i] for name in order}
         for i in _first_of_each_scene(trials[0])
     ]
     decided, verdict = _verdict(scores)
-    return Ranking(rows, verdict, decided, scores, crops, scores.found.block, denoisers)
+    return Ranking(rows, verdict, decided, scores, crops, scores.found.block, denoisers, failed)
 
 
 def measured(
@@ -204,7 +219,7 @@ def cross_checks(
 
     They are only defined for denoisers whose weights do not depend on the image, so that fitted ones take no part.
     """
-    free = {candidate.name: candidate.fit(source) for candidate in candidates if candidate.free}
+    free = {one.name: one.fit(source) for one in candidates if one.free and one.name in main.names}
     if len(free) < 2:
         return CrossChecks({}, None)
     crops = [centre(frames[0], height, width) for frames in source.training]

@@ -144,6 +144,21 @@ def test_equal_methods_are_tied() -> None:
     assert "equally good" in found.verdict
 
 
+def test_one_that_fails_is_left_out() -> None:
+    def wrong(y: np.ndarray) -> np.ndarray:
+        raise RuntimeError("no memory")
+
+    bad = [candidate("broken", wrong), candidate("nan", lambda y: np.full_like(y, np.nan))]
+    found = rank([*BLURS, *bad], recorrupted([white(scene(), 1)], VARIANCE), 96, 96)
+    assert found.failed == {
+        "broken": "RuntimeError: no memory",
+        "nan": "ValueError: it returned NaN or infinite values",
+    }
+    assert len(found.rows) == len(BLURS)
+    with pytest.raises(InputError, match="broken failed: RuntimeError: no memory"):
+        rank([*BLURS[:1], *bad], recorrupted([white(scene(), 1)], VARIANCE), 96, 96)
+
+
 def test_fewer_than_two_methods() -> None:
     with pytest.raises(InputError, match="expected two or more"):
         rank(BLURS[:1], recorrupted([white(scene(), 1)], VARIANCE), 96, 96)
