@@ -1,7 +1,8 @@
 """How good the ranking without clean images is, where clean images are known.
 
-`python -m bench.tools.ranking_study DATA FILE.csv` ranks eight methods on each image alone and appends a line for it;
-lines that are there are not made again. `--table` prints their summary, which is in results/measured/ranking/README.md.
+`python -m bench.tools.ranking_study DATA FILE.csv` ranks six to eight methods on each image alone and appends a line
+for it; lines that are there are not made again. `--table FILE.csv` prints their summary, which is in
+results/measured/ranking/README.md.
 """
 
 import csv
@@ -15,21 +16,28 @@ from typing import NamedTuple
 import numpy as np
 import skimage.restoration
 import torch
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ..apply import frames
 from ..apply.calibration import contains
+from ..apply.fitting import Fitted, as_images, fit, plan
 from ..apply.held_out import Trial, centre, squared
 from ..apply.ranking import Candidate, cross_checks, rank, recorrupted
 from ..apply.recorruption import Variance, variance_of
 from ..apply.scores import kendall
+from ..compute.machine import Machine
 from ..datasets.formats.image_format import read
 from ..datasets.images import unit
 from ..datasets.noise.model import Image, parse
 from ..datasets.seeds import frozen
 from ..methods.classical.blur import blurred
 from ..methods.classical.bm3d import collaborative
+from ..methods.networks.unet import UNetConfig
 
+NETWORKS, BESIDE = ("n2v", "nbr2nbr"), ("noisy", "blur 0.75", "blur 2", "bm3d")
+NET_SIDE, NET_STEPS = 128, 250  # images and trainings of narrow U-Nets
+TRAINED = (("set12", "gauss25", "set12/06.png"), ("set12", "gauss50", "set12/03.png"))
 VISIBLE = 0.1  # dB of a true difference that the order must show
 DRAWS = 2  # of noise that the true errors are the mean of
 CROSSED = 1  # image of each set and noise on which the cross-checks are made, too
@@ -93,6 +101,25 @@ def simulated(data: Path, name: str, noise: str, file: str, side: int, crossed: 
     return row | compared(methods, trials, true, side, source if crossed else None, variance)
 
 
+def trained(data: Path, name: str, noise: str, file: str) -> dict[str, object]:
+    """One image, with small networks among the methods; the truth is the error of a network trained on the image."""
+    clean, known = centre(unit(read(data / file)), NET_SIDE, NET_SIDE), parse(noise)
+    y = known.apply(clean, known.low, frozen("ranking study", file, noise, 0))
+    variance = variance_of(known)
+    free = [one for one in candidates(float(np.sqrt(variance.at(y).mean()))) if one.name in BESIDE]
+    methods = [*free, *(Candidate(one, partial(_network, one), "dataset") for one in NETWORKS)]
+    source = Trial("the image", (), ((y,),), frozenset(), known)
+    true = {one.name: _error(one, source, [y], [clean]) for one in methods}
+    row = {"set": name, "noise": noise, "image": Path(file).stem, "mode": "split, networks"}
+    return row | compared(methods, recorrupted([y], variance, known), true, NET_SIDE, None, None)
+
+
+def _network(name: str, trial: Trial) -> Fitted:
+    planned, images, _ = plan(name, as_images(trial.training), trial.noise, steps=NET_STEPS)
+    method = structs.replace(planned.method, net=UNetConfig(width=8))
+    return fit(structs.replace(planned, method=method), images, Machine("cpu", "float32", 1))
+
+
 def captured(data: Path, name: str) -> dict[str, object]:
     """Two real captures of a scene against each other; the truth is the mean of the other captures."""
     folder, side = data / "fmdd" / name, FMDD_SIDE
@@ -147,13 +174,15 @@ def compared(
 def work(data: Path) -> Iterator[tuple[tuple[str, str, str], Callable[[], dict[str, object]]]]:
     """What is to be done: (set, noise, image) and how; the sets in turn."""
     for name in FMDD:
-        yield ("fmdd", name, "1-2"), lambda name=name: captured(data, name)  # type: ignore[misc]
+        yield ("fmdd", name, "1-2"), partial(captured, data, name)
+    for one in TRAINED:
+        yield (*one[:2], Path(one[2]).stem), partial(trained, data, *one)
     for i in range(max(len(files) for files, _, _ in SETS.values())):
         for name, (files, noises, side) in SETS.items():
             for noise in noises:
                 if i < len(files):
-                    args = (data, name, noise, files[i], side, i < CROSSED)
-                    yield (name, noise, Path(files[i]).stem), lambda args=args: simulated(*args)  # type: ignore[misc]
+                    made = partial(simulated, data, name, noise, files[i], side, i < CROSSED)
+                    yield (name, noise, Path(files[i]).stem), made
 
 
 def table(rows: Sequence[dict[str, str]]) -> Iterator[str]:
