@@ -207,6 +207,8 @@ def _width(text: str) -> int:
 def _section(title: str, body: str, notes: Sequence[str], form: str) -> str:
     """A table between its caption and its notes."""
     title, *below = (escape.CELLS[form](text, escape.NOTE) for text in (title, *notes))
+    if form == "terminal":
+        title, *below = map(wrapped, (title, *below))
     return "\n\n".join(filter(None, [title, body, "\n".join(below)]))
 
 

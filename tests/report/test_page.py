@@ -306,7 +306,7 @@ def test_the_paired_plot_says_the_interval(page: Browser) -> None:
     page.settle()
     text = page.js("return document.querySelector('#plots').innerText")
     # b - a of 1 2 4 and 1 1 1 is 0 -1 -3: mean -1.33, standard deviation 1.53, half 4.303 * 1.53 / sqrt 3 = 3.79
-    assert re.search(r"Mean -1\.33, 95 % interval -5\.13 to 2\.46; 3 images", text)
+    assert re.search(r"mean -1\.33, 95 % interval -5\.13 to 2\.46; 3 images", text)
 
 
 # ---- form
@@ -343,7 +343,10 @@ def luminance(rgb: list[float]) -> float:
 
 @pytest.mark.slow
 def test_200_crops_open_in_under_a_second(window: Browser, tmp_path: Path) -> None:
-    """The best of three, as other processes take their time, too; the page is as large as its usual budget."""
+    """Until its first paint, the best of three; the page's own work, which other processes do not slow down, in each.
+
+    The page is as large as its usual budget.
+    """
     draws = np.random.default_rng(0)
     noise = [draws.integers(0, 32, (192, 192, 3)) / 255 for _ in range(10)]
     outputs = {f"method {number}": image for number, image in enumerate(noise[2:])}
@@ -355,15 +358,22 @@ def test_200_crops_open_in_under_a_second(window: Browser, tmp_path: Path) -> No
     assert sum(len(one.panels) for one in scenes) == 200
     path = tmp_path / "large.html"
     path.write_text(build(Page(title="Large", scenes=scenes)), encoding="utf-8")
-    taken = []
-    for _ in range(3):
-        window.open(path)
-        taken.append(
-            window.js(
-                "const [n] = performance.getEntriesByType('navigation');"
-                "const paint = performance.getEntriesByName('first-contentful-paint')[0];"
-                "return Math.max(n.domContentLoadedEventEnd, paint ? paint.startTime : 0)"
-            )
-        )
     assert 18e6 < path.stat().st_size < 21e6
-    assert min(taken) < 1000.0, taken  # milliseconds
+    painted, busy = zip(*(opened(window, path) for _ in range(3)), strict=True)
+    assert min(painted) < 1000.0, painted  # milliseconds
+    assert max(busy) < 1.0, busy  # seconds
+
+
+def opened(window: Browser, path: Path) -> tuple[float, float]:
+    """When the first paint came [ms], and how long the page's thread computed until all was loaded [s]."""
+    window.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    window.driver.get("about:blank")
+    before = busy_seconds(window)
+    window.driver.get(path.as_uri())
+    painted = window.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    return float(painted), busy_seconds(window) - before
+
+
+def busy_seconds(window: Browser) -> float:
+    metrics = window.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))

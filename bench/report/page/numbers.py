@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec import structs
+
 from ...compute.machine import Machine
 from ...datasets.sets.own_folder import short_name, short_names
 from ...protocol.metrics.metric import Metric
@@ -53,8 +55,13 @@ def _sheet(tables: Sequence[tuple[str, Table]], several: bool, machine: Machine)
     columns = [Column(name, name in {headings(metrics), "paper", "95 % interval", *NUMBERS}) for name in names]
     rows = [row for store, table in tables for row in _rows(store, table, primary, several, machine)]
     title, _, rest = caption(first).partition(": ")
-    below = [*dict.fromkeys(note for _, table in tables for note in notes(table))]
+    below = [*dict.fromkeys(note for _, table in tables for note in notes(_measured(table)))]
     return Sheet(rest, columns, rows, below, title=f"{title}." if first.number else f"{name_of(first)}:")
+
+
+def _measured(table: Table) -> Table:
+    """The table without the lines of which nothing was run; their verdicts say why."""
+    return structs.replace(table, lines=[line for line in table.lines if line.run])
 
 
 def _rows(store: str, table: Table, primary: Metric, several: bool, machine: Machine) -> list[Row]:

@@ -62,10 +62,12 @@ function axes(plot, xs, ys) {
   const y = (value) => HIGH - EDGE.bottom - ((value - bottom) / (top - bottom)) * (HIGH - EDGE.top - EDGE.bottom);
   const drawn = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": plot.title });
   for (const [at, value] of ticks(bottom, top, false, 6)) {
+    if (plot.diagonal && !Number.isInteger(value)) continue;
     drawn.append(svg("path", { class: "grid", d: `M${EDGE.left} ${y(at)}H${WIDE - EDGE.right}` }),
       svg("text", { x: EDGE.left - 6, y: y(at) + 4, "text-anchor": "end" }, compact(value)));
   }
   for (const [at, value] of ticks(left, right, plot.log, 7)) {
+    if ((plot.whole || plot.diagonal) && !Number.isInteger(value)) continue;
     const place = EDGE.left + ((at - left) / (right - left)) * (WIDE - EDGE.left - EDGE.right);
     drawn.append(svg("path", { class: "grid", d: `M${place} ${EDGE.top}V${HIGH - EDGE.bottom}` }),
       svg("text", { x: place, y: HIGH - EDGE.bottom + 16, "text-anchor": "middle" }, compact(value)));
@@ -147,7 +149,8 @@ function pairedPlot(paired) {
     const mean = points.reduce((sum, one) => sum + one[1], 0) / points.length;
     const variance = points.reduce((sum, one) => sum + (one[1] - mean) ** 2, 0) / (points.length - 1);
     const half = points.length > 1 ? paired.t * Math.sqrt(variance / points.length) : NaN;
-    const plot = { title: paired.title, x: "images, in the order of their differences", y: `difference, ${paired.y}` };
+    const plot = { title: paired.title, x: "images, in the order of their differences", y: `difference, ${paired.y}`,
+      whole: true };
     const lines = Number.isFinite(half) ? [mean - half, mean + half] : [mean];
     const { drawn, x, y } = axes(plot, points.map((one) => one[0]), [0, ...lines, ...points.map((one) => one[1])]);
     if (Number.isFinite(half)) {
@@ -159,7 +162,8 @@ function pairedPlot(paired) {
       seriesDrawn({ name: `${first.value} less ${second.value}`, number: 0, points, keys: [] }, x, y));
     const interval = Number.isFinite(half)
       ? `, 95 % interval ${(mean - half).toFixed(2)} to ${(mean + half).toFixed(2)}` : "";
-    body.replaceChildren(drawn, make("p", {}, `Mean ${mean.toFixed(2)}${interval}; ${points.length} images.`),
+    body.replaceChildren(drawn, make("p", {},
+      `${first.value} less ${second.value}: mean ${mean.toFixed(2)}${interval}; ${points.length} images.`),
       folded("The numbers", plainTable(["image", first.value, second.value, "difference"],
         paired.images.map((image, i) => [image, a[i], b[i], a[i] - b[i]]))));
   };

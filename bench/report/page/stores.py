@@ -84,9 +84,10 @@ def _scenes(
     ranked: dict[str, tuple[int, Scene]] = {}
     said: dict[str, None] = {}
     for name, store in stores.items():
+        seen: set[str] = set()
         tests = {line.test for table in tables[name] for line in table.lines}
         for plan in {id(table.plan): table.plan for table in tables[name]}.values():
-            found, wrong = scenes_of(plan, store, machine, sets, tests, tell)
+            found, wrong = scenes_of(plan, store, machine, sets, tests, seen, tell)
             said |= dict.fromkeys(wrong)
             for rank, scene in found:
                 known = ranked.setdefault(scene.id, (rank, scene))[1]

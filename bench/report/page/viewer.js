@@ -130,19 +130,29 @@ async function loadScene(number) {
 function fit() {
   const scene = sceneNow();
   const box = parts.stage.getBoundingClientRect();
-  const count = view.layout === "all" ? columns(box.width) : 1;
-  const wide = box.width / count / scene.width;
-  const high = view.layout === "all" ? Infinity : box.height / scene.height;
-  const whole = Math.min(wide, high);
+  const { columns, high } = view.layout === "all" ? grid(box.width) : { columns: 1, high: box.height };
+  const whole = Math.min(box.width / columns / scene.width, high / scene.height);
   const sharp = whole < 1 ? whole : whole < 3 ? Math.floor(2 * whole) / 2 : Math.floor(whole); // pixels of one size
   view.zoom = Math.max(0.25, Math.min(CLOSEST, sharp));
   view.x = scene.width / 2;
   view.y = scene.height / 2;
 }
 
-function columns(width) {
-  const least = Math.max(160, Math.min(320, sceneNow().width));
-  return Math.min(sceneNow().panels.length, Math.max(2, Math.floor(width / least)));
+/** Columns of panels side by side, as large as all can be seen at once; and the height of a panel. */
+function grid(width) {
+  const { width: wide, height: tall, panels } = sceneNow();
+  const room = Math.max(360, window.innerHeight - 120);
+  let best = { columns: 1, zoom: 0 };
+  for (let columns = 1; columns <= panels.length; columns++) {
+    const rows = Math.ceil(panels.length / columns);
+    const zoom = Math.min(width / columns / wide, (room / rows - 30) / tall);
+    if (zoom > best.zoom) best = { columns, zoom };
+  }
+  if (best.zoom < 0.75) { // too many for one look
+    const columns = Math.min(panels.length, Math.max(2, Math.floor(width / Math.max(160, Math.min(320, wide)))));
+    best = { columns, zoom: width / columns / wide };
+  }
+  return { columns: best.columns, high: Math.max(60, Math.floor(best.zoom * tall)) };
 }
 
 function mapOf(panel) {
@@ -502,8 +512,9 @@ function buildPanels() {
   const stage = parts.stage;
   stage.className = `stage ${view.layout}`;
   const { width } = stage.getBoundingClientRect();
-  stage.style.setProperty("--columns", columns(width));
-  stage.style.setProperty("--shape", `${scene.width} / ${scene.height}`);
+  const { columns, high } = grid(width);
+  stage.style.setProperty("--columns", columns);
+  stage.style.setProperty("--high", `${high}px`);
   const cells = panelsShown().map((panel) => make("figure", {}, make("canvas"),
     view.layout === "all" ? make("figcaption", {}, scene.panels[panel].name) : null));
   stage.replaceChildren(...cells, parts.handle);

@@ -11,6 +11,7 @@ from ...datasets.errors import InputError
 from ...datasets.images import unit
 from ...datasets.noise.model import Image
 from ...datasets.sets.own_folder import short_name
+from ...methods.guard import MethodError, guarded
 from ...protocol.metrics.metric import Metric
 from ...protocol.metrics.registry import find_metric
 from ...protocol.plan import BASELINES, Plan
@@ -34,6 +35,7 @@ class Shot(Struct):
 
     clean: Image
     outputs: dict[str, Image]  # label -> [H, W, C] in 0..1, NaN outside a scored centre crop
+    failed: dict[str, str]  # label -> why the method's code, which may be a plug-in's, has no output
 
 
 class Place(Struct):
@@ -59,16 +61,26 @@ class Place(Struct):
 
 
 def scenes_of(
-    plan: Plan, store: Store, machine: Machine, sets: Sets, tests: Collection[str], tell: Callable[[str], None]
+    plan: Plan,
+    store: Store,
+    machine: Machine,
+    sets: Sets,
+    tests: Collection[str],
+    seen: set[str],
+    tell: Callable[[str], None],
 ) -> tuple[list[tuple[int, Scene]], list[str]]:
-    """Scenes with their rank (0: median images, 1: worst, 2: neighbours), and sentences about what cannot be shown."""
+    """Scenes with their rank (0: median images, 1: worst, 2: neighbours), and sentences about what cannot be shown.
+
+    `seen` are the keys of scores of earlier suites; a noise and test set that has no others is not shown again.
+    """
     found: list[tuple[int, Scene]] = []
     said: list[str] = []
     for noise in dict.fromkeys(cell.noise.name for cell in plan.cells):
         for test in [test for test in plan.preset.tests if test in tests]:
             rows = scored(plan, store, noise, test)
             place = Place(plan, store, machine, sets, noise, test, rows)
-            if rows:
+            if rows and not seen.issuperset(score.key for _, score in rows):
+                seen |= {score.key for _, score in rows}
                 tell(f"images of {place.group}")
                 try:
                     found += _scenes(place)
@@ -120,12 +132,17 @@ def _shot(place: Place, rows: list[tuple[Line, Score]], image: str) -> Shot:
     clean = unit((frame or picture).pixels)
     restored: dict[str, dict[str, Image]] = {}
     outputs: dict[str, Image] = {}
+    failed: dict[str, str] = {}
     for line, score in rows:
         if score.key not in restored:
-            restored[score.key] = restored_by(score, place.store, place.machine, place.sets, image, again=True)
+            try:
+                with guarded(InputError):
+                    restored[score.key] = restored_by(score, place.store, place.machine, place.sets, image, again=True)
+            except MethodError as error:
+                restored[score.key], failed[line.label] = {}, str(error)
         if line.output in restored[score.key]:
             outputs[line.label] = whole(restored[score.key][line.output], clean, score.centre_crop)
-    return Shot(clean, outputs)
+    return Shot(clean, outputs, failed)
 
 
 def _wishes(first: str, worst: dict[str, str], shots: dict[str, Shot], pairs: list[tuple[str, str]]) -> Iterator[Wish]:
@@ -162,7 +179,7 @@ def _scene(
     for line, score in rows:
         output = shot.outputs.get(line.label)
         if output is None:
-            absent.setdefault(NO_WEIGHTS, []).append(line.label)
+            absent.setdefault(shot.failed.get(line.label, NO_WEIGHTS), []).append(line.label)
             continue
         if np.isnan(window.of(output)).any():
             why = f"only the centre {score.centre_crop}x{score.centre_crop} was denoised"
