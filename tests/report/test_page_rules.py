@@ -19,9 +19,13 @@ from support.cli import Done, bench, narrow_networks, photos, refused
 from support.tiny import Tiny
 
 from bench.datasets.errors import InputError
+from bench.protocol.metrics.registry import find_metric
+from bench.report.lines import Line
 from bench.report.page import crops
+from bench.report.page.charts import _ranked
 from bench.report.page.crops import SIDE, STEP, Window
 from bench.report.page.model import Cell, Column, Page, Row, Scene, Sheet
+from bench.report.page.numbers import verdict
 from bench.report.page.page import MEGABYTE, build, within
 from bench.report.page.planes import planes
 from bench.report.page.records import method_file
@@ -337,3 +341,40 @@ def test_a_size_that_no_page_can_have_is_refused(size: str) -> None:
 def test_a_window_cuts_what_it_says() -> None:
     image = np.arange(48).reshape(6, 8, 1)
     assert Window(2, 1, 3, 4).of(image)[..., 0].tolist() == image[1:4, 2:6, 0].tolist()
+
+
+def test_plots_compare_all_that_have_numbers(done: Done) -> None:
+    _, data = report(done.store)
+    (paired,) = data["paired"]
+    assert [*paired["values"]] == ["Noisy input", "Gaussian blur, oracle width", "Baseline, N2C"]
+    records = {record["title"]: record for record in data["records"].values()}
+    score = next(one for title, one in records.items() if title.startswith("n2c") and one["kind"] == "score")
+    columns = score["rows"]["columns"]
+    psnr = [row[columns.index("psnr")] for row in score["rows"]["values"]]
+    assert paired["values"]["Baseline, N2C"] == pytest.approx(psnr)
+    titles = {plot["title"].split(",")[0]: plot for plot in data["plots"]}
+    assert titles["Training"]["series"][0]["keys"][0] in data["records"]
+
+
+def test_ranks_are_shared_by_equal_values() -> None:
+    assert _ranked({"a": 1.0, "b": 3.0, "c": 3.0}) == {"a": 3.0, "b": 1.5, "c": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "mark", "said"),
+    [
+        (30.0, None, "best", "best"),
+        (19.0, None, "", "below the noisy input"),
+        (24.0, None, "", "below the blur"),
+        (30.0, 30.05, "", "as the paper"),
+        (30.0, 31.0, "second", "second; below the paper"),
+        (30.0, 29.0, "", "above the paper"),
+    ],
+)
+def test_the_verdict_follows_its_rule(value: float, printed: float | None, mark: str, said: str) -> None:
+    line = Line(
+        table=1, suite="s", version=1, preset="p", noise="n", tested="n", label="M", method="m", output="o", test="t",
+        metrics={"psnr": value}, mark=mark, published=None if printed is None else {"psnr": printed},
+    )  # fmt: skip
+    floors = {("n", "n", "t", "noisy"): 20.0, ("n", "n", "t", "blur"): 25.0}
+    assert verdict(line, find_metric("psnr"), floors) == said

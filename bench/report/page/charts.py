@@ -39,8 +39,10 @@ def plots(store: Store, tables: Sequence[Table], look: dict[str, int]) -> tuple[
             found += _ranks(table, mine, metric, where, look)
         found += _training(store, table, look)
         found += _levels(table, done, metric, look)
-    unique = {(plot.title, repr(plot.series)): plot for plot in found}
-    return [*unique.values()], [*{one.title: one for one in paired}.values()]
+    largest = {plot.title: plot for plot in sorted(found, key=lambda plot: len(plot.series))}
+    fullest = {one.title: one for one in sorted(paired, key=lambda one: len(one.values))}
+    plots_kept = [plot for plot in found if largest[plot.title] is plot]  # suites may share a noise and a test set
+    return plots_kept, [one for one in paired if fullest[one.title] is one]
 
 
 def _training(store: Store, table: Table, look: dict[str, int]) -> Iterator[Plot]:
