@@ -24,8 +24,6 @@ def _known() -> dict[str, tuple[str, str]]:
     alone |= {"recorrupted2recorrupted": "r2r", "cbm3d": "bm3d", "supervised": "n2c", "noise2clean": "n2c"}
     registered = {_words(name): (name, "") for name in registry.methods()}
     return registered | found | {name: (method, "") for name, method in alone.items()}
-        n: (m, "") for n, m in alone.items()
-    }
 
 
 def identify(label: str, output: str) -> tuple[str, str]:
