@@ -77,7 +77,7 @@ def test_what_the_preset_says_anyway_is_not_in_the_label(typed: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("suite", "typed"),
     [
-        ("synthetic", {"steps": 250}),  # Self2Self has other steps
+        ("synthetic", {"steps": 500}),  # Self2Self has other steps
         ("synthetic", {"seeds": (1,)}),
         ("synthetic", {"seeds": (0, 1)}),
         ("synthetic", {"noises": ("gauss25",)}),
