@@ -10,6 +10,7 @@ from ..datasets.errors import InputError
 from ..datasets.noise.model import Image, Noise
 from ..datasets.own.collection import Collection
 from ..datasets.own.own_file import OwnFile
+from ..methods.registry import find
 from . import frames
 from .calibration import Calibration, calibrate
 from .entrants import Budget, candidate, suitable
@@ -131,15 +132,17 @@ def _scored(scenes: Sequence[Sequence[Image]]) -> int:
 def _candidates(
     names: Sequence[str], trial: Trial, scenes: Sequence[Sequence[Image]], known: Known, budget: Budget
 ) -> tuple[list[Candidate], list[str]]:
-    """The methods that take part, and why others that nobody named do not."""
-    if names:
-        return [candidate(name, trial, budget) for name in dict.fromkeys(names)], []
+    """The methods that take part, and why others cannot; InputError for an unknown name, or if fewer than two can."""
     found, notes = list[Candidate](), list[str]()
-    for name in suitable(known.noise, scenes[0][0].shape[2]):
+    for name in dict.fromkeys(names or suitable(known.noise, scenes[0][0].shape[2])):
+        find(name)
         try:
             found.append(candidate(name, trial, budget))
         except InputError as error:
-            notes.append(f"{name} does not take part: {error}")
+            notes.append(f"{name} does not take part: {str(error).removeprefix(f'--method {name}: ')}.")
+    if len(found) < 2:
+        known_names = ", ".join(one.name for one in found) or "none"
+        raise InputError(f"two or more methods are needed to rank; can be used here: {known_names}. {' '.join(notes)}")
     return found, notes
 
 

@@ -123,8 +123,17 @@ def test_methods_that_cannot_be_used(tmp_path: Path) -> None:
     image = clean()[..., None].astype(np.float32)
     with pytest.raises(InputError, match="anscombe"):
         answer([[image]], known, ["noisy", "anscombe"], budget(tmp_path))
-    with pytest.raises(InputError, match="expected two or more"):
+    with pytest.raises(InputError, match="can be used here: blur"):
         answer([[image]], known, ["blur"], budget(tmp_path))
+    with pytest.raises(InputError, match="Did you mean 'blur'"):
+        answer([[image]], known, ["blurr", "noisy"], budget(tmp_path))
+
+
+def test_a_method_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    known = Known(parse("gauss25"), variance_of(parse("gauss25")))
+    image = noisy(1, clean())[..., None].astype(np.float32) / 1000
+    found = answer([[image]], known, ["noisy", "anscombe", "blur"], budget(tmp_path))
+    assert any(note.startswith("anscombe does not take part: Anscombe's transform") for note in found.notes)
 
 
 def test_the_variance_in_another_range() -> None:
