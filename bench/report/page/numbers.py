@@ -50,7 +50,7 @@ def _sheet(tables: Sequence[tuple[str, Table]], several: bool, machine: Machine)
     first = tables[0][1]
     metrics = first.metrics
     primary = find_metric(first.plan.suite.primary)
-    names = ["method", "noise", "set", headings(metrics), "paper", "difference", "95 % interval", "images", "seeds"]
+    names = ["method", "noise", headings(metrics), "paper", "difference", "95 % interval", "set", "images", "seeds"]
     names += ["time", "memory", "noise knowledge", "verdict"] + ["store"] * several
     columns = [Column(name, name in {headings(metrics), "paper", "95 % interval", *NUMBERS}) for name in names]
     rows = [row for store, table in tables for row in _rows(store, table, primary, several, machine)]
@@ -95,11 +95,11 @@ def _cells(line: Line, table: Table, fit: Fit | None, said: str, machine: Machin
     return [
         Cell(row_name(line)),
         Cell(group(line)),
-        Cell(short_name(line.test)),
         Cell(shown, line.metrics.get(primary), line.keys, mark, "" if done else str(line.state)),  # type: ignore[arg-type]
         Cell(printed_value(line, table.metrics) if line.published is not None else "", printed),
         Cell(apart, float(apart) if apart else None),
         Cell(interval, line.low),
+        Cell(short_name(line.test)),
         Cell(str(line.images or ""), line.images),
         Cell(str(line.seeds) if done else "", line.seeds if done else None),
         Cell(clock(line.seconds) if line.seconds else "", line.seconds),

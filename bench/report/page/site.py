@@ -56,7 +56,10 @@ def _index(
     return Page(
         title="Leaderboard",
         lead=[f"{known.summary}", ORDER, *known.notes],
-        links=[(f"set {short_name(test)}", file) for test, file in tests.items()],
+        links=[
+            *((f"set {short_name(test)}", file) for test, file in tests.items()),
+            *((f"method {name}", file) for name, file in methods.items()),
+        ],
         sheets=[*sheets, _provenance(known)],
         records=known.records,
         sources=known.sources,
