@@ -15,7 +15,8 @@ if (_checkout / "methods" / "registry.py").is_file():
     __path__.append(str(_checkout))
     sys.modules[f"{__name__}.bench"] = None  # type: ignore[assignment]  # else `bench.bench` would be a second copy
 
-from .datasets.formats.image_format import ImageFormat, register_format  # noqa: E402 - needs the search path above
+# these need the search path above
+from .datasets.formats.image_format import ImageFile, ImageFormat, register_format  # noqa: E402
 from .datasets.noise.model import NoiseFamily, register_noise  # noqa: E402
 from .methods.base import Batch, Card, Context, Method, Output  # noqa: E402
 from .methods.networks.registry import Network, register_network  # noqa: E402
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Batch", "Card", "Context", "ImageFormat", "Method", "Metric", "Network", "NoiseFamily", "Output", "denoise",
-    "register", "register_format", "register_metric", "register_network", "register_noise", "run", "tables",
+    "Batch", "Card", "Context", "ImageFile", "ImageFormat", "Method", "Metric", "Network", "NoiseFamily", "Output",
+    "denoise", "register", "register_format", "register_metric", "register_network", "register_noise", "run", "tables",
 ]  # fmt: skip
 
 

@@ -16,10 +16,6 @@ class Microscope(ImageFormat):
 
     suffixes = (".czi", ".nd2", ".lif")
 
-    def read(self, path: Path) -> NDArray[Any]:
-        """Refused: what the values mean has to be said."""
-        raise InputError(f"{path}: an image without the range of its values")
-
     def open(self, path: Path) -> ImageFile:
         """The image, axes of length one left out; scenes of one shape are indices of T."""
         try:

@@ -2,7 +2,6 @@
 
 import hashlib
 import stat
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,25 +31,26 @@ class ImageFile(NamedTuple):
     micrometres: Mapping[str, float] = MappingProxyType({})  # of a pixel, by axis, where no metadata can be copied
 
 
-class ImageFormat(ABC):
+class ImageFormat:
     """How images are stored in one kind of file. A method may raise anything for a file that it cannot read."""
 
     suffixes: ClassVar[tuple[str, ...]]  # of file names, such as ".png"
     writes: ClassVar[tuple[str, ...]] = ()  # the types of values that `write` can store, such as "uint8"
     is_folder: ClassVar[bool] = False  # whether an image is a folder
 
-    @abstractmethod
     def read(self, path: Path) -> Stored:
-        """The pixels [H, W, 1 or 3] exactly as stored: uint8 in 0..255 or float32 in 0..1."""
+        """The pixels [H, W, 1 or 3] exactly as stored: uint8 in 0..255 or float32 in 0..1, if they are that."""
+        raise InputError(f"{path}: expected 8-bit gray or RGB")
+
+    def open(self, path: Path) -> ImageFile:
+        """Everything in the file as it is stored; a format of other types or axes has this instead of `read`."""
+        return ImageFile(self.read(path), "YXS")
 
     def size(self, path: Path) -> tuple[int, int]:
         """(width, height); a format that knows them from the header alone overrides this."""
-        height, width = self.read(path).shape[:2]
-        return width, height
-
-    def open(self, path: Path) -> ImageFile:
-        """Everything in the file as it is stored; a format that knows more than `read` gives overrides this."""
-        return ImageFile(self.read(path), "YXS")
+        file = self.open(path)
+        sides = dict(zip(file.axes, file.array.shape, strict=True))
+        return sides["X"], sides["Y"]
 
     def write(self, path: Path, file: ImageFile, like: Path) -> None:
         """Writes an array, with what else is in the file `like` and still true of it."""

@@ -25,10 +25,6 @@ class OmeZarr(ImageFormat):
     writes = TYPES
     is_folder = True
 
-    def read(self, path: Path) -> NDArray[Any]:
-        """Refused: what the array's values mean has to be said."""
-        raise InputError(f"{path}: an array without the range of its values")
-
     def size(self, path: Path) -> tuple[int, int]:
         """(width, height) from the metadata alone; of an array without axes, its last two."""
         array, axes, _ = _image(path)

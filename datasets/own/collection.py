@@ -94,12 +94,15 @@ def _candidates(paths: Sequence[Path], recursive: bool) -> tuple[dict[Path, str]
     for given in paths:
         plain = is_folder(given) and not _is_image(given)
         inside = _inside(given, recursive, unused) if plain else [(given, given.name)]
+        before = len(found) + len(unused)
         for path, name in inside:
             if (real := path.resolve()) in known:
                 unused.append(f"{path}: given twice")
                 continue
             known.add(real)
             found[path] = name
+        if len(found) + len(unused) == before:
+            unused.append(f"{given}: no images in it")
     return found, unused
 
 

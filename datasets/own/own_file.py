@@ -147,7 +147,8 @@ class OwnFile:
                 output.complete()
                 file = _file(self.path, _stamp(self.path))._replace(array=array, axes=self.axes, alpha=self.alpha)
                 write = files.write_folder if image_format.is_folder else files.write
-                write(path, lambda temporary: image_format.write(temporary, file, self.path))
+                with _damage_named(self.path):
+                    write(path, lambda temporary: image_format.write(temporary, file, self.path))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
 
@@ -252,6 +253,17 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _file(path: Path, stamp: tuple[int, int]) -> ImageFile:
     """An open file; of the last two files, what was unpacked stays in memory."""
     return opened(path)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Metadata are read again when they are copied, and libraries raise anything for what is wrong with them."""
+    try:
+        yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: its metadata cannot be copied ({one_line(error)}); save it anew first") from None
 
 
 @contextmanager

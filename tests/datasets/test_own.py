@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 from bench import api
 from bench.datasets.errors import InputError
-from bench.datasets.formats.image_format import opened
+from bench.datasets.formats.image_format import ImageFile, ImageFormat, opened, register_format, size
 from bench.datasets.own import own_file
 from bench.datasets.own.collection import Collection, collect
 from bench.datasets.own.own_file import OwnFile
@@ -169,6 +169,29 @@ def test_opacity_is_kept_aside_unless_it_is_asked_for_as_a_channel(tmp_path: Pat
     np.testing.assert_array_equal(back[..., 3], array[..., 3])
     assert not back[..., :3].any()
     assert one(path, axes="YXC").channels == 4
+
+
+def test_a_format_of_ones_own_opens_and_writes(tmp_path: Path) -> None:
+    @register_format
+    class Words(ImageFormat):
+        """Text: one row of whole numbers per line."""
+
+        suffixes = (".numbers",)
+        writes = ("int64",)
+
+        def open(self, path: Path) -> ImageFile:
+            return ImageFile(np.loadtxt(path, np.int64), "YX")
+
+        def write(self, path: Path, file: ImageFile, like: Path) -> None:
+            np.savetxt(path, file.array, "%d")
+
+    np.savetxt(tmp_path / "a.numbers", values("int32", 12, 16), "%d")
+    own = one(tmp_path / "a.numbers")
+    assert (own.output(), own.output("float32"), size(own.path)) == ("a.numbers", "a.tif", (16, 12))
+    for dtype in ("keep", "float32"):
+        back = returned(own, tmp_path / "out", dtype=dtype)
+        np.testing.assert_allclose(opened(back).array, values("int32", 12, 16), atol=1e-2 if dtype == "float32" else 0)
+        assert opened(back).axes == "YX"
 
 
 # ---- frames

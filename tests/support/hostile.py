@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import imagecodecs
 import msgspec
 import numpy as np
+import tifffile
 import torch
 from PIL import Image as Pillow
 from scipy.io import savemat
@@ -22,6 +24,7 @@ from bench.datasets.errors import InputError
 from bench.datasets.formats import image_format, raster
 from bench.datasets.formats.mat import read_mat
 from bench.datasets.formats.pack import Pack, Writer
+from bench.datasets.own.own_file import OwnFile
 from bench.datasets.sets.archives import extract
 from bench.methods import plugins
 from bench.protocol.request import Request
@@ -67,6 +70,27 @@ def see(path: Path) -> None:
     assert pixels.shape[2] in (1, 3)
     assert image_format.size(path) == pixels.shape[1::-1]
     assert raster.read_rgb(path).shape[2] == 3
+
+
+def deep(path: Path) -> None:
+    """A stack of 16 bits, or such a picture, or array."""
+    grain = np.random.default_rng(0).integers(0, 4096, (3, 12, 16)).astype(np.uint16)
+    if path.suffix == ".png":
+        path.write_bytes(imagecodecs.png_encode(grain.reshape(12, 16, 3)))
+    elif path.suffix == ".npy":
+        np.save(path, grain[0])
+    else:
+        options: dict[str, Any] = {"compression": "zlib"} if path.stem == "packed" else {"imagej": True}
+        tifffile.imwrite(path, grain, metadata={"axes": "ZYX"}, photometric="minisblack", **options)
+
+
+def see_own(path: Path) -> None:
+    """Reads an image of a user as `bench denoise` does, and writes it back."""
+    own = OwnFile(path, path.name)
+    own.range = (0.0, 4095.0)
+    assert own.survey().size
+    if np.prod(own.shape) < 2**16:
+        own.write(path.with_name("back.tif"), (own.frame(i) for i in range(own.count)), "float32", overwrite=True)
 
 
 def zipped(path: Path) -> None:
@@ -221,6 +245,10 @@ READERS = {
     "tiff": Reader("a.tif", set_image(), see),
     "tiff, deflated": Reader("a.tif", set_image(compression="tiff_adobe_deflate"), see),
     "bmp": Reader("a.bmp", set_image(), see),
+    "own png": Reader("a.png", deep, see_own, ruined.no_images),
+    "own tiff": Reader("a.tif", deep, see_own),
+    "own tiff, deflated": Reader("packed.tif", deep, see_own),
+    "npy": Reader("a.npy", deep, see_own, ruined.arrays),
     "zip": Reader("a.zip", zipped, unpack, ruined.zips),
     "mat v5": Reader("a.mat", save5, see_mat, lambda whole: [ruined.crasher()]),
     "mat v7": Reader("a.mat", save7, see_mat, ruined.recompressed),

@@ -39,6 +39,14 @@ def no_images(whole: bytes) -> list[bytes]:
     return [*sides, *deep, bomb(10_000, 10_000), bomb(14_000, 14_000), postscript(), b"P6 99999 99999 255\n", b"GIF89a"]
 
 
+def arrays(whole: bytes) -> list[bytes]:
+    """Shapes out of reach or of nothing, other types, pickled objects."""
+    shapes = ["(99999999, 99999999)", "(-1, 16)", "(0, 16)", "(12, 10**9)", "()", "(192,)", "(12, 16.0)", "((12, 16),)"]
+    headers = [whole.replace(b"(12, 16)", shape.encode()) for shape in shapes]
+    kinds = [b"'|O'", b"'<c8'", b"'<U1'", b"'<M8[s]'", b"[('a', '<u2')]", b"'<u9'", b"'|b1'"]
+    return headers + [whole.replace(b"'<u2'", kind) for kind in kinds] + [b"\x93NUMPY\x01\x00\xff\xff{"]
+
+
 def zips(whole: bytes) -> list[bytes]:
     """Names that no disk holds, that lead elsewhere or nowhere."""
     names = ("x" * 300 + ".png", "", "../a.png", "/a.png", "C:/a.png", "a/../../a.png", "a.png/b.png", "\n\x1b[2J.png")
