@@ -21,6 +21,7 @@ from ..protocol.metrics.registry import DEFAULT, measure
 from ..protocol.scoring import Scoring
 from ..protocol.units import Score
 from ..store.rows import Row, finite
+from .cost import Costs
 from .image_cache import kept
 from .inference import padded, seen
 from .machine import Machine
@@ -38,12 +39,14 @@ def evaluate(
     report: Callable[[float, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
+    costs: Costs | None = None,
 ) -> list[Row]:
     """All rows of a test set; every output is clipped, rounded and compared as the suite's scoring says.
 
     `folder` keeps the images that no weights can give back (BM3D's, Self2Self's), so that an interrupted
     evaluation goes on where it was. Threads compare images while the network denoises the next ones; methods
-    without a network are themselves called in the threads. No more images are held than keep all threads busy.
+    without a network are themselves called in the threads. No more images are held than keep
+    all threads busy. `costs` measures what is computed of methods without a network for the whole set.
     """
     method, rows = work.fit.method, list[Row]()
     total = work.repeats * len(set_images)
@@ -62,7 +65,8 @@ def evaluate(
         def said(training: Report) -> None:
             report(done + training.step / training.steps, total)
 
-        return kept(work, noisy, folder, partial(restore, work, net, noisy, machine, said, stop, folder))
+        compute = partial(restore, work, net, noisy, machine, said, stop, folder)
+        return kept(work, noisy, folder, partial(costs.of, compute) if costs else compute)
 
     pool, done = ThreadPoolExecutor(threads), 0
     try:

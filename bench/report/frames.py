@@ -8,6 +8,7 @@ from ..datasets.sets.own_folder import short_name
 from ..protocol.metrics.metric import Metric
 from .lines import Line, Table, group, headings, row_name
 
+COST = ("s/image", "MB/image")
 MARKS = {"best": "**", "second": "_", "": ""}
 
 
@@ -18,6 +19,7 @@ def frame(table: Table, keys: bool = False) -> pd.DataFrame:
     measured = list(dict.fromkeys(_column(line, across) for line in shown))
     printed = list(dict.fromkeys(_column(line, across) for line in found if line.published is not None))
     elsewhere = list(dict.fromkeys(_column(line, across) for line in found if line.other))
+    costly = not any(cell.trains and cell.fit.method.has_weights() for cell in table.plan.cells)
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for line in found:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
@@ -32,12 +34,16 @@ def frame(table: Table, keys: bool = False) -> pd.DataFrame:
         elif column in measured and (line.state.kind != "not run" or line.test in table.plan.preset.tests):
             row[column] = value(line, table.metrics)
             row[f"{column} (record)"] = " ".join(line.keys)
+            row |= {f"{column} {name}": text for name, text in cost(line).items()} if costly else {}
         if line.published is not None:
             row[f"{column} (paper)"] = printed_value(line, table.metrics)
             row[f"{column} (diff.)"] = difference(line, table)
     columns = ["noise" if across == "tests" else "set", "method", "noise knowledge"]
     for name in dict.fromkeys([*measured, *printed, *elsewhere]):
         columns += [name] * (name in measured) + [f"{name} (paper)"] * (name in printed)
+        columns += [
+            f"{name} {what}" for what in COST if costly and any(row.get(f"{name} {what}") for row in rows.values())
+        ]
         columns += [f"{name} (others)"] * (name in elsewhere)
         columns += [f"{name} (diff.)"] * any(row.get(f"{name} (diff.)") for row in rows.values())
         columns += [f"{name} (record)"] * (keys and any(row.get(f"{name} (record)") for row in rows.values()))
@@ -63,12 +69,14 @@ def long(table: Table, commands: bool = False) -> pd.DataFrame:
             "passes": "" if line.passes is None else str(line.passes),
             "parameters": f"{line.parameters or 0:,}" if done else "",
             "train s": f"{line.seconds:.0f}" if line.seconds else "",
+            **cost(line),
             "preset": line.preset,
             "record": " ".join(line.keys),
         }
         rows.append(row | ({"command": line.command} if commands else {}))
     shown = pd.DataFrame(rows)
-    return shown if any(line.other for line in table.lines) else shown.drop(columns="others", errors="ignore")
+    empty = [name for name in ("others", *COST) if name in shown and not shown[name].any()]
+    return shown.drop(columns=empty)
 
 
 def by_noise(table: Table, lines: Sequence[Line]) -> dict[str, pd.DataFrame]:
@@ -95,6 +103,12 @@ def by_noise(table: Table, lines: Sequence[Line]) -> dict[str, pd.DataFrame]:
         empty = [name for name in ("paper", "others", "diff.") if not frame[name].any()] + ["set"] * (len(tests) == 1)
         found[f"{noise}, {short_name(tests[0])}" if len(tests) == 1 else noise] = frame.drop(columns=empty)
     return found
+
+
+def cost(line: Line) -> dict[str, str]:
+    """What an image costs a method that has no network for the whole set."""
+    numbers = dict(zip(COST, (line.image_seconds, line.image_megabytes), strict=True))
+    return {name: "" if number is None else f"{number:.3g}" for name, number in numbers.items()}
 
 
 def value(line: Line, metrics: Sequence[Metric]) -> str:

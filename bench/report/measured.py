@@ -93,6 +93,7 @@ def _read(store: Store, score: Score, line: Line) -> dict[str, float] | State:
         known = ", ".join(record.result["outputs"])
         return State("damaged", printable(f"record {record.key} has no output {line.output!r}; it has {known}"))
     line.images = means["images"]
+    line.image_seconds, line.image_megabytes = store.seconds(score, record), store.megabytes(score)
     line.warnings = tuple(dict.fromkeys([*line.warnings, *map(printable, record.result.get("warnings", []))]))
     line.parameters = line.parameters or record.result.get("parameters")
     return {name: infinite(means[name]) for name in score.metrics}

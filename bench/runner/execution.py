@@ -12,6 +12,7 @@ from torch import nn
 
 from ..compute import training
 from ..compute.copies import copies
+from ..compute.cost import Cost, Costs
 from ..compute.machine import Machine, environment
 from ..compute.noisy_images import centre_crop
 from ..compute.sanity import DivergedError
@@ -103,13 +104,14 @@ def execute(
     """
     record = _record(unit, label, machine)
     rows: list[Row] = []
-    seconds = None
+    seconds = megabytes = None
     try:
         with guarded(Exception, Stopped):
             if isinstance(unit, Fit):
                 record.result, seconds = _fit(unit, store, machine, sets, watch)
             else:
-                rows, digest = _score(unit, store, machine, sets, watch, again)
+                rows, digest, cost = _score(unit, store, machine, sets, watch, again)
+                seconds, megabytes = cost or (None, None)
                 record.result = {"outputs": summary(rows)} | ({"weights": digest} if digest else {})
                 said = [*sets.left_out(unit), *sets.copies(unit)]
                 if warnings := said + _warnings_of(unit, sets.used_by(unit)):
@@ -122,7 +124,7 @@ def execute(
         record.state = "diverged" if isinstance(error, DivergedError) else "failed"
         ours = type(error).__module__.startswith("bench.")
         record.reason = printable(str(error) if ours else one_line(error))
-    store.write(unit, record, rows, seconds)
+    store.write(unit, record, rows, seconds, megabytes)
     return record
 
 
@@ -179,16 +181,19 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
     return result, trained.seconds
 
 
-def _score(unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch, again: bool) -> tuple[list[Row], str]:
-    """The rows, and the digest of the weights that they were made with."""
+def _score(
+    unit: Score, store: Store, machine: Machine, sets: Sets, watch: Watch, again: bool
+) -> tuple[list[Row], str, Cost | None]:
+    """The rows, the digest of the weights that they were made with, and the cost of an image without such weights."""
     net, digest = load(unit.fit, store, machine)
     folder = store.new_images(unit) if again else store.images(unit)
-    rows = evaluate(unit, net, sets.used_by(unit), machine, watch.score, watch.stop, folder)
+    costs = None if unit.fit.method.has_weights() else Costs(machine.device)
+    rows = evaluate(unit, net, sets.used_by(unit), machine, watch.score, watch.stop, folder, costs)
     if any(math.isnan(value) for row in rows for value in row.metrics.values() if value is not None):
         raise DivergedError("an output has values that are not finite")
     if again:
         store.replace_images(unit)
-    return rows, digest
+    return rows, digest, costs.median() if costs else None
 
 
 def _warnings_of(unit: Score, set_images: list[SetImage]) -> list[str]:

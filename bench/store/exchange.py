@@ -37,7 +37,7 @@ from .tensors import read_tensors
 MANIFEST = "manifest.json"
 PART = r"(?!\.)[A-Za-z0-9._+-]{1,200}"  # the method, the noise, and the name of a file before its suffix
 MEMBER = re.compile(
-    r"last\.json|fits/PART/PART/PART\.(json|seconds|safetensors)|scores/PART/PART/PART\.(json|rows\.jsonl)".replace(
+    r"last\.json|fits/PART/PART/PART\.(json|seconds|safetensors)|scores/PART/PART/PART\.(json|seconds|rows\.jsonl)".replace(
         "PART", PART
     )
 )
@@ -90,8 +90,7 @@ def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, lis
 def _members(store: Store, records: list[Record], weights: bool) -> Iterator[tuple[str, bytes]]:
     yield "last.json", msgspec.json.encode(store.last.known())
     for record in records:
-        paths = [store.path(record)]
-        paths += [store.path(record, ".seconds")] if record.kind == "fit" else []
+        paths = [store.path(record), store.path(record, ".seconds")]
         paths += [store.path(record, ".rows.jsonl")] if (record.kind, record.state) == ("score", "done") else []
         paths += [store.path(record, ".safetensors")] if weights and store.weights(record) else []
         yield from ((path.relative_to(store.root).as_posix(), path.read_bytes()) for path in paths if path.is_file())
@@ -214,7 +213,7 @@ def _take(record: Record, unit: Unit, theirs: Store, ours: Store, merged: Merged
             merged.notes += filter(None, [ours.quarantine(unit)])
             _copy_weights(record, unit, theirs, ours)
             rows = theirs.rows(record) if record.kind == "score" and record.state == "done" else []
-            ours.write(unit, record, rows, theirs.seconds(record, record))
+            ours.write(unit, record, rows, theirs.seconds(record, record), theirs.megabytes(record))
         elif ours.weights(record) is None:
             _copy_weights(record, unit, theirs, ours)
     merged.taken, merged.same = merged.taken + new, merged.same + (not new)

@@ -164,18 +164,34 @@ class Store(Folder):
         record = self._record(unit)
         return self._rows(unit, record) if record else []
 
-    def seconds(self, fit: Fit | Record, record: Record) -> float | None:
-        """How long a training took: no part of its record, which is the same in every run."""
-        path = self.path(fit, ".seconds")
-        try:
-            return float(path.read_text())
-        except (OSError, ValueError):  # not there, or damaged: it stands beside the numbers, no more
-            return record.result.get("seconds")
+    def seconds(self, fit: Unit | Record, record: Record) -> float | None:
+        """How long a training took, or an image of a score: no part of the record, which is the same in every run."""
+        cost = self._cost(fit)
+        return cost[0] if cost else record.result.get("seconds")
 
-    def write(self, unit: Unit, record: Record, rows: Sequence[Row] = (), seconds: float | None = None) -> None:
-        """Time and rows first, then the record that vouches for them; a record is the same in every run."""
+    def megabytes(self, score: Score | Record) -> float | None:
+        """How much memory an image of a score took, where that was measured."""
+        return self._cost(score)[1] if len(self._cost(score)) > 1 else None
+
+    def _cost(self, unit: Unit | Record) -> list[float]:
+        try:
+            return list(map(float, self.path(unit, ".seconds").read_text().split()))
+        except (OSError, ValueError):  # not there, or damaged: it stands beside the numbers, no more
+            return []
+
+    def write(
+        self,
+        unit: Unit,
+        record: Record,
+        rows: Sequence[Row] = (),
+        seconds: float | None = None,
+        megabytes: float | None = None,
+    ) -> None:
+        """Cost and rows first, then the record that vouches for them; a record is the same in every run."""
         if seconds is not None:
-            self.write_file(self.path(unit, ".seconds"), f"{seconds:.1f}\n".encode())
+            cost = f"{seconds:.1f}" if isinstance(unit, Fit) else f"{seconds:.3g}"
+            cost += "" if megabytes is None else f" {megabytes:.0f}"
+            self.write_file(self.path(unit, ".seconds"), f"{cost}\n".encode())
         if rows:
             text = b"\n".join(encoded(row.flat) for row in rows) + b"\n"
             self.write_file(self.path(unit, ".rows.jsonl"), text)
