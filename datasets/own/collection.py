@@ -173,11 +173,17 @@ def _line(group: list[OwnFile]) -> str:
     said = [
         _several(len(group), "file"), one.dtype.name, f"axes {one.axes}", _several(one.channels, "channel"),
         f"{_several(count, 'frame')}{size}",
-        f"values {low:g}..{high:g}", f"range {one.range[0]:g}..{one.range[1]:g} ({one.origin})",
+        f"values {low:g}..{high:g}{_bits(one, high)}", f"range {one.range[0]:g}..{one.range[1]:g} ({one.origin})",
     ]  # fmt: skip
     if one.alpha:
         said.insert(4, "opacity kept aside")
     return ", ".join(said)
+
+
+def _bits(own: OwnFile, high: float) -> str:
+    """How many bits a camera used, where it left some of 16 empty; --range says so to the method."""
+    used = int(high).bit_length() if own.dtype == np.uint16 else 16
+    return f" ({used} of 16 bits)" if 8 < used < 16 else ""
 
 
 def _several(count: int, what: str) -> str:

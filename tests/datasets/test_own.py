@@ -257,7 +257,7 @@ def test_what_was_understood_is_said_in_a_line_per_kind(tmp_path: Path) -> None:
     found = api.opened([tmp_path])
     pixels, stack, count, bad, notes = found.lines()
     assert pixels.startswith("12 files, uint16, axes YX, 1 channel, 12 frames of 16x12, ")
-    assert pixels.endswith("values 3..4094, range 0..65535 (of uint16)")
+    assert pixels.endswith("values 3..4094 (12 of 16 bits), range 0..65535 (of uint16)")
     assert stack.startswith("1 file, uint8, axes TYX, 1 channel, 20 frames of 16x12")
     assert (count, found.failed) == ("not used, 2:", 1)
     assert "bad.png: not a readable image" in bad
