@@ -47,7 +47,7 @@ COLUMNS = (*KEY, "mode", "tau", "visible", *COUNTS, "crossed")
 SETS = {  # image files, noises, side of the centre crop
     "set12": ([f"set12/{i:02d}.png" for i in (1, 2, 4, 5, 7, 9)], ("gauss25", "poisson30"), 64),
     "bsd68": ([f"bsd68/test{i:03d}.png" for i in (3, 10, 21, 33, 47, 60)], ("gauss15", "poisson30+gauss10"), 64),
-    "kodak": ([f"kodak/kodim{i:02d}.png" for i in (1, 5, 8, 19, 23)], ("gauss25", "poisson30"), 64),
+    "kodak": ([f"kodak/kodim{i:02d}.png" for i in (1, 5, 19, 23)], ("gauss25", "poisson30"), 64),
 }
 FMDD = ("Confocal_FISH", "Confocal_MICE", "TwoPhoton_MICE")
 FMDD_SIDE, CAPTURES = 96, 50  # the clean image is the mean of so many
@@ -172,15 +172,14 @@ def compared(
 
 
 def work(data: Path) -> Iterator[tuple[tuple[str, str, str], Callable[[], dict[str, object]]]]:
-    """What is to be done: (set, noise, image) and how; the sets in turn."""
+    """What is to be done: (set, noise, image) and how."""
     for name in FMDD:
         yield ("fmdd", name, "1-2"), partial(captured, data, name)
-    for i in range(max(len(files) for files, _, _ in SETS.values())):
-        for name, (files, noises, side) in SETS.items():
+    for name, (images, noises, side) in SETS.items():
+        for i, file in enumerate(images):
             for noise in noises:
-                if i < len(files):
-                    made = partial(simulated, data, name, noise, files[i], side, i < CROSSED.get(name, 0))
-                    yield (name, noise, Path(files[i]).stem), made
+                crossed = i < CROSSED.get(name, 0)
+                yield (name, noise, Path(file).stem), partial(simulated, data, name, noise, file, side, crossed)
     for one in TRAINED:
         yield (*one[:2], Path(one[2]).stem), partial(trained, data, *one)
 
