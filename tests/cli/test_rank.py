@@ -11,8 +11,10 @@ from support.cli import bench as command
 
 from bench.api.ranking import rescaled
 from bench.apply import own_ranking
-from bench.apply.entrants import Budget
+from bench.apply.entrants import Budget, candidate
+from bench.apply.held_out import Trial, outputs
 from bench.apply.own_ranking import Known, answer
+from bench.apply.ranking import recorrupted
 from bench.apply.recorruption import Variance, variance_of
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
@@ -101,6 +103,20 @@ def test_single_images_of_known_white_noise(tmp_path: Path) -> None:
     assert found.ranking.rows[0].method == "blur"
     assert set(found.checks) == {"Stein's unbiased estimate", "the masked loss"}
     assert not any(found.checks.values())
+
+
+def test_a_trained_network_is_refused_on_what_it_was_trained_on(tmp_path: Path) -> None:
+    """The planted mistake, with a real training: weights of one split score the other, or the image is trained on."""
+    noise = parse("gauss25")
+    image = noisy(1, clean())[..., None].astype(np.float32) / 1000
+    one, other = recorrupted([image], variance_of(noise), noise)
+    made = candidate("n2v", one, budget(tmp_path)).fit(one)
+    assert outputs("n2v", made, one, 64, 64)[0].shape == (64, 64, 1)
+    with pytest.raises(InputError, match="n2v was fitted to 1 of the images"):
+        outputs("n2v", made, other, 64, 64)
+    cheat = candidate("n2v", one, budget(tmp_path)).fit(Trial("", (), ((image,),), frozenset(), noise))
+    with pytest.raises(InputError, match="its score would be too good"):
+        outputs("n2v", cheat, one, 64, 64)
 
 
 def test_noise_of_no_known_kind_is_undecided(tmp_path: Path) -> None:
