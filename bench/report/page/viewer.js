@@ -169,7 +169,7 @@ function picture(panel) {
     const map = view.mode === "image" ? null : mapOf(panel);
     drawnPanels.set(key, map ? drawMap(image.width, image.height, map, view.scale)
       : drawImage(image, sceneNow(), view.exposure, view.gamma));
-    if (drawnPanels.size > 200) drawnPanels.delete(drawnPanels.keys().next().value);
+    if (drawnPanels.size > 60) drawnPanels.delete(drawnPanels.keys().next().value);
   }
   return drawnPanels.get(key);
 }
