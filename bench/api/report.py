@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
+from msgspec import structs
 
 from ..compute.machine import choose
 from ..datasets import files
@@ -22,6 +23,7 @@ from ..report.tables import build, request_of
 from ..runner.display import Display
 from ..runner.execution import Sets
 from ..runner.run import Outcome
+from ..store.match import request_of_label
 from ..store.record import Record
 from ..store.store import Store
 from .options import Asked, Options, PathLike, asked_in, path_of, store_of, table_requests
@@ -214,7 +216,25 @@ def _tables_of(stores: dict[str, Store]) -> dict[str, list[Table]]:
             raise InputError(f"{store.root}: no records; make some: python -m bench run --store {store.root}")
     for name, store in stores.items():
         tables[name] = _tables(store, "", "", None, ())[0]
+        tables[name] += _earlier(store, {key for table in tables[name] for line in table.lines for key in line.keys})
     return tables
+
+
+def _earlier(store: Store, shown: set[str]) -> list[Table]:
+    """Lines whose records are not shown yet: of earlier runs, which asked for something else than the last one."""
+    found = list[Table]()
+    left = [record for record in store.find("") if record.kind == "score" and record.key not in shown]
+    for suite, label in dict.fromkeys((record.label["suite"], record.label["preset"]) for record in left):
+        try:
+            tables = build(store, request_of_label(suite, label), True)
+        except InputError:  # of a suite or an option that is not known here; the page names the records
+            continue
+        for table in tables:
+            lines = [line for line in table.lines if line.run and not shown.issuperset(line.keys)]
+            if lines:
+                found.append(structs.replace(table, lines=lines, notes=[]))
+        shown = shown | {key for table in tables for line in table.lines for key in line.keys}
+    return found
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from PIL import Image as Pillow
-from support.cli import Done, bench, narrow_networks, photos, refused
+from support.cli import Done, bench, file_of, narrow_networks, photos, refused
 from support.tiny import Tiny
 
 from bench.datasets.errors import InputError
@@ -28,8 +28,9 @@ from bench.report.page.model import Cell, Column, Page, Row, Scene, Sheet
 from bench.report.page.numbers import verdict
 from bench.report.page.page import MEGABYTE, build, within
 from bench.report.page.planes import planes
-from bench.report.page.records import method_file
+from bench.report.page.records import described, method_file
 from bench.report.page.scene import scene
+from bench.store.store import Store
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\x1b[31m"
 
@@ -378,3 +379,37 @@ def test_the_verdict_follows_its_rule(value: float, printed: float | None, mark:
     )  # fmt: skip
     floors = {("n", "n", "t", "noisy"): 20.0, ("n", "n", "t", "blur"): 25.0}
     assert verdict(line, find_metric("psnr"), floors) == said
+
+
+def test_earlier_runs_that_asked_for_something_else_are_on_the_page_too(done: Done, tmp_path: Path) -> None:
+    store = shutil.copytree(done.store, tmp_path / "store")
+    with narrow_networks():
+        again = [word if word != "gauss25" else "gauss50" for word in done.command]
+        again[again.index("n2c")] = "blur"
+        result = bench(*again, "--precision", "float32", "--store", store)
+    assert result.code == 0, result.err
+    text, data = report(store)
+    linked = {key for keys in re.findall(r'<td[^>]*><a href="#record=([^"]*)"', text) for key in keys.split(",")}
+    scores = {key for key, record in data["records"].items() if record["kind"] == "score"}
+    assert linked == scores
+    assert "in no table" not in text
+
+
+def test_means_that_differ_between_stores_are_named_with_the_difference(done: Done, tmp_path: Path) -> None:
+    title = "blur gauss25 seed 0 on"
+    other = shutil.copytree(done.store, tmp_path / "other")
+    rows = file_of(other, "score", title, ".rows.jsonl")
+    lines = [json.loads(line) for line in rows.read_text("utf-8").splitlines()]
+    for line in lines:
+        line["psnr"] += 0.5
+    content = "\n".join(json.dumps(line) for line in lines) + "\n"
+    rows.write_text(content, encoding="utf-8")
+    path = file_of(other, "score", title)
+    changed = json.loads(path.read_bytes())
+    for means in changed["result"]["outputs"].values():
+        means["psnr"] += 0.5
+    changed["result"]["rows"] = hashlib.sha256(content.encode()).hexdigest()
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    _, _, notes = described({"store": Store(done.store), "other": Store(other)})
+    assert len(notes) == 1
+    assert re.search(r"blur gauss25 seed 0 on .*: the means in store and other differ by up to 0\.5", notes[0])

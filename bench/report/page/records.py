@@ -25,9 +25,19 @@ def described(stores: Mapping[str, Store]) -> tuple[dict[str, dict[str, Any]], d
             if known is not one:
                 known["stores"] += one["stores"]
                 if known["outputs"] != one["outputs"] or known["state"] != one["state"]:
-                    notes.append(f"{record.title}: {', '.join(known['stores'])} have other numbers under one key")
+                    apart = _apart(known["outputs"], one["outputs"])
+                    notes.append(
+                        f"{record.title}: the means in {' and '.join(known['stores'])} differ by up to {apart}"
+                    )
     files = {one["method_file"] for one in found.values()}
     return found, {file: text for file in sorted(files) if (text := _text(file))}, notes
+
+
+def _apart(a: list[list[Any]], b: list[list[Any]]) -> str:
+    """The largest difference of two tables of means, or that they are not alike."""
+    pairs = [(x, y) for one, other in zip(a, b, strict=False) for x, y in zip(one, other, strict=False)]
+    numbers = [abs(x - y) for x, y in pairs if isinstance(x, int | float) and isinstance(y, int | float)]
+    return f"{max(numbers):.1g}" if numbers and [*map(len, a)] == [*map(len, b)] else "other outputs or states"
 
 
 def _record(name: str, store: Store, record: Record) -> dict[str, Any]:
