@@ -38,6 +38,7 @@ from ..methods.networks.unet import UNetConfig
 NETWORKS, BESIDE = ("n2v", "nbr2nbr"), ("noisy", "blur 0.75", "blur 2", "bm3d")
 NET_SIDE, NET_STEPS = 128, 250  # images and trainings of narrow U-Nets
 TRAINED = (("set12", "gauss25", "set12/06.png"), ("set12", "gauss50", "set12/03.png"))
+ALL = "all"  # images of a set, in one ranking
 VISIBLE = 0.1  # dB of a true difference that the order must show
 DRAWS = 2  # of noise that the true errors are the mean of
 CROSSED = {"set12": 1, "bsd68": 1}  # images of each noise on which the cross-checks are made, too
@@ -88,16 +89,24 @@ def candidates(sigma: float) -> list[Candidate]:
     return [Candidate(name, lambda trial, f=f: Function(f), "nothing") for name, f in functions.items()]  # type: ignore[misc]
 
 
-def simulated(data: Path, name: str, noise: str, file: str, side: int, crossed: bool) -> dict[str, object]:
-    """One image with noise that is put on it, split into two."""
-    clean = centre(unit(read(data / file)), side, side)
+def simulated(data: Path, name: str, noise: str, images: Sequence[str], side: int, crossed: bool) -> dict[str, object]:
+    """One image, or several together, with noise that is put on them, split into two."""
+    clean = [centre(unit(read(data / file)), side, side) for file in images]
     known, variance = parse(noise), variance_of(parse(noise))
-    noisy = [known.apply(clean, known.low, frozen("ranking study", file, noise, i)) for i in range(DRAWS)]
-    methods = candidates(float(np.sqrt(variance.at(noisy[0]).mean())))
-    trials = recorrupted(noisy[:1], variance, known)
-    true = {one.name: _error(one, trials[0], noisy, [clean] * DRAWS) for one in methods}
-    source = Trial("the image", (), ((noisy[0],),), frozenset())
-    row = {"set": name, "noise": noise, "image": Path(file).stem, "mode": "split"}
+    noisy = [
+        [
+            known.apply(x, known.low, frozen("ranking study", file, noise, i))
+            for x, file in zip(clean, images, strict=True)
+        ]
+        for i in range(DRAWS)
+    ]
+    methods = candidates(float(np.sqrt(np.mean([variance.at(y).mean() for y in noisy[0]]))))
+    trials = recorrupted(noisy[0], variance, known)
+    true = {one.name: _error(one, trials[0], [y for of in noisy for y in of], clean * DRAWS) for one in methods}
+    source = Trial("the image", (), tuple((y,) for y in noisy[0]), frozenset())
+    alone = len(images) == 1
+    row = {"set": name, "noise": noise, "image": Path(images[0]).stem if alone else ALL}
+    row["mode"] = "split" if alone else f"split, {len(images)} together"
     return row | compared(methods, trials, true, side, source if crossed else None, variance)
 
 
@@ -179,7 +188,9 @@ def work(data: Path) -> Iterator[tuple[tuple[str, str, str], Callable[[], dict[s
         for i, file in enumerate(images):
             for noise in noises:
                 crossed = i < CROSSED.get(name, 0)
-                yield (name, noise, Path(file).stem), partial(simulated, data, name, noise, file, side, crossed)
+                yield (name, noise, Path(file).stem), partial(simulated, data, name, noise, [file], side, crossed)
+        for noise in noises:
+            yield (name, noise, ALL), partial(simulated, data, name, noise, images, side, False)
     for one in TRAINED:
         yield (*one[:2], Path(one[2]).stem), partial(trained, data, *one)
 
