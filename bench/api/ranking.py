@@ -223,6 +223,8 @@ class _Progress:
         if self.running != name or report.step <= 1:
             self.running = name
             self.cost = Cost("fit", 60.0)
+            self.display.units += 1  # how many follow is not known
+            self.display.left["fit"] += self.cost.seconds
             self.display.begin(f"training {name}", self.cost)
         self.display.advance(f"training {name}", report.step / report.steps, report.text)
         if report.message:
