@@ -324,7 +324,7 @@ def test_kept_images_are_scored_otherwise_without_a_training(
     watch.clear()
     other = tmp_path / "other.toml"
     scoring = 'steps = 300\nscoring = { quantise = "float", data_range = 1.0 }'
-    other.write_text(place.suite.read_text(encoding="utf-8").replace("steps = 300", scoring), encoding="utf-8")
+    other.write_text(place.suite.read_text(encoding="utf-8").replace("steps = 300", scoring, 1), encoding="utf-8")
     assert place.run(suite=other).code == 0
     assert len(watch) == 3 * damaged
     assert place.kept() == before

@@ -83,7 +83,7 @@ def test_a_status_trains_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_finished_trainings_of_the_store_say_how_long_a_step_takes(tiny: Tiny) -> None:
-    (seconds,) = tiny.store.rglob("*.seconds")
+    (seconds,) = (tiny.store / "fits").rglob("*.seconds")
     seconds.write_text("7.0\n", encoding="utf-8")
     machine = Machine("cpu", "float32", 1)
     cell = make(Request(suite=str(tiny.suite), methods=("n2c",), steps=10)).cells[-1]

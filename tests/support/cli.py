@@ -192,7 +192,7 @@ def altered_suite(folder: Path, old: str, new: str) -> Path:
     text = suite_text()
     assert old in text, f"{old!r} is not in the suite any more"
     path = folder / "mine.toml"
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
     return path
 
 
