@@ -83,7 +83,7 @@ def _undefined(method: type[Method], noise: Noise, channels: int) -> str:
 def _copies(method: type[Method]) -> str:
     if any(output.blind for output in method.outputs):
         return "predicts a pixel from its neighbours, whose correlated noise tells its own: it copies the noise"
-    return "takes the noise of pixels for independent, which it is not"
+    return "assumes that the noise of pixels is independent, and it is not"
 
 
 def _for(method: type[Method], known: Known) -> str:

@@ -171,7 +171,7 @@ def _read_noise(one: PlaneNoise) -> str:
     if one.gain.low > 0.0:
         text += f", that is {number(one.read_noise.value / one.gain.value)} photoelectrons"
     if one.read_noise.low == 0.0:
-        text += "; it may be nothing, as hardly any area is known to be dark enough to see it"
+        text += "; it may be zero, for hardly any area is dark enough to measure it"
     return f"{text}."
 
 

@@ -183,7 +183,7 @@ def _verdict(scores: Scores) -> tuple[bool, str]:
         half = (difference.high - difference.low) / 2.0
         needed.append((half / max(abs(difference.mean), 1e-12)) ** 2)
     more = min(needed)
-    about = f"about {max(2, round(more))} times as many pixels" if more < 100 else "more pixels than are worth it"
+    about = f"about {max(2, round(more))} times as many pixels" if more < 100 else "more than a hundred times as many pixels"
     equal = f"{' and '.join(tied)} are equally good as far as these images can tell"
     return True, f"{equal}; {about} would tell the first from the next."
 

@@ -7,8 +7,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from support.cli import bench, narrow_networks
-from support.tiny import Tiny
+from support.cli import bench
+from support.tiny import Tiny, finished
 
 from bench.cli.main import main
 from bench.runner import display
@@ -18,10 +18,7 @@ from bench.runner.estimates import Cost
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    with narrow_networks():
-        made = Tiny(tmp_path_factory.mktemp("tiny"))
-        made.run()
-    return made
+    return finished(tmp_path_factory.mktemp("tiny"))
 
 
 class Terminal(io.StringIO):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from PIL import Image as Pillow
 from support.cli import Done, bench, file_of, narrow_networks, photos, refused
-from support.tiny import Tiny
+from support.tiny import Tiny, finished
 
 from bench.datasets.errors import InputError
 from bench.protocol.metrics.registry import find_metric
@@ -228,10 +228,7 @@ def test_a_budget_below_the_tables_is_refused_with_one_that_fits() -> None:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """A finished run of a tiny suite."""
-    with narrow_networks():
-        made = Tiny(tmp_path_factory.mktemp("tiny"))
-        made.run()
-    return made
+    return finished(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

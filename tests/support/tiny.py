@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from support.cli import Result, bench, photos
+from support.cli import Result, bench, narrow_networks, photos
 
 HEAD = """
 name = "tiny"
@@ -94,3 +94,11 @@ def check_same(found: dict[str, bytes], whole: dict[str, bytes], told: object) -
     """Every file, byte for byte; names first, as the bytes are many."""
     assert found.keys() == whole.keys(), told
     assert [name for name in whole if found[name] != whole[name]] == [], told
+
+
+def finished(folder: Path) -> Tiny:
+    """A tiny suite that was run once, with narrow networks."""
+    with narrow_networks():
+        made = Tiny(folder)
+        made.run()
+    return made
