@@ -183,9 +183,9 @@ def _verdict(scores: Scores) -> tuple[bool, str]:
         half = (difference.high - difference.low) / 2.0
         needed.append((half / max(abs(difference.mean), 1e-12)) ** 2)
     more = min(needed)
-    about = f"about {max(2, round(more))} times as many pixels" if more < 100 else "more than a hundred times as many pixels"
+    times = f"about {max(2, round(more))}" if more < 100 else "more than a hundred"
     equal = f"{' and '.join(tied)} are equally good as far as these images can tell"
-    return True, f"{equal}; {about} would tell the first from the next."
+    return True, f"{equal}; {times} times as many pixels would tell the first from the next."
 
 
 def contradiction(main: Scores, other: Scores) -> str:
