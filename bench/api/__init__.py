@@ -31,7 +31,7 @@ MODULES = {
     ".runs": ("DryRun", "Rescored", "dry_run", "rescore", "run", "score", "status"),
     ".report": (
         "compare", "details", "figures", "find", "methods", "outcome_tables", "recorded_tables", "report_page",
-        "report_site", "store_folder", "tables", "unreadable",
+        "report_site", "store_folder", "tables", "unreadable", "verdicts",
     ),
     ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
     ".own": ("Images", "noise_card", "noise_rows", "noise_text", "opened", "write_noise_cards"),

@@ -101,6 +101,20 @@ def compare(
     return comparison.compare(a, b, (str(one.root), str(two.root))), [*dict.fromkeys([*left_a, *left_b])]
 
 
+def verdicts(suite: str = "", preset: str = "reduced", *, store: PathLike | None = None) -> list[pd.DataFrame]:
+    """The verdicts on the paper's cells, counted and one by one, the columns' rank correlations, the inverted pairs.
+
+    A number is the mean over three seeds where the store has them, else of seed 0. InputError as for tables.
+    """
+    from ..report import verdicts as judging  # imported here: scipy is slow to load
+
+    place = store_of(store)
+    found = [_tables(place, suite, preset, None, (), seeds=seeds)[0] for seeds in judging.SEEDS]
+    merged, known = judging.merged(found), judging.expected()
+    judged = [judging.summary(merged, known.rule), *(judging.cells(table, known.rule) for table in merged)]
+    return [*judged, judging.columns(merged, known), judging.inversions(merged, known)]
+
+
 def outcome_tables(outcome: Outcome) -> list[Table]:
     """The tables of what a run was asked for."""
     return [found for asked in outcome.requests for found in build(Store(outcome.store), asked, True)]

@@ -1,4 +1,4 @@
-"""The commands that show what is recorded: tables, show, figures, report, methods."""
+"""The commands that show what is recorded: tables, verdicts, show, figures, report, methods."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from .. import api
 from ..datasets.errors import printable
 from .asked import asked, given
 from .parser import RECORDED, Commands, add_all, add_data, add_request, add_store, add_table, command, megabytes, names
-from .printing import print_json, print_record, print_rows, print_tables, tell, tell_unreadable
+from .printing import print_frames, print_json, print_record, print_rows, print_tables, tell, tell_unreadable
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +24,14 @@ def add(commands: Commands) -> None:
     sub.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
     add_request(sub, RECORDED)
     sub.set_defaults(do=tables)
+
+    sub = command(
+        commands, "verdicts", "tell which cells of the paper are reproduced and which columns keep their order"
+    )
+    sub.add_argument("--suite", default="", metavar="NAME", help=f"default: {RECORDED}")
+    sub.add_argument("--preset", default="reduced", metavar="NAME", help="default: reduced")
+    add_store(sub)
+    sub.set_defaults(do=verdicts)
 
     sub = command(
         commands, "show", "print one record: what was run, its command, its metrics and the score of each image"
@@ -72,6 +80,13 @@ def tables(options: argparse.Namespace) -> int:
         shown, left_out = api.recorded_tables(*what, options.published, **known)
         tell([f"Store: {api.store_folder(options.store)}", *left_out])
         print_tables(shown, options)
+    tell_unreadable(options.store)
+    return 0
+
+
+def verdicts(options: argparse.Namespace) -> int:
+    """Prints the verdict of each cell, the columns' rank correlations, and the inversions."""
+    print_frames([one for one in api.verdicts(options.suite, options.preset, store=options.store) if len(one)], options)
     tell_unreadable(options.store)
     return 0
 
