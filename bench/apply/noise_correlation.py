@@ -41,11 +41,6 @@ class Correlation(NamedTuple):
         return any(self.flat <= share and self.texture > most for share, most in TEXTURE)
 
     @property
-    def strongest(self) -> tuple[int, int]:
-        """The lag of the largest correlation."""
-        return max(self.lags, key=lambda lag: abs(self.lags[lag].value))
-
-    @property
     def verdict(self) -> str:
         """white, correlated or unknown."""
         if self.textured:
