@@ -92,7 +92,7 @@ def work(photos: Path, small: Callable[..., Method]) -> Callable[..., Fit]:
         known: dict[str, Any] = {
             "name": type(made).__name__.lower(), "method": made, "noise": parse(noise), "seed": 0, "channels": 3,
             "train": f"folder:{photos}", "train_noise": "fresh", "batch": 2, "steps": 6, "epochs": 3, "recipe": CYCLE,
-            "crop": 64 if method == "nbr2nbr" else 32,  # its sub-images have half the sides
+            "crop": max(32, made.crop_multiple),
         }  # fmt: skip
         return Fit(**(known | changes))
 

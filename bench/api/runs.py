@@ -117,17 +117,25 @@ def _impossible_cells(planned: plan.Plan) -> list[str]:
 
 def _impossible(works: list[Run], methods: Sequence[str]) -> list[str]:
     """Those of the methods asked for of which no cell can be computed; InputError if that is true of all of them."""
-    cells = [cell for work in works for cell in work.plan.cells]
+    cells = [(cell.name, _why_not(work, cell)) for work in works for cell in work.plan.cells]
     settings = [one.name for one in parse_all(text for work in works for text in work.plan.request.settings)]
     asked, found = list(dict.fromkeys([*methods, *settings])), list[str]()
     for name in asked:
-        mine = [cell for cell in cells if cell.name == name or (name == "all" and cell.name not in plan.BASELINES)]
-        reasons = dict.fromkeys(f"{cell.noise.name}: {cell.excluded}" for cell in mine if cell.excluded)
-        if mine and all(cell.excluded and cell.excluded.kind != "failed" for cell in mine):
-            found.append(f"{name} {few(list(reasons), '; ')}")
+        mine = [why for cell, why in cells if cell == name or (name == "all" and cell not in plan.BASELINES)]
+        if mine and all(mine):
+            found.append(f"{name} {few(list(dict.fromkeys(mine)), '; ')}")
     if len(found) == len(asked):
         raise InputError(f"nothing that was asked for can be computed: {few(found, '; ')}")
     return found
+
+
+def _why_not(work: Run, cell: plan.Cell) -> str:
+    """Why a cell cannot be computed, here or at all; empty if it can, or is done."""
+    if cell.excluded:
+        return "" if cell.excluded.kind == "failed" else f"{cell.noise.name}: {cell.excluded}"
+    lacking = cell.fit.method.unavailable()
+    done = not lacking or all(work.store.whole(unit) for unit in cell.units())
+    return "" if done else f"{cell.noise.name}: {lacking}"
 
 
 def status(

@@ -45,8 +45,9 @@ class Known(Protocol):
 
 
 def advice(known: Known) -> tuple[Advice, ...]:
-    """One for each registered method; baselines that every table has are no advice."""
+    """One for each registered method that this machine can run; baselines that every table has are no advice."""
     found = {name: method for name, method in methods().items() if name not in BASELINES}
+    found = {name: method for name, method in found.items() if method().unavailable() is None}
     return tuple(_advice(name, method, known) for name, method in sorted(found.items()))
 
 

@@ -21,6 +21,7 @@ from ..datasets.errors import InputError
 CPU_PIXELS = 4 * 128 * 128
 CUDA_PIXELS = 128 * 128 * 128
 CUDA_THREADS = 4  # of torch on the host: more fight each other for the little that is done there
+PACKAGES = ("torch", "numpy", "scikit-image", "pillow", "bm3d", "deepinv", "careamics")  # that numbers depend on
 COMPILE_STEPS = 2000  # on CUDA a graph pays from about here; on CPUs it was 1.4x slower than oneDNN's kernels
 
 
@@ -162,7 +163,7 @@ def environment(machine: Machine | None = None) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "versions": {name: _version(name) for name in ("torch", "numpy", "scikit-image", "pillow", "bm3d")},
+        "versions": {name: _version(name) for name in PACKAGES},
         "commit": commit(),
     }
     if machine is not None:

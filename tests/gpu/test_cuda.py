@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.libraries import ours
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -29,7 +30,7 @@ from bench.protocol.units import Fit
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 DEVICE = "cuda"
 Work = Callable[..., Fit]
-LEARNING = sorted(name for name, cls in registry.methods().items() if cls.has_weights())
+LEARNING = sorted(name for name, cls in registry.methods().items() if cls.has_weights() and ours(name))
 NOISES = ["gauss25", "gauss5_50", "poisson30", "poisson5_50", "sensor1_120", "poisson30+gauss10", "gauss25:correlated"]
 
 

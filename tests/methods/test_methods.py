@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.libraries import here
 from torch import Tensor, nn
 
 from bench.compute import sanity as health
@@ -90,7 +91,7 @@ def hide_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "check_noise", lambda views, noise: None)  # it compares with the clean image
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", here(TRAINED))
 def test_only_supervised_methods_learn_from_the_clean_image(
     name: str, work: Callable[..., Fit], set_images: list[SetImage], machine: Machine,
     monkeypatch: pytest.MonkeyPatch,

@@ -20,7 +20,7 @@ from bench.compute.machine import Machine
 from bench.compute.noisy_images import Noisy
 from bench.datasets.errors import InputError
 from bench.datasets.noise.model import Image
-from bench.methods.n2c import N2C
+from bench.methods.n2v import N2V
 from bench.methods.networks import registry as networks
 from bench.protocol.plan import make
 from bench.protocol.request import Request
@@ -148,12 +148,21 @@ def test_a_unit_begins_by_removing_its_own_temporary_files(tiny: Tiny) -> None:
     assert (left.exists(), other.exists()) == (False, True)
 
 
-def test_a_run_that_leaves_cells_undone_does_not_end_with_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(N2C, "unavailable", lambda self: "its package is not installed")
-    result = bench(*Tiny(tmp_path).command())
-    assert result.code == 1
-    assert "1 skipped" in result.err
+def test_a_method_that_this_machine_lacks_a_package_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone it is refused; beside others they are computed; what was computed elsewhere needs no package."""
+    monkeypatch.setattr(N2V, "unavailable", lambda self: "its package is not installed")
+    tiny = Tiny(tmp_path)
+    assert "n2v gauss25: its package is not installed" in refused(*tiny.command(methods="n2v"))
+    result = bench(*tiny.command(methods="n2v,n2c"))
+    assert result.code == 2
+    assert "3 done, 1 skipped" in result.err
     assert "its package is not installed" in result.err
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(N2V, "unavailable", lambda self: None)
+        tiny.run(methods="n2v")
+    tiny.run(methods="n2v")
 
 
 def test_the_status_of_a_suite_s_file_is_found_by_any_path_to_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from msgspec import structs
 from support.cli import bench, refused
+from support.libraries import here, ours
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -207,7 +208,9 @@ def test_a_step_that_cannot_be_captured_is_slow_and_its_line_is_named(slow: type
     assert SLOW[slow] in str(found.value)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, cls in registry.methods().items() if cls.learns()))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, cls in registry.methods().items() if cls.learns() and ours(name))
+)
 def test_every_method_of_ours_can_be_captured(name: str, small: Callable[..., Method]) -> None:
     method = small(name)
     fields = [{"model": "gauss"}, {"model": "poisson"}] if "model" in method.__struct_fields__ else [{}]
@@ -245,7 +248,10 @@ def test_a_loss_that_does_not_fall_is_found() -> None:
 
 
 FEW = ("b2u", "n2n", "noisy", "r2r")  # of every kind of supervision; tox -e full checks all methods
-EVERY = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in sorted(registry.methods())]
+EVERY = [
+    pytest.param(*one.values, marks=[*one.marks, *([] if one.values[0] in FEW else [pytest.mark.slow])])
+    for one in here(sorted(registry.methods()))
+]
 
 
 @pytest.mark.parametrize("name", EVERY)
