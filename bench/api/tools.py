@@ -49,16 +49,23 @@ def update_references(
 
 
 def speed(
-    methods: Sequence[str] = (), rounds: int = 5, jobs: int = 1, **options: Unpack[Computed]
+    methods: Sequence[str] = (),
+    rounds: int = 5,
+    jobs: int = 1,
+    tests: Sequence[str] = (),
+    **options: Unpack[Computed],
 ) -> list[pd.DataFrame]:
-    """Times of training steps and of scoring, or of runs with one job and several."""
-    if jobs > 1 and methods:
-        raise InputError("speed --jobs has its own work to measure; leave out --methods")
+    """Times of training steps and of scoring; of scoring alone on given sets; or of runs with one job and several."""
+    if jobs > 1 and (methods or tests):
+        raise InputError("speed --jobs has its own work to measure; leave out --methods and --test-sets")
     for method in methods:
         registry.find(method)
     machine = _applied(options)
-    found = [scaling.measure(jobs, machine, rounds)] if jobs > 1 else steps.measure(methods, machine, rounds)
-    return [table for table in found if len(table)]
+    if jobs > 1:
+        return [scaling.measure(jobs, machine, rounds)]
+    if tests:
+        return [steps.scoring(methods, machine, tests, path_of(options.get("data")))]
+    return [table for table in steps.measure(methods, machine, rounds) if len(table)]
 
 
 def submit(

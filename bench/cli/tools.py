@@ -38,6 +38,10 @@ def add(commands: Commands) -> None:
     sub.add_argument("--methods", type=names, default=(), metavar="A,B")
     sub.add_argument("--rounds", type=few, default=5, metavar="N", help="interleaved repetitions (default 5)")
     sub.add_argument("--jobs", type=few, default=1, metavar="N", help="measure runs with 1 and N jobs instead")
+    sub.add_argument(
+        "--test-sets", type=names, default=(), metavar="A,B", help="measure scoring alone, on three images of each"
+    )
+    add_data(sub)
     add_machine(sub)
     sub.set_defaults(do=speed)
 
@@ -105,7 +109,8 @@ def regression(options: argparse.Namespace) -> int:
 
 def speed(options: argparse.Namespace) -> int:
     """Prints times of steps and scoring."""
-    print_frames(api.speed(options.methods, options.rounds, options.jobs, **computed(options)), options)
+    asked = (options.methods, options.rounds, options.jobs, options.test_sets)
+    print_frames(api.speed(*asked, **computed(options)), options)
     return 0
 
 

@@ -1,17 +1,19 @@
 """The outputs of a method for images: padding, Bayer views, and back."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..datasets.formats import bayer
 from ..datasets.noise.model import Image, Noise
 from ..methods.base import Context, Method, Progress
 from ..methods.guard import guarded
+from ..methods.networks.unet import Corner
 from ..methods.rng import Rng, numbered
 from ..protocol.suites import View
 from .machine import Machine
@@ -55,6 +57,8 @@ def denoise(
         noise=None if method.knowledge == "blind" else noise.family,
         level=torch.tensor(levels, device=batch.device) if method.knowledge == "level" else None,
     )
+    if type(method).denoise is Method.denoise and getattr(net, "reads_corner", False):  # one plain pass
+        net = _unpadded(net, Corner(*(max(image.shape[axis] for image in noisy) for axis in (0, 1))))
     with torch.no_grad(), guarded(Exception):
         outputs: dict[str, Tensor] = method.denoise(net, batch, context)  # type: ignore[arg-type]
     shapes = {name: tuple(output.shape) for name, output in outputs.items()}
@@ -65,6 +69,11 @@ def denoise(
     arrays = {name: output.permute(0, 2, 3, 1).float().cpu().numpy() for name, output in outputs.items()}
     sizes = [image.shape[:2] for image in noisy]
     return [{name: array[i, :h, :w] for name, array in arrays.items()} for i, (h, w) in enumerate(sizes)]
+
+
+def _unpadded(net: Any, read: Corner) -> Any:
+    """The network, computing the images alone; its outputs are zero in the padding."""
+    return lambda x: F.pad(net(x, read), (0, x.shape[3] - read.width, 0, x.shape[2] - read.height))
 
 
 def padded(image: Image, multiple: int, padding: Padding) -> tuple[int, int]:

@@ -4,13 +4,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from msgspec import structs
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..compute.machine import Machine
@@ -20,12 +20,12 @@ from ..datasets.sets.find import find
 from ..methods import registry
 from ..methods.base import Batch, Context, Method, Progress
 from ..methods.n2c import N2C
-from ..methods.networks.unet import Decoder
 from ..methods.rng import Rng
 from ..protocol.plan import make
 from ..protocol.request import Request
-from ..protocol.units import Fit
+from ..protocol.units import Fit, Score
 from .scoring_speed import scoring as scoring_speed
+from .scoring_speed import without_shortcuts
 
 
 def plain_step(method: Method, channels: int, batch: Batch, context: Context) -> Callable[[], Tensor]:
@@ -46,39 +46,38 @@ def plain_step(method: Method, channels: int, batch: Batch, context: Context) ->
     return step
 
 
-def without_shortcuts(net: nn.Module) -> None:
-    """Makes our networks compute every pixel and every product, as the authors' do."""
-    net.reads_grid = False  # type: ignore[assignment]
-    for module in net.modules():
-        if isinstance(module, Decoder):
-            module.upsampled = partial(_joined, module)  # type: ignore[method-assign]
-
-
-def _joined(decoder: Decoder, x: Tensor, skip: Tensor) -> Tensor:
-    joined: Tensor = decoder.conv1(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
-    return joined
-
-
 def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training steps of the methods that train; scored images of those that need at most one pass for each; medians."""
-    training, scoring = [], []
-    peak = 0.0
+    fits = [work.fit for work in _works(names)[0] if work.fit.method.learns()]
+    peak = matmul_rate(machine) if fits else 0.0
+    training = [_training(fit, machine, rounds, peak) for fit in fits]
+    return pd.DataFrame(training), scoring(names, machine, ("embedded_test",), None)
+
+
+def scoring(names: Sequence[str], machine: Machine, tests: Sequence[str], data: Path | None) -> pd.DataFrame:
+    """Scored images per second of the methods that need at most one pass for each, on some images of each test set."""
+    works, skipped = _works(names)
+    once = [w for w in works if not w.fit.method.learns() or _has_one_pass(w.fit.method)]
+    found = [scoring_speed(work, machine, test, data) for work in once for test in tests]
+    return pd.DataFrame(found + skipped).fillna("")
+
+
+def _has_one_pass(method: Method) -> bool:
+    return method.has_weights() and max(method.passes().values()) == 1
+
+
+def _works(names: Sequence[str]) -> tuple[list[Score], list[dict[str, str]]]:
+    """The paper's first work of each method, and why there is none."""
+    works, skipped = [], []
     for name in names or sorted(registry.methods()):
         cells = [cell for cell in make(Request(preset="paper", methods=(name,))).cells if cell.name == name]
         work = next((cell.scores[0] for cell in cells if cell.scores), None)
-        if work is None:
-            scoring.append({"method": name, "skipped": "not defined for any noise of the suite"})
-            continue
-        if reason := work.fit.method.unavailable():
-            scoring.append({"method": name, "skipped": reason})
-            continue
-        method = work.fit.method
-        if not method.learns() or (method.has_weights() and max(method.passes().values()) == 1):
-            scoring.append(scoring_speed(work, machine))
-        if method.learns():
-            peak = peak or matmul_rate(machine)
-            training.append(_training(work.fit, machine, rounds, peak))
-    return pd.DataFrame(training), pd.DataFrame(scoring).fillna("")
+        reason = work.fit.method.unavailable() if work else "not defined for any noise of the suite"
+        if work is None or reason:
+            skipped.append({"method": name, "skipped": reason or ""})
+        else:
+            works.append(work)
+    return works, skipped
 
 
 def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:

@@ -26,6 +26,9 @@ class UNetConfig(Network, frozen=True):
         return UNet(self, channels, outputs or channels)
 
 
+BAND = 2 * 128 * 128  # pixels of a map that inference computes at a time
+
+
 class Grid(NamedTuple):
     """The output pixels that are read: of each equal part of the batch every s-th row and column from an offset."""
 
@@ -38,6 +41,13 @@ class Grid(NamedTuple):
         pads = [(1 - column, column + end, 1 - row, row + end) for row, column in self.offsets]  # below 0: cut off
         windows = [F.pad(part, pad) for part, pad in zip(x.chunk(len(pads)), pads, strict=True)]
         return F.conv2d(torch.cat(windows), conv.weight, conv.bias, stride=self.s)
+
+
+class Corner(NamedTuple):
+    """The output pixels that are read: all but the padding at the bottom and on the right."""
+
+    height: int
+    width: int
 
 
 class Conv3(nn.Conv2d):
@@ -110,8 +120,8 @@ class Trunk(nn.Module):
         """Half the sides."""
         return F.max_pool2d(x, 2)
 
-    def features(self, x: Tensor, grid: Grid | None = None) -> Tensor:
-        """[B, C, H, W] -> [B, 2 width, H, W], or only what a grid reads of it."""
+    def encoded(self, x: Tensor) -> list[Tensor]:
+        """[B, C, H, W] -> the skips from fine to coarse, and the coarsest map."""
         skips = [x]
         for conv in self.head:
             x = F.leaky_relu(conv(x), self.slope)
@@ -119,7 +129,11 @@ class Trunk(nn.Module):
             x = self.pool(x)
             skips.append(x)
             x = F.leaky_relu(conv(x), self.slope)
-        skips.pop()  # the coarsest pooling has no skip
+        return [*skips[:-1], x]  # the coarsest pooling has no skip
+
+    def features(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+        """[B, C, H, W] -> [B, 2 width, H, W], or only what a grid reads of it."""
+        *skips, x = self.encoded(x)
         *coarser, last = self.up
         for decode in coarser:
             x = decode(x, skips.pop())
@@ -131,6 +145,7 @@ class UNet(Trunk):
     """The trunk and a 1x1 tail."""
 
     reads_grid = True  # `forward` takes a Grid
+    reads_corner = True  # `forward` takes a Corner
 
     def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
         super().__init__(net, channels, Conv3)
@@ -140,14 +155,45 @@ class UNet(Trunk):
         if net.init == "he/10":
             self.apply(_he_tenth)
 
-    def forward(self, x: Tensor, grid: Grid | None = None) -> Tensor:
-        """[B, C, H, W] -> [B, outputs, H, W], or what a grid reads; the last layer runs in float32 under autocast."""
-        x = self.features(x, grid)
+    def forward(self, x: Tensor, read: Grid | Corner | None = None) -> Tensor:
+        """[B, C, H, W] -> [B, outputs, H, W], or what is read of it."""
+        if isinstance(read, Corner) or (read is None and self.reads_corner and not self.training):
+            return self.corner(x, read or Corner(*x.shape[2:]))
+        return self.outputs(self.features(x, read))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """The 1x1 layers; the last one runs in float32 under autocast."""
         for conv in self.tail:
             x = F.leaky_relu(conv(x), self.slope)
         with torch.autocast(x.device.type, enabled=False):
             output: Tensor = self.last(x.to(self.last.weight.dtype))
             return output
+
+    def corner(self, x: Tensor, read: Corner) -> Tensor:
+        """The output there, from no more of the decoders' maps than it depends on.
+
+        Two 3x3 convolutions see two pixels further: one row or column of the map that a decoder upsamples.
+        """
+        *skips, x = self.encoded(x)
+        sizes = [(-(-read.height // 2), -(-read.width // 2))]  # of what each decoder upsamples, the last one first
+        while len(sizes) < len(self.up):
+            sizes.append((sizes[-1][0] // 2 + 1, sizes[-1][1] // 2 + 1))
+        for decode in self.up:
+            rows, columns = map(min, sizes.pop(), x.shape[2:])
+            stage = decode if sizes else lambda *maps, last=decode: self.outputs(last(*maps))
+            x = banded(stage, x[..., : columns + 1], skips.pop()[..., : 2 * columns + 2], rows)[..., : 2 * columns]
+        return x[:, :, : read.height, : read.width]
+
+
+def banded(stage: Callable[[Tensor, Tensor], Tensor], x: Tensor, skip: Tensor, rows: int) -> Tensor:
+    """What a decoder makes of the first rows of [B, C, H, W]; on CPUs band by band, so that maps stay in the caches."""
+    band = max(1, BAND // (2 * len(skip) * skip.shape[3])) if x.device.type == "cpu" else rows
+    found = []
+    for top in range(0, rows, band):
+        end, low = min(top + band, rows), max(0, top - 1)
+        y = stage(x[:, :, low : end + 1], skip[:, :, 2 * low : 2 * end + 2])
+        found.append(y[:, :, 2 * (top - low) : 2 * (end - low)])
+    return torch.cat(found, dim=2)
 
 
 def _he_tenth(module: nn.Module) -> None:

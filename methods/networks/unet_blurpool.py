@@ -22,7 +22,7 @@ class BlurUNetConfig(UNetConfig, frozen=True):
 class BlurUNet(UNet):
     """Nothing reaches the output but through a pooling: a single pixel's value cannot be copied."""
 
-    reads_grid = False
+    reads_grid = reads_corner = False
 
     def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
         super().__init__(net, channels, outputs)
@@ -39,14 +39,7 @@ class BlurUNet(UNet):
 
     def features(self, x: Tensor, grid: object = None) -> Tensor:
         """[B, C, H, W] -> [B, 2 width, H, W]."""
-        skips = []
-        for conv in self.head:
-            x = F.leaky_relu(conv(x), self.slope)
-        for conv in self.down:
-            x = self.pool(x)
-            skips.append(x)
-            x = F.leaky_relu(conv(x), self.slope)
-        skips.pop()  # the coarsest pooling has no skip
+        _, *skips, x = self.encoded(x)
         for decode in self.up:
             x = decode(x, skips.pop())
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -4,7 +4,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -115,6 +115,20 @@ def test_images_of_one_padded_size_are_a_batch(
     assert [[one.set_image.name for one in batch] for batch in batches] == [["0", "1", "2", "3"], ["4", "5", "6"]]
     alone = list(_batches(score(registry.find("self2self")(), repeats=1), set_images, machine))
     assert [len(batch) for batch in alone] == [1] * len(SIZES)
+
+
+@pytest.mark.parametrize("padding", ["square", "next"])
+def test_what_is_not_computed_is_not_read(padding: Literal["square", "next"], machine: Machine) -> None:
+    """A batch of images of one padded size: the outputs are those of the whole network."""
+    random, net = np.random.default_rng(0), small(N2C(net=NET))
+    images = [random.random((*size, 3), np.float32) for size in [(40, 64), (64, 40), (48, 50)]]
+    found = denoise(N2C(net=NET), net, images, GAUSS, [25.0] * 3, machine, padding, [(i,) for i in range(3)])
+    for image, outputs in zip(images, found, strict=True):
+        whole = torch.from_numpy(pad(image, *padded(images[0], 32, padding)).transpose(2, 0, 1).copy())[None]
+        with torch.no_grad():
+            expected = net.train()(whole)[0, :, : image.shape[0], : image.shape[1]].permute(1, 2, 0)
+        np.testing.assert_allclose(outputs["denoised"], expected, rtol=0, atol=1e-6)
+        net.eval()
 
 
 def test_a_method_that_reads_the_padding_is_given_all_of_it(machine: Machine) -> None:

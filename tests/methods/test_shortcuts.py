@@ -12,7 +12,8 @@ from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Progress
 from bench.methods.networks.blindspot import HalfPlane, ShiftedConv
 from bench.methods.networks.dncnn import DnCNN
-from bench.methods.networks.unet import Conv3, Decoder, Grid, UNetConfig
+from bench.methods.networks.unet import BAND, Conv3, Corner, Decoder, Grid, UNetConfig
+from bench.methods.networks.unet_blurpool import BlurUNetConfig
 from bench.methods.rng import Rng
 
 NARROW = UNetConfig(width=4)
@@ -165,3 +166,29 @@ def test_a_whole_network_is_what_it_was(plane: bool, monkeypatch: pytest.MonkeyP
 
 def test_the_constant_of_the_decoder_is_no_weight() -> None:
     assert not any("repeat" in name for name in NARROW.build(3).state_dict())
+
+
+# ---- inference: no padding, and band by band
+
+
+@pytest.mark.parametrize("network", [NARROW, TRANSPOSED])
+@pytest.mark.parametrize("band", [BAND, 2048, 1])
+@pytest.mark.parametrize("read", [(64, 64), (33, 64), (20, 97), (96, 1), (1, 128)])
+def test_the_corner_is_that_of_the_whole_output(
+    network: UNetConfig, band: int, read: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For bands of one row and of all, and for corners that end inside a cell."""
+    monkeypatch.setattr("bench.methods.networks.unet.BAND", band)
+    net, y = seeded(lambda: network.build(3)), image(96, 128)
+    with torch.no_grad():
+        whole = net.train()(y)
+        torch.testing.assert_close(net.eval()(y), whole, rtol=0, atol=1e-13)
+        corner = net(y, Corner(*read))
+    torch.testing.assert_close(corner, whole[:, :, : read[0], : read[1]], rtol=0, atol=1e-13)
+
+
+def test_a_network_of_another_pooling_is_computed_whole() -> None:
+    net, y = seeded(lambda: BlurUNetConfig(width=4).build(3)), image(64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(y), net.train()(y), rtol=0, atol=0)
+    assert not net.reads_corner
