@@ -162,13 +162,13 @@ class DeepinvDenoiser(Method, frozen=True):
 
     card = Card(
         paper=LIBRARY,
-        deviations="called with sigma, which TVDenoiser and TGVDenoiser take for the weight of their regulariser",
+        deviations="called with sigma, which TVDenoiser takes for the weight of its regulariser",
     )
     supervision = "none"
     knowledge = "level"
     trains_on = "nothing"
     keeps_images = True
-    model: Literal["TVDenoiser", "TGVDenoiser", "MedianFilter"] = "TVDenoiser"
+    model: Literal["TVDenoiser", "MedianFilter"] = "TVDenoiser"
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Gaussian noise."""
@@ -179,7 +179,7 @@ class DeepinvDenoiser(Method, frozen=True):
         return missing("deepinv")
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
-        """One image after the other, each by a new model: they begin where the last image ended."""
+        """One image after the other, each by a new model: TVDenoiser begins where its last image ended."""
         from deepinv import models
 
         assert ctx.level is not None

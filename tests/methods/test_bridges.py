@@ -292,7 +292,7 @@ def interrupts_after(steps: int, patch: pytest.MonkeyPatch, training: Any) -> No
     patch.setattr(training.Step, "__call__", step)
 
 
-@pytest.mark.parametrize("model", ["TVDenoiser", "TGVDenoiser", "MedianFilter"])
+@pytest.mark.parametrize("model", ["TVDenoiser", "MedianFilter"])
 @needs("deepinv")
 def test_a_denoiser_of_deepinv_denoises(model: str) -> None:
     clean = torch.full((2, 3, 24, 24), 0.5)
