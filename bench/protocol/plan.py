@@ -143,22 +143,22 @@ class _Planner(Struct, frozen=True):
         """A method that is trained here, on one training set."""
         sets = self.preset.train
         tests = tuple(test for test in self.preset.tests if isinstance(sets, str) or sets[test] == train)
-        return self._scored(self._fit(name, noise, seed, train), tests, self._budget(name).centre_crop)
+        return self._scored(self._fit(name, noise, seed, train), tests, self._centre_crop(name))
 
     def external(self, one: ExternalWeights) -> Cell:
         """External weights; how and on what they were trained is not known."""
         fit = self._fit(one.method, parse(one.noise), 0, "")
         fit = structs.replace(fit, name=one.name, weights=one.digest)
-        return self._scored(fit, self.preset.tests, self._budget(one.method).centre_crop)
+        return self._scored(fit, self.preset.tests, self._centre_crop(one.method))
 
     def _fit(self, name: str, noise: Noise, seed: int, train: str) -> Fit:
         suite, preset, budget = self.suite, self.preset, self._budget(name)
         configuration = _resolve(suite, name)[1]
-        view = configuration.view or preset.view
-        if view != "plain" and (suite.channels != 1 or budget.centre_crop):
+        view, centre_crop = configuration.view or preset.view, self._centre_crop(name)
+        if view != "plain" and (suite.channels != 1 or centre_crop):
             raise InputError(
                 f"suite {suite.name!r}, method {name!r}: view {view} with channels = {suite.channels} and centre_crop "
-                f"= {budget.centre_crop}; allowed: channels = 1, centre_crop = 0, as it would cut through Bayer quads"
+                f"= {centre_crop}; allowed: channels = 1, centre_crop = 0, as it would cut through Bayer quads"
             )
         return Fit(
             name=name,
@@ -181,6 +181,10 @@ class _Planner(Struct, frozen=True):
         """Of the configuration, else of its method."""
         budgets = self.preset.budgets
         return budgets.get(name) or budgets.get(_resolve(self.suite, name)[1].method) or Budget()
+
+    def _centre_crop(self, name: str) -> int:
+        """The budget's, else the preset's."""
+        return self._budget(name).centre_crop or self.preset.centre_crop
 
     def _method(self, name: str, noise: Noise) -> Method:
         """The method with its fields: the preset's, the configuration's, and the network that was asked for."""

@@ -64,7 +64,7 @@ class Budget(Limited, frozen=True, forbid_unknown_fields=True):
     steps: int = 0
     batch: int = 0
     recipe: str = ""
-    centre_crop: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
+    centre_crop: int = 0
 
 
 class Preset(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,6 +80,7 @@ class Preset(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     epochs: int  # virtual ones in short runs
     recipe: str
     train_noise: Literal["fresh", "fixed"] = "fresh"
+    centre_crop: int = 0  # side of the centre square of each test image that is denoised and scored; 0: the whole image
     padding: Literal["square", "next"] = "next"  # to the method's multiple: a square, or each side
     repeats: dict[str, int] = {}  # noise draws per image, 1 where a set is not named
     seeds: tuple[int, ...] = (0,)

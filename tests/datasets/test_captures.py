@@ -228,6 +228,19 @@ def test_a_method_is_trained_on_views_that_are_not_tested(data: Path, tmp_path: 
     assert not line(found, method="noisy", noise="captured", test="last")["reduced_settings"]
 
 
+def test_zero_shot_methods_have_a_table_of_captures_with_the_cost_of_an_image(data: Path, tmp_path: Path) -> None:
+    """A network for each capture, on its centre crop."""
+    result = bench(*asked(data, tmp_path / "s", suite="zeroshot-fmdd", methods="zs-n2n,noise2fast,bm3d-vst"))
+    assert result.code == 0, result.err
+    found = lines("--suite", "zeroshot-fmdd", "--store", tmp_path / "s")
+    for name in ("zs-n2n", "noise2fast", "noisy"):
+        one = line(found, method=name, noise="captured", test="last")
+        assert (one["state"], one["images"], one["centre_crop"]) == ("done", FRAMES, 64)
+        assert one["image_seconds"] >= 0.0
+    shown = bench("tables", "--suite", "zeroshot-fmdd", "--store", tmp_path / "s", "--format", "csv").out
+    assert "s/image" in shown.splitlines()[0]
+
+
 def test_messages_tell_the_fits_of_several_sets_apart() -> None:
     cells = make(Request(suite="fluorescence", methods=("n2n",))).cells
     titles = [cell.fit.title for cell in cells if cell.name == "n2n"]

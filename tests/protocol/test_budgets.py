@@ -97,6 +97,13 @@ def test_a_configuration_has_its_own_budget_or_its_method_s(planned: Planned) ->
     assert [cells[name].fit.steps for name in ("n2v", "n2v-bsd68", "n2v-library")] == [7, 7, 8]
 
 
+def test_a_centre_crop_of_the_preset_is_of_every_row_without_its_own(tmp_path: Path) -> None:
+    suite = altered_suite(tmp_path, "[presets.mini]\n", "[presets.mini]\ncentre_crop = 64\n")
+    plan = make(Request(suite=str(suite), methods=("self2self", "n2c"), noises=("gauss25",)))
+    crops = {cell.name: cell.scores[0].centre_crop for cell in plan.cells}
+    assert crops == {"noisy": 64, "blur": 64, "n2c": 64, "self2self": 128}
+
+
 def test_asked_steps_are_for_all_methods(planned: Planned) -> None:
     text = budget("self2self", 'steps = 7\nbatch = 2\nrecipe = "self2self"\ncentre_crop = 96')
     cells = planned(text, steps=5)
