@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
-from .networks.dbsn import DBSNet
+from .networks.dbsn import DBSNLight
 from .registry import register
 
 WIDTH, BLOCKS = 128, 9  # of the authors' network
@@ -38,12 +38,12 @@ class APBSN(Method, frozen=True):
 
     card = Card(
         paper="Lee et al., AP-BSN, CVPR 2022",
-        deviations="the mean of DBSN's network in place of its lighter variant; crops and recipe of the other rows; "
-        "borders are reflected where a stride does not divide the sides; where those of a test image are odd, pixels "
-        "near the border see their own value there",
+        deviations="sub-images are separate, where the authors' network sees some of the next ones beyond a border of "
+        "zeros; crops, recipe and He initialisation as in the other rows",
     )
     outputs = (Output("without R3", blind=True, primary=False), Output("with R3"))
-    multiple = 2
+    revision = 2  # 1 had DBSN's own network, reflected borders, and replaced whole pixels in R3
+    multiple = 1  # zeros fill up what a stride does not divide
     a: Annotated[int, Meta(ge=1, le=16)] = 5
     b: Annotated[int, Meta(ge=1, le=16)] = 2
     p: float = 0.16
@@ -58,24 +58,23 @@ class APBSN(Method, frozen=True):
 
     def build(self, channels: int) -> nn.Module:
         """The blind-spot network."""
-        return DBSNet(channels, self.width, self.blocks)
+        return DBSNLight(channels, self.width, self.blocks)
 
     def f(self, net: nn.Module, y: Tensor, stride: int) -> Tensor:
-        """PD^-1(f(PD(y))); what DBSN's network says of variances is not used."""
+        """PD^-1(f(PD(y)))."""
         height, width = y.shape[2:]
-        wide = F.pad(y, (0, -width % stride, 0, -height % stride), mode="reflect")
-        mean: Tensor = together(net(apart(wide, stride))[:, : y.shape[1]], stride)
-        return mean[:, :, :height, :width]
+        wide = F.pad(y, (0, -width % stride, 0, -height % stride))
+        return together(net(apart(wide, stride)), stride)[:, :, :height, :width]
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean absolute difference."""
         yield (self.f(net, batch.noisy, self.a) - batch.noisy).abs().mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
-        """x0, and its refinement by T passes in which random pixels are those of y."""
+        """x0, and its refinement by T passes in which random values are those of y."""
         x0, total = self.f(net, noisy, self.b), torch.zeros_like(noisy)
         for t in range(self.T):
-            replaced = ctx.rng.uniform(f"R3 {t}", 1, *noisy.shape[2:]) < self.p
+            replaced = ctx.rng.uniform(f"R3 {t}", *noisy.shape[1:]) < self.p
             total += self.f(net, torch.where(replaced, noisy, x0), 1)
         return {"without R3": x0, "with R3": total / self.T}
 

@@ -81,9 +81,10 @@ def submit(
     venue: str = "",
     **options: Unpack[Options],
 ) -> Path:
-    """Writes the file that the SIDD benchmark scores, from the trained weights of one method; its path.
+    """Writes what the SIDD or the DND benchmark scores, from the trained weights of one method; its path.
 
     By default SubmitRaw.csv, in suites of colour images SubmitSrgb.csv; a name in .mat gives the server's older format.
+    Where `blocks` is DND's folder, the path is that of a new folder, by default SubmitDND.
     """
     machine = _applied(options)
     planned = plan.make(request(suite, method.split(","), preset, **asked_in(options)))

@@ -1,4 +1,4 @@
-"""The file that the SIDD benchmark scores: a method's output for all blocks in raw-RGB or sRGB."""
+"""What a benchmark scores: a method's output for all blocks of SIDD in raw-RGB or sRGB, or for DND's boxes."""
 
 import csv
 import time
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from ..compute.machine import Machine
-from ..compute.noisy_images import Noisy
-from ..compute.zero_shot import restore
 from ..datasets import files
 from ..datasets.errors import InputError, unknown
 from ..datasets.formats.mat import BYTES, FLOATS, layout
-from ..datasets.images import SetImage
-from ..datasets.noise.captured import Captured
-from ..datasets.sets import sidd
+from ..datasets.images import unit
+from ..datasets.noise.model import Image
+from ..datasets.sets import dnd, sidd
 from ..protocol.plan import BASELINES, Plan
-from ..protocol.units import Score
+from ..protocol.units import Fit
 from ..runner.execution import load
 from ..store.store import Store
+from .fitting import Fitted
+from .submission_dnd import check_folder, submit_boxes
 
 SUFFIXES = (".csv", ".mat")  # what the benchmark takes today, and what its server took before
 
@@ -47,57 +47,71 @@ def submit(
     about: About,
     report: Callable[[int, int, str], None],
 ) -> Path:
-    """Denoises BenchmarkNoisyBlocksRaw.mat (of colour suites: Srgb) of a folder with the plan's only method.
+    """Denoises what a benchmark scores with the plan's only method, and writes what it takes; its path.
 
-    Writes and returns SubmitRaw.csv, or `target`. InputError: no such file, no trained weights, or no such output.
+    A folder has BenchmarkNoisyBlocksRaw.mat (of colour suites: Srgb) of SIDD, or info.mat and images_srgb/ of DND.
+    InputError: no such file, no trained weights, or no such output.
     """
-    score = _score(plan)
-    method = score.fit.method
-    names = [one.name for one in method.outputs]
+    fit = _fit(plan)
+    names = [one.name for one in fit.method.outputs]
     if output not in names:
-        raise unknown(f"output of {score.fit.name}", output, names)
-    if method.has_weights() and store.weights(score.fit) is None:
-        raise InputError(f"no weights of {score.fit.title} in {store.root}; train it first with python -m bench run")
-    space = "Srgb" if score.fit.channels == 3 else "Raw"
+        raise unknown(f"output of {fit.name}", output, names)
+    if fit.method.has_weights() and store.weights(fit) is None:
+        raise InputError(f"no weights of {fit.title} in {store.root}; train it first with python -m bench run")
+    space, boxes = "Srgb" if fit.channels == 3 else "Raw", (folder / dnd.INFO).is_file()
     path = folder / f"BenchmarkNoisyBlocks{space}.mat"
-    if not path.is_file():
+    if boxes and space == "Raw":
+        raise InputError(f"{folder}: DND's colour images; expected a method of a suite of colour images: --suite srgb")
+    if not (boxes or path.is_file()):
         raise InputError(f"{path}: no such file; get it from the SIDD benchmark's page")
-    shape, dtype = layout(path, path.stem, BYTES if space == "Srgb" else FLOATS)
-    target = target or Path(f"Submit{space}.csv")
-    if target.suffix not in SUFFIXES:
+    target = target or Path("SubmitDND" if boxes else f"Submit{space}.csv")
+    if not (boxes or target.suffix in SUFFIXES):
         raise InputError(f"{target}: expected a name that ends in {' or '.join(SUFFIXES)}")
     if not target.parent.is_dir():
         raise InputError(f"{target}: no folder {target.parent}")
-    (net, _), denoised = load(score.fit, store, machine), np.empty(shape, np.float32)
-    blocks = denoised.reshape(-1, *shape[2:4], score.fit.channels)
-    began = time.perf_counter()
-    for number, (name, image, _) in enumerate(sidd.blocks(path, None)):
-        noisy = Noisy(SetImage.decoded(name, path, image, image.shape[-1]), 0, image, 0.0)
-        blocks[number] = restore(score, net, noisy, machine, _quiet, _never, None)[output]
-        report(number + 1, len(blocks), "blocks")
-    megapixels = blocks[..., 0].size / 1024**2
-    write_submission(target, denoised, shape, dtype, (time.perf_counter() - began) / megapixels, about)
+    if boxes:
+        check_folder(target)
+    fitted = Fitted(fit, load(fit, store, machine)[0], machine, frozenset())
+
+    def denoise(noisy: Image) -> Image:
+        return fitted.outputs(noisy)[output]
+
+    if boxes:
+        submit_boxes(folder, target, denoise, report)
+    else:
+        _submit_blocks(path, target, denoise, about, report)
     return target
 
 
-def _score(plan: Plan) -> Score:
+def _fit(plan: Plan) -> Fit:
     cells = [cell for cell in plan.cells if cell.name not in BASELINES]
-    if len(cells) != 1 or not isinstance(cells[0].noise.family, Captured):
+    if len(cells) != 1 or cells[0].noise.family.simulated:
         raise InputError(
-            f"submit: {len(cells)} cells; expected one method of suite raw on real frames "
+            f"submit: {len(cells)} cells; expected one method of suite raw or srgb on real frames "
             f"(--preset paper or reduced), with one seed"
         )
     if cells[0].excluded:
         raise InputError(f"submit: {cells[0].name}: {cells[0].excluded}")
-    return cells[0].scores[0]
+    return cells[0].fit
 
 
-def _quiet(report: object) -> None:
-    """Progress is counted in blocks."""
-
-
-def _never() -> bool:
-    return False
+def _submit_blocks(
+    path: Path,
+    target: Path,
+    denoise: Callable[[Image], Image],
+    about: About,
+    report: Callable[[int, int, str], None],
+) -> None:
+    shape, dtype = layout(path, path.stem, BYTES if sidd.is_srgb(path) else FLOATS)
+    denoised = np.empty((*shape[:4], 3 if sidd.is_srgb(path) else 1), np.float32)
+    blocks = denoised.reshape(-1, *denoised.shape[2:])
+    began = time.perf_counter()
+    for number, (_, noisy, _) in enumerate(sidd.blocks(path, None)):
+        blocks[number] = denoise(unit(noisy))
+        report(number + 1, len(blocks), "blocks")
+    megapixels = blocks[..., 0].size / 1024**2
+    seconds = (time.perf_counter() - began) / megapixels
+    write_submission(target, denoised.reshape(shape), shape, dtype, seconds, about)
 
 
 def write_submission(

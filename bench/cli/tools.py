@@ -45,18 +45,23 @@ def add(commands: Commands) -> None:
     add_machine(sub)
     sub.set_defaults(do=speed)
 
-    sub = command(commands, "submit", "write the file that the SIDD benchmark scores")
-    sub.add_argument("--methods", type=names, required=True, metavar="A", help="one trained method of suite raw")
+    sub = command(commands, "submit", "write what the SIDD or the DND benchmark scores")
+    sub.add_argument(
+        "--methods", type=names, required=True, metavar="A", help="one trained method of suite raw or srgb"
+    )
     sub.add_argument("--output", default="weighted", metavar="NAME", help="default: weighted, as in the paper")
     sub.add_argument(
         "--blocks",
         type=Path,
         required=True,
         metavar="DIR",
-        help="where BenchmarkNoisyBlocksRaw.mat is (or ...Srgb.mat)",
+        help="where BenchmarkNoisyBlocksRaw.mat is (or ...Srgb.mat, or info.mat of DND)",
     )
     sub.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: SubmitRaw.csv; in .mat: the server's older format"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: SubmitRaw.csv; in .mat: the server's older format; of DND: a new folder, default SubmitDND",
     )
     sub.add_argument("--authors", default="", metavar="TEXT", help="as the server shows it; also --title, --venue")
     sub.add_argument("--title", default="", metavar="TEXT")
@@ -115,7 +120,7 @@ def speed(options: argparse.Namespace) -> int:
 
 
 def submission(options: argparse.Namespace) -> int:
-    """Writes a submission to the SIDD server."""
+    """Writes a submission to the server of SIDD or DND."""
     what = (",".join(options.methods), options.blocks, options.out, options.output)
     about = {name: getattr(options, name) for name in ("authors", "title", "venue")}
     known = about | given(options)

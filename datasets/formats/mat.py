@@ -65,6 +65,16 @@ def layout(path: Path, variable: str, kinds: Mapping[str, str] = FLOATS) -> tupl
     return shape, np.dtype(kind)
 
 
+@contextmanager
+def opened73(path: Path) -> Iterator[Any]:
+    """A v7.3 file, for what is no plain variable, such as a struct; InputError for another or a damaged file."""
+    with _readable(path):
+        if not _is_hdf5(path):
+            raise InputError(f"{path}: expected a .mat file of MATLAB v7.3")
+        with _h5py(path).File(path, "r") as file:
+            yield file
+
+
 def _is_hdf5(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(512 + len(HDF5))  # MATLAB puts 512 bytes of its own before the HDF5 file

@@ -12,10 +12,10 @@ from .catalogue import catalogue
 from .duplicates import near_duplicates
 from .fetch import fetch
 from .find import find_known
-from .prepare import prepare_ilsvrc, prepare_sidd
+from .prepare import prepare_ilsvrc, prepare_sidd, prepare_sidd_srgb
 
 Report = Callable[[int, int, str], None]  # done, total (0: not known), of what
-PREPARED = {"ilsvrc2012_val": prepare_ilsvrc, "sidd_medium": prepare_sidd}
+PREPARED = {"ilsvrc2012_val": prepare_ilsvrc, "sidd_medium": prepare_sidd, "sidd_medium_srgb": prepare_sidd_srgb}
 
 
 def listed(data: Path | None) -> pd.DataFrame:

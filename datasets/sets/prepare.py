@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..formats.image_format import listing
+from ..formats.image_format import listing, size
 from ..formats.mat import layout, read_mat
 from ..formats.pack import HEADER, DType, Pack, Writer
 from ..formats.raster import read_rgb
-from ..noise.model import Image
 from .layouts.packs import in_range
-from .sidd import FRAMES, Instance, crop_corners, instances
+from .sidd import FRAMES, Instance, Space, crop_corners, instances
 
 SIDES = (256, 512)  # the range of both sides of the photographs
-CROP = 512  # side of the crops of a raw frame
+CROP = 512  # side of the crops of a frame
 Report = Callable[[int, int], None]  # images done, of how many
 
 
@@ -42,7 +41,13 @@ def prepare_sidd(source: Path, target: Path, report: Report, expected: int = 160
     Four images per crop: <scene>_s<nnn>/noisy010, noisy011, clean010, clean011; nnn counts `crop_corners` from 1.
     """
     what = f"{expected} scene instances of SIDD Medium Raw in crops of {CROP}, float32"
-    return _prepared(target, "<f4", what, partial(_mosaics, source, expected), report)
+    return _prepared(target, "<f4", what, partial(_frames, source, expected, RAW), report)
+
+
+def prepare_sidd_srgb(source: Path, target: Path, report: Report, expected: int = 160) -> Pack:
+    """The same of SIDD Medium Srgb, uint8 [CROP, CROP, 3]; crops overlap by 128 pixels, as for AP-BSN."""
+    what = f"{expected} scene instances of SIDD Medium Srgb in crops of {CROP}, uint8"
+    return _prepared(target, "|u1", what, partial(_frames, source, expected, SRGB), report)
 
 
 def _prepared(target: Path, dtype: DType, source: str, plan: Callable[[], list[Planned]], report: Report) -> Pack:
@@ -81,43 +86,57 @@ def _photographs(source: Path, expected: int) -> list[Planned]:
     return planned
 
 
-def _mosaics(source: Path, expected: int) -> list[Planned]:
-    found = instances(source)
+class Frames(NamedTuple):
+    """How the frames of SIDD Medium are read and cut."""
+
+    space: Space
+    shape: Callable[[Path], tuple[int, ...]]  # from a header
+    read: Callable[[Path], NDArray[Any]]  # [H, W, C]
+    multiple: int  # of the sides
+    step: int  # between crops
+
+
+def _mosaic(path: Path) -> NDArray[Any]:
+    return read_mat(path, "x", 2).astype(np.float32, copy=False)[..., None]
+
+
+RAW = Frames("RAW", lambda path: layout(path, "x")[0], _mosaic, multiple=2, step=256)  # whole Bayer quads
+SRGB = Frames("SRGB", lambda path: size(path)[::-1], read_rgb, multiple=1, step=384)
+
+
+def _frames(source: Path, expected: int, frames: Frames) -> list[Planned]:
+    found = instances(source, frames.space)
     if len(found) != expected:
         raise InputError(f"{source}: {len(found)} scene instances, expected {expected}")
-    read = lru_cache(maxsize=2 * len(FRAMES))(_frame)  # the frames of one instance, and no more
+    once = frames._replace(read=lru_cache(maxsize=2 * len(FRAMES))(frames.read))  # those of one instance, and no more
     planned: list[Planned] = []
     for instance in found:
-        planned += _crops(instance, read)
+        planned += _crops(instance, once)
     return planned
 
 
-def _crops(instance: Instance, read: Callable[[Path], Image]) -> Iterator[Planned]:
+def _crops(instance: Instance, how: Frames) -> Iterator[Planned]:
     kinds = {"noisy": instance.noisy, "clean": instance.clean}
     frames = {
         f"{kind}{frame}": path for kind, paths in kinds.items() for frame, path in zip(FRAMES, paths, strict=True)
     }
-    height, width = _common_size(list(frames.values()))
-    for number, (top, left) in enumerate(crop_corners(height, width, CROP), 1):
+    height, width = _common_size(list(frames.values()), how)
+    for number, (top, left) in enumerate(crop_corners(height, width, CROP, how.step), 1):
         for kind, path in frames.items():
-            pixels = partial(_crop, read, path, top, left)
+            pixels = partial(_crop, how.read, path, top, left)
             yield Planned(f"{instance.scene}_s{number:03}/{kind}", pixels, instance.pattern)
 
 
-def _common_size(paths: list[Path]) -> tuple[int, int]:
+def _common_size(paths: list[Path], how: Frames) -> tuple[int, int]:
     first, *others = paths
-    shape, _ = layout(first, "x")
+    shape = how.shape(first)
     for path in others:
-        if layout(path, "x")[0] != shape:
-            raise InputError(f"{path}: shape {layout(path, 'x')[0]}, but {first.name} of the same scene has {shape}")
-    if len(shape) != 2 or any(side % 2 for side in shape):
+        if how.shape(path) != shape:
+            raise InputError(f"{path}: shape {how.shape(path)}, but {first.name} of the same scene has {shape}")
+    if len(shape) != 2 or any(side % how.multiple for side in shape):
         raise InputError(f"{first}: shape {shape}, expected (H, W) with even sides (whole Bayer quads)")
     return shape[0], shape[1]
 
 
-def _frame(path: Path) -> Image:
-    return read_mat(path, "x", 2).astype(np.float32, copy=False)
-
-
-def _crop(read: Callable[[Path], Image], path: Path, top: int, left: int) -> Image:
-    return np.ascontiguousarray(read(path)[top : top + CROP, left : left + CROP, None])
+def _crop(read: Callable[[Path], NDArray[Any]], path: Path, top: int, left: int) -> NDArray[Any]:
+    return np.ascontiguousarray(read(path)[top : top + CROP, left : left + CROP])

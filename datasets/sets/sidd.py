@@ -1,23 +1,23 @@
-"""SIDD in its files: raw-RGB frames of the Medium set; validation and benchmark blocks in raw-RGB and sRGB."""
+"""SIDD in its files: frames of the Medium set, validation and benchmark blocks, in raw-RGB and sRGB."""
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
 from ..formats.mat import BYTES, FLOATS, Stored, read_mat
-from ..noise.model import Image
 
 PATTERNS = {"GP": "BGGR", "IP": "RGGB", "S6": "GRBG", "N6": "BGGR", "G4": "BGGR"}  # of phones, by their code in names
 FRAMES = ("010", "011")  # the two frames that the Medium set has of every scene instance
-FILE_NAME = re.compile(r"(?P<scene>[^.].*)_(?P<kind>NOISY|GT)_RAW_(?P<frame>\d{3})\.mat", re.IGNORECASE)
+Space = Literal["RAW", "SRGB"]
+SUFFIXES: dict[Space, str] = {"RAW": "MAT", "SRGB": "PNG"}
 
 
 class Instance(NamedTuple):
-    """The frames of one scene instance, HDF5 files with variable `x`, in the order of FRAMES."""
+    """The frames of one scene instance in the order of FRAMES: HDF5 files with variable `x`, or PNG files."""
 
     scene: str
     pattern: str  # "" where no name tells the phone
@@ -30,10 +30,10 @@ def pattern_of(name: str) -> str:
     return next((PATTERNS[part] for part in re.split(r"[\W_]+", name) if part in PATTERNS), "")
 
 
-def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Image, Image | None]]:
+def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Stored, Stored | None]]:
     """(name "iii-bb" by image and block from 0, noisy [H, W, 1 or 3], clean or None); InputError names the file.
 
-    A file whose name ends in Srgb has 8-bit colour blocks, any other one mosaics of floats.
+    A file whose name ends in Srgb has colour blocks in bytes, any other one mosaics of floats.
     """
     observed = _block_file(noisy)
     truth = None if clean is None else _block_file(clean)
@@ -65,43 +65,50 @@ def _block_file(path: Path) -> Stored:
     return values
 
 
-def _block(values: Stored, i: int, b: int) -> Image:
-    """[H, W, 1 or 3] in 0..1."""
+def _block(values: Stored, i: int, b: int) -> Stored:
+    """[H, W, 1 or 3], floats in 0..1 or bytes."""
     if values.dtype == np.uint8:
-        return np.ascontiguousarray(values[i, b], np.float32) / np.float32(255.0)
+        return np.ascontiguousarray(values[i, b])
     return np.ascontiguousarray(values[i, b, :, :, None], np.float32)
 
 
-def instances(folder: Path) -> list[Instance]:
-    """The scene instances of <folder>/**/<scene>_<NOISY|GT>_RAW_<nnn>.MAT, sorted; InputError for incomplete ones."""
+def instances(folder: Path, space: Space = "RAW") -> list[Instance]:
+    """The scene instances of <folder>/**/<scene>_<NOISY|GT>_RAW_<nnn>.MAT, or SRGB and PNG, sorted.
+
+    InputError for incomplete ones.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
+    name = rf"(?P<scene>[^.].*)_(?P<kind>NOISY|GT)_{space}_(?P<frame>\d{{3}})\.{SUFFIXES[space]}"
+    pattern = re.compile(name, re.IGNORECASE)
     found: dict[str, dict[tuple[str, str], Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if match := FILE_NAME.fullmatch(path.name):
+        if match := pattern.fullmatch(path.name):
             frames = found.setdefault(match["scene"], {})
             frame = (match["kind"].upper(), match["frame"])
             if frame in frames:
                 raise InputError(f"{path}: the same frame as {frames[frame]}; keep one of them")
             frames[frame] = path
     if not found:
-        raise InputError(f"{folder}: no frames <scene>_NOISY_RAW_<nnn>.MAT in it (unpack SIDD Medium Raw there)")
-    return [_instance(scene, frames) for scene, frames in sorted(found.items())]
+        wanted = f"<scene>_NOISY_{space}_<nnn>.{SUFFIXES[space]}"
+        raise InputError(f"{folder}: no frames {wanted} in it (unpack SIDD Medium there)")
+    return [_instance(scene, space, frames) for scene, frames in sorted(found.items())]
 
 
-def _instance(scene: str, frames: dict[tuple[str, str], Path]) -> Instance:
+def _instance(scene: str, space: Space, frames: dict[tuple[str, str], Path]) -> Instance:
     wanted = [(kind, frame) for kind in ("NOISY", "GT") for frame in FRAMES]
     where = next(iter(frames.values())).parent
     if missing := [frame for frame in wanted if frame not in frames]:
-        raise InputError(f"{where}: scene {scene} has no {_names(missing)}; expected {_names(wanted)}")
+        raise InputError(f"{where}: scene {scene} has no {_names(missing, space)}; expected {_names(wanted, space)}")
     if surplus := [frame for frame in frames if frame not in wanted]:
-        raise InputError(f"{where}: scene {scene} also has {_names(surplus)}; expected {_names(wanted)} only")
+        also = f"{_names(surplus, space)}; expected {_names(wanted, space)} only"
+        raise InputError(f"{where}: scene {scene} also has {also}")
     noisy, clean = (tuple(frames[kind, frame] for frame in FRAMES) for kind in ("NOISY", "GT"))
     return Instance(scene, pattern_of(f"{where.name}_{scene}"), noisy, clean)
 
 
-def _names(frames: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{kind}_RAW_{frame}" for kind, frame in frames)
+def _names(frames: Sequence[tuple[str, str]], space: Space) -> str:
+    return ", ".join(f"{kind}_{space}_{frame}" for kind, frame in frames)
 
 
 def crop_corners(height: int, width: int, side: int = 512, step: int = 256) -> list[tuple[int, int]]:

@@ -1,5 +1,6 @@
-"""The dilated blind-spot network of DBSN (Wu et al., ECCV 2020)."""
+"""The dilated blind-spot network of DBSN (Wu et al., ECCV 2020), and the lighter one of AP-BSN (Lee et al., 2022)."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -51,12 +52,34 @@ class Block(nn.Module):
         return left
 
 
-def branch(width: int, blocks: int, kernel: int) -> nn.Sequential:
+class LightBlock(nn.Module):
+    """x + dilated 3x3, then 1x1."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        dilated = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.leave = nn.Sequential(dilated, nn.ReLU(), nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width, H, W]."""
+        left: Tensor = x + self.leave(x)
+        return left
+
+
+def branch(width: int, blocks: int, kernel: int, block: Callable[[int, int], nn.Module]) -> nn.Sequential:
     """First offsets of 1..kernel//2, then multiples of the dilation (kernel + 1) / 2: they never cancel."""
-    dilated = [Block(width, (kernel + 1) // 2) for _ in range(blocks)]
+    dilated = [block(width, (kernel + 1) // 2) for _ in range(blocks)]
     return nn.Sequential(
         MaskedConv(width, kernel), nn.ReLU(), *pointwise(width, width, width), *dilated, *pointwise(width, width)
     )
+
+
+def initialise(net: nn.Module, width: int) -> None:
+    """He's, halved in the last layer of a block: signals keep their size over the blocks."""
+    he_normal(net)
+    for name, parameter in net.named_parameters():
+        if name.endswith("leave.2.weight"):
+            nn.init.normal_(parameter, std=(0.5 / width) ** 0.5)
 
 
 class DBSNet(nn.Module):
@@ -67,15 +90,13 @@ class DBSNet(nn.Module):
     def __init__(self, channels: int, width: int, blocks: int) -> None:
         super().__init__()
         self.head = pointwise(channels, width)
-        self.branches = nn.ModuleList(branch(width, blocks, kernel) for kernel in (3, 5))
+        self.branches = nn.ModuleList(branch(width, blocks, kernel, Block) for kernel in (3, 5))
         self.tail = pointwise(2 * width, width, width, width)
         self.mu = nn.Conv2d(width, channels, 1)
         self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), nn.Conv2d(32, channels, 1))
         self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), nn.Conv2d(32, channels, 1))
-        he_normal(self)
+        initialise(self, width)
         for name, parameter in self.named_parameters():
-            if name.endswith("leave.2.weight"):  # halved: signals keep their size over the blocks
-                nn.init.normal_(parameter, std=(0.5 / width) ** 0.5)
             if name in ("sigma_mu.4.weight", "sigma_n.8.weight"):  # all sigma start at softplus(-4)
                 nn.init.zeros_(parameter)
 
@@ -87,3 +108,24 @@ class DBSNet(nn.Module):
             features = features.to(self.mu.weight.dtype)
             mu = self.mu(features)
             return torch.cat([mu, self.sigma_mu(features), self.sigma_n(y), self.sigma_n(mu)], dim=1)
+
+
+class DBSNLight(nn.Module):
+    """The mean alone."""
+
+    def __init__(self, channels: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.head = pointwise(channels, width)
+        self.branches = nn.ModuleList(branch(width, blocks, kernel, LightBlock) for kernel in (3, 5))
+        self.tail = nn.Sequential(
+            *pointwise(2 * width, width, width // 2, width // 2), nn.Conv2d(width // 2, channels, 1)
+        )
+        initialise(self, width)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[B, C, H, W]; the last layer runs in float32."""
+        x = self.head(y)
+        features = self.tail[:-1](torch.cat([each(x) for each in self.branches], dim=1))
+        with torch.autocast(y.device.type, enabled=False):
+            mean: Tensor = self.tail[-1](features.to(self.tail[-1].weight.dtype))
+        return mean

@@ -18,7 +18,7 @@ from support.matlab import mosaic, save73, scene
 from bench.datasets.errors import InputError
 from bench.datasets.formats.pack import Pack, Writer
 from bench.datasets.sets import prepare
-from bench.datasets.sets.prepare import prepare_ilsvrc, prepare_sidd
+from bench.datasets.sets.prepare import prepare_ilsvrc, prepare_sidd, prepare_sidd_srgb
 from bench.datasets.sets.sidd import crop_corners
 
 Prepare = Callable[[Path, Callable[[int, int], None]], Pack]  # into a target, with a report
@@ -288,6 +288,20 @@ def test_frames_of_a_wrong_shape_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=reason):
         crop_pack(frames, tmp_path / "pack")
     assert not (tmp_path / "pack").exists()
+
+
+def test_crops_in_srgb_are_bytes_and_overlap_by_128(tmp_path: Path) -> None:
+    folder = tmp_path / "Data" / "0001_001_S6_00100_00060_3200_L"
+    folder.mkdir(parents=True)
+    stored = [image(512, 900, 3, seed=seed) for seed in range(4)]
+    for pixels, name in zip(stored, ("NOISY_SRGB_010", "NOISY_SRGB_011", "GT_SRGB_010", "GT_SRGB_011"), strict=True):
+        Pillow.fromarray(pixels).save(folder / f"0001_{name}.PNG", compress_level=1)
+    pack = prepare_sidd_srgb(tmp_path, tmp_path / "pack", go_on, expected=1)
+    kinds = ["noisy010", "noisy011", "clean010", "clean011"]
+    assert pack.names == [f"0001_s00{crop}/{kind}" for crop in (1, 2, 3) for kind in kinds]
+    for i in range(12):
+        left = (0, 384, 388)[i // 4]
+        np.testing.assert_array_equal(pack[i], stored[i % 4][:, left : left + 512], strict=True)
 
 
 def test_another_count_of_scene_instances_is_refused(tmp_path: Path, frames: Path) -> None:

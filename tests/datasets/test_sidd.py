@@ -83,6 +83,21 @@ def test_instances_are_sorted_and_know_their_phone(tmp_path: Path) -> None:
     assert found[1].clean == (later / "0002_GT_RAW_010.MAT", later / "0002_GT_RAW_011.MAT")
 
 
+def test_frames_in_srgb_are_told_from_raw_ones(tmp_path: Path) -> None:
+    folder = scene(tmp_path, height=4, width=6)
+    with pytest.raises(InputError, match=r"no frames <scene>_NOISY_SRGB_<nnn>\.PNG"):
+        instances(tmp_path, "SRGB")
+    names = [f"0001_{kind}_SRGB_{frame}.PNG" for kind in ("NOISY", "GT") for frame in ("010", "011")]
+    for name in names[1:]:
+        (folder / name).write_bytes(b"not read here")
+    with pytest.raises(InputError, match="scene 0001 has no NOISY_SRGB_010; expected"):
+        instances(tmp_path, "SRGB")
+    (folder / names[0]).write_bytes(b"not read here")
+    (found,) = instances(tmp_path, "SRGB")
+    assert [path.name for path in (*found.noisy, *found.clean)] == names
+    assert len(instances(tmp_path)) == 1
+
+
 def test_all_frames_may_lie_in_one_folder(tmp_path: Path) -> None:
     for path in (*scene(tmp_path / "a", "0001_S6").iterdir(), *scene(tmp_path / "a", "0002_S6").iterdir()):
         path.rename(tmp_path / path.name)

@@ -1,4 +1,4 @@
-"""AP-BSN: images taken apart and put together, what its loss compares, and what is replaced in its refinement."""
+"""AP-BSN: images taken apart and put together, what its loss compares, what its network and refinement see."""
 
 import pytest
 import torch
@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from bench.datasets.errors import InputError
 from bench.methods.ap_bsn import APBSN, apart, together
 from bench.methods.base import Batch
+from bench.methods.networks.dbsn import DBSNLight
 
 
 class Emits(nn.Module):
-    """DBSN's four outputs, of which the mean is a function of the input; keeps what it was given."""
+    """A multiple of the input; keeps what it was given."""
 
     def __init__(self, scale: float = 0.5) -> None:
         super().__init__()
@@ -19,7 +20,7 @@ class Emits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(x)
-        return torch.cat([self.scale * x, torch.full_like(x, 9.0).repeat(1, 3, 1, 1)], dim=1)
+        return self.scale * x
 
 
 @pytest.mark.parametrize("stride", [1, 2, 5])
@@ -35,7 +36,7 @@ def test_an_image_is_taken_apart_and_put_together(stride: int) -> None:
 
 @pytest.mark.parametrize("side", [20, 32])
 def test_the_loss_is_the_mean_absolute_difference(side: int) -> None:
-    """Also where the stride does not divide the sides; the variances do not enter."""
+    """Also where the stride does not divide the sides."""
     y, net = gaussian(smooth(2, 3, side)), Emits()
     (loss,) = APBSN().losses(net, Batch(y), context(2))
     assert float(loss) == pytest.approx(float((0.5 * y - y).abs().mean()), rel=1e-12)
@@ -63,11 +64,45 @@ def test_refinement_sees_a_share_of_the_noisy_pixels() -> None:
     for given in net.seen[1:]:
         replaced = given == y
         assert torch.equal(given[~replaced], 0.5 * y[~replaced])
-        assert torch.equal(replaced[:, :1].expand_as(replaced), replaced)  # all channels of a pixel
         shares.append(float(replaced.double().mean()))
+        assert float(replaced.all(1).double().mean()) == pytest.approx(0.16**3, abs=0.003)  # channels on their own
     assert shares == pytest.approx([0.16] * 3, abs=0.01)
     torch.testing.assert_close(made["with R3"], 0.5 * torch.stack(net.seen[1:]).mean(0))
     assert APBSN(T=3).passes() == {"without R3": 1, "with R3": 4}
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 24), (21, 23)])
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_no_pixel_is_predicted_from_itself(stride: int, height: int, width: int) -> None:
+    """Also where the stride does not divide the sides, at the borders, and after the weights have moved."""
+    torch.manual_seed(0)
+    net = DBSNLight(3, 16, 1).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    y = torch.rand(1, 3, height, width, dtype=torch.float64)
+    places = [
+        (0, 0),
+        (0, width - 1),
+        (height - 1, 0),
+        (height - 1, width - 1),
+        (height - 2, 7),
+        (9, width - 2),
+        (10, 11),
+    ]
+    for row, column in places:
+        seen = y.clone().requires_grad_()
+        APBSN().f(net, seen, stride)[0, :, row, column].sum().backward()
+        assert seen.grad is not None
+        assert seen.grad[0, :, row, column].abs().max() == 0.0
+        near = [(row + stride, column), (row - stride, column), (row, column + stride), (row, column - stride)]
+        inside = [(i, j) for i, j in near if 0 <= i < height and 0 <= j < width]
+        assert all(seen.grad[0, :, i, j].abs().max() > 0.0 for i, j in inside)
+
+
+def test_the_network_has_the_size_of_the_authors() -> None:
+    net = APBSN().build(3)
+    assert round(sum(parameter.numel() for parameter in net.parameters()) / 1e6, 1) == 3.7
 
 
 def test_widths_and_shares_that_cannot_be_are_refused() -> None:

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 from support.cli import bench, lines
 
-from bench.protocol.suite_files import load
+from bench.protocol.suite_files import load, suites
 from bench.report.published import LEVELS, Other, others, published, with_tables
 from bench.report.published import _with_metrics as with_metrics
 
-ALL = [one for suite in with_tables() for one in others(suite)]
+ALL = [one for suite in suites() for one in others(suite)]
 
 
 def test_every_number_has_a_source_and_a_level() -> None:
     assert {one.method for one in ALL} >= {"prompt-sid", "zs-n2n", "noise2vst", "sst-gp", "dip", "blind2sound"}
-    assert {one.suite for one in ALL} == {"synthetic", "raw", "fluorescence"}
+    assert {one.suite for one in ALL} == {"synthetic", "raw", "fluorescence", "srgb"}
     for one in ALL:
         assert one.level in LEVELS
         assert one.source

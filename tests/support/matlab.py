@@ -1,5 +1,6 @@
 """Files as MATLAB and SIDD write them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,17 @@ def scene(folder: Path, name: str = "0001_001_S6_00100_00060_3200_L", height: in
         save73(folder / name / f"{name[:4]}_{frame}.MAT", x=mosaic(height, width, seed=i + int(name[:4])))
     (folder / name / f"{name[:4]}_METADATA_RAW_010.MAT").write_bytes(b"not read")
     return folder / name
+
+
+def dnd(folder: Path, boxes: Sequence[Any], photographs: Sequence[NDArray[Any]]) -> Path:
+    """DND's folder: info.mat with a cell of boxes for each photograph, and images_srgb/0001.mat ...; the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / "info.mat", "w", userblock_size=512) as file:
+        cells = [file.create_dataset(f"#refs#/{n}", data=np.array(one, np.float64).T) for n, one in enumerate(boxes)]
+        references = np.array([[cell.ref for cell in cells]], dtype=h5py.ref_dtype)
+        file.create_dataset("info/boundingboxes", data=references, dtype=h5py.ref_dtype)
+    with (folder / "info.mat").open("r+b") as raw:
+        raw.write(PREAMBLE)
+    for number, pixels in enumerate(photographs, 1):
+        save73(folder / "images_srgb" / f"{number:04}.mat", InoisySRGB=pixels)
+    return folder

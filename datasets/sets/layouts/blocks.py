@@ -9,12 +9,12 @@ from ...images import SetImage
 from .. import sidd
 from ..image_set import CatalogueSet, layout
 
-NOISY, CLEAN = "ValidationNoisyBlocksRaw.mat", "ValidationGtBlocksRaw.mat"
+NAMES = {1: "Raw", 3: "Srgb"}  # by channels
 
 
 @layout("blocks")
 class Blocks(CatalogueSet):
-    """<folder>/ValidationNoisyBlocksRaw.mat and ValidationGtBlocksRaw.mat; one noisy frame of each block."""
+    """<folder>/ValidationNoisyBlocksRaw.mat and ValidationGtBlocksRaw.mat, or Srgb; one noisy frame of each block."""
 
     patterns_known = False
 
@@ -22,22 +22,28 @@ class Blocks(CatalogueSet):
         """The blocks; InputError naming the file that is missing or wrong."""
         self.require(channels)
         folder = self.existing(data)
-        return self.counted(folder, blocks(folder / NOISY, folder / CLEAN))
+        return self.counted(folder, blocks(*self.files(folder), channels))
 
     def parts(self, data: Path | None) -> Iterable[str]:
         """The names of the blocks, from a header."""
-        folder = self.place(data)
-        if not ((folder / NOISY).is_file() and (folder / CLEAN).is_file()):
+        noisy, clean = self.files(self.place(data))
+        if not (noisy.is_file() and clean.is_file()):
             return []
-        images, count, *_ = mat.layout(folder / NOISY, Path(NOISY).stem)[0]
+        kinds = mat.BYTES if sidd.is_srgb(noisy) else mat.FLOATS
+        images, count, *_ = mat.layout(noisy, noisy.stem, kinds)[0]
         return [f"{i}-{b}" for i in range(images) for b in range(count)]
+
+    def files(self, folder: Path) -> tuple[Path, Path]:
+        """The noisy blocks and the clean ones."""
+        noisy, clean = (f"Validation{kind}Blocks{NAMES[self.entry.channels]}.mat" for kind in ("Noisy", "Gt"))
+        return folder / noisy, folder / clean
 
     def photograph(self, image: str) -> str:
         """The photograph that a block was cut from."""
         return image.partition("-")[0]
 
 
-def blocks(noisy: Path, clean: Path) -> list[SetImage]:
+def blocks(noisy: Path, clean: Path, channels: int) -> list[SetImage]:
     """The clean blocks, each with its noisy frame; InputError naming the file."""
     for path in (noisy, clean):
         if not path.is_file():
@@ -45,6 +51,6 @@ def blocks(noisy: Path, clean: Path) -> list[SetImage]:
     found = []
     for stem, observed, truth in sidd.blocks(noisy, clean):
         assert truth is not None, "the clean file was given"
-        frame = SetImage.decoded(stem, noisy, observed, 1)
-        found.append(SetImage.decoded(stem, clean, truth, 1, frames=(frame,)))
+        frame = SetImage.decoded(stem, noisy, observed, channels)
+        found.append(SetImage.decoded(stem, clean, truth, channels, frames=(frame,)))
     return found

@@ -92,7 +92,7 @@ def in_range(path: Path, low: int, high: int) -> bool:
 
 
 def packed(folder: Path, channels: int) -> list[SetImage]:
-    """The images of a pack, or its mosaics with their two frames; memory-mapped, so that a crop reads only itself."""
+    """The images of a pack, or its scenes with their two frames; memory-mapped, so that a crop reads only itself."""
     pack = Pack(folder)
     images = {
         entry.name: SetImage.decoded(entry.name, folder, pack[i], channels, pattern=entry.pattern)
@@ -104,10 +104,10 @@ def packed(folder: Path, channels: int) -> list[SetImage]:
         scenes.setdefault(scene, {})[kind] = set_image
     if set(scenes) == {""}:
         return list(images.values())
-    return [_mosaic(folder, scene, kinds) for scene, kinds in scenes.items()]
+    return [_scene(folder, scene, kinds) for scene, kinds in scenes.items()]
 
 
-def _mosaic(folder: Path, scene: str, kinds: dict[str, SetImage]) -> SetImage:
+def _scene(folder: Path, scene: str, kinds: dict[str, SetImage]) -> SetImage:
     """A crop of SIDD Medium: two noisy frames, each with the clean image that is aligned to it."""
     wanted = [f"{kind}{frame}" for kind in ("noisy", "clean") for frame in sidd.FRAMES]
     if missing := [name for name in wanted if name not in kinds]:
