@@ -13,7 +13,7 @@ from .base import Batch, Card, Context, Method, Output
 from .networks.dbsn import DBSNLight
 from .registry import register
 
-WIDTH, BLOCKS = 128, 9  # of the authors' network
+WIDTH, BLOCKS, A = 128, 9, 5  # the authors' network, and their stride in training
 
 
 def apart(y: Tensor, stride: int) -> Tensor:
@@ -44,7 +44,7 @@ class APBSN(Method, frozen=True):
     outputs = (Output("without R3", blind=True, primary=False), Output("with R3"))
     revision = 2  # 1 had DBSN's own network, reflected borders, and replaced whole pixels in R3
     multiple = 1  # zeros fill up what a stride does not divide
-    a: Annotated[int, Meta(ge=1, le=16)] = 5
+    a: Annotated[int, Meta(ge=1, le=16)] = A
     b: Annotated[int, Meta(ge=1, le=16)] = 2
     p: float = 0.16
     T: Annotated[int, Meta(ge=1, le=1000)] = 8
@@ -83,5 +83,6 @@ class APBSN(Method, frozen=True):
         return {"without R3": 1, "with R3": 1 + self.T}
 
     def reduced_settings(self, steps: int) -> str:
-        """A smaller network than the authors'."""
-        return "" if (self.width, self.blocks) == (WIDTH, BLOCKS) else f"{self.width}x{self.blocks} network"
+        """A smaller network than the authors', or another stride."""
+        network = "" if (self.width, self.blocks) == (WIDTH, BLOCKS) else f"{self.width}x{self.blocks} network"
+        return ", ".join(filter(None, (network, "" if self.a == A else f"stride {self.a} in training")))
