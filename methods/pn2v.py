@@ -34,7 +34,7 @@ class Probabilistic(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, (1 + K) C, H, W]: the mean, then the samples, which begin around it."""
         mean, samples = self.net(y).split([self.channels, self.samples * self.channels], dim=1)
-        apart = samples.view(len(y), self.samples, self.channels, *y.shape[2:])
+        apart = samples.view(y.shape[0], self.samples, self.channels, *y.shape[2:])
         apart = apart + mean.unsqueeze(1) + self.get_buffer("spread").view(-1, 1, 1, 1)
         return torch.cat([mean, apart.flatten(1, 2)], dim=1)
 
@@ -78,7 +78,7 @@ class PN2V(Method, frozen=True):
         """mu [B, C, H, W], s [B, K, C, H, W]."""
         made = net(y)
         channels = made.shape[1] // (1 + self.K)
-        return made[:, :channels], made[:, channels:].view(len(y), self.K, channels, *y.shape[2:])
+        return made[:, :channels], made[:, channels:].view(y.shape[0], self.K, channels, *y.shape[2:])
 
     def losses(self, net: Any, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The three terms at the masked pixels; none but its own moves the mean, and none the noise model."""

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..apply.network_files import TOLERANCE as TOLERANCE
     from ..datasets.noise.model import families as families
     from ..report.claims.report import Report as Report
     from ..report.lines import Table as Table
@@ -33,12 +34,13 @@ MODULES = {
         "compare", "details", "figures", "find", "methods", "outcome_tables", "recorded_tables", "report_page",
         "report_site", "store_folder", "tables", "unreadable", "verdicts",
     ),
-    ".records": ("export", "export_weights", "merge", "removable", "remove", "verify"),
+    ".records": ("Exported", "export", "export_weights", "merge", "removable", "remove", "verify"),
     ".own": ("Images", "noise_card", "noise_rows", "noise_text", "opened", "write_noise_cards"),
     ".denoising": ("Denoising", "denoise", "denoise_array"),
     ".sets": ("data_fetch", "data_list", "data_prepare", "data_show", "data_verify"),
     ".ranking": ("rank", "ranking_plain", "ranking_rows", "ranking_text"),
     ".tools": ("check", "claim", "environment", "regress", "speed", "submit", "update_references"),
+    "..apply.network_files": ("TOLERANCE",),
     "..datasets.noise.model": ("families",),
     "..report.claims.report": ("Report",),
     "..report.lines": ("Table",),

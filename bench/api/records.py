@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
-from ..datasets.errors import unknown
+from ..apply import network_files
+from ..apply.network_files import Checked
+from ..datasets.errors import InputError, unknown
 from ..runner import external_weights, verification
 from ..runner.display import Display
 from ..runner.execution import Sets
@@ -57,6 +59,23 @@ def remove(found: Sequence[Found], *, store: PathLike | None = None) -> list[Pat
     return clean.remove(store_of(store), found)
 
 
-def export_weights(cell: str, out: PathLike, *, store: PathLike | None = None) -> str:
-    """Writes the weights of one training as .safetensors or .pth; the title of the training."""
-    return external_weights.export(store_of(store, must_exist=False), cell, Path(out))
+class Exported(NamedTuple):
+    """What was written, and how it was checked; no file is there if the check failed."""
+
+    title: str  # of the training
+    checked: Checked | None  # None for weights alone
+
+
+def export_weights(cell: str, out: PathLike, *, store: PathLike | None = None) -> Exported:
+    """Writes one training as weights (.safetensors, .pth), as ONNX (.onnx) or as a model of bioimage.io (.zip)."""
+    path, place = Path(out), store_of(store, must_exist=False)
+    if path.suffix not in (*external_weights.SUFFIXES, *network_files.SUFFIXES):
+        allowed = ", ".join((*external_weights.SUFFIXES, *network_files.SUFFIXES))
+        raise InputError(f"--out {path}: expected a name that ends in one of {allowed}")
+    record, weights = external_weights.trained(place, cell)
+    if path.suffix in external_weights.SUFFIXES:
+        external_weights.export(weights, path)
+        return Exported(record.title, None)
+    machine, _ = machine_of({"device": "cpu", "precision": "float32"})
+    machine.apply()
+    return Exported(record.title, network_files.write(place, record, weights, path, machine))

@@ -10,6 +10,11 @@ from .asked import computed
 from .parser import Commands, add_data, add_machine, add_store, command
 from .printing import print_rows, tell
 
+WRITTEN = (
+    ".safetensors or .pth: the weights, under the authors' names for its layers; .onnx: the function from noisy to "
+    "denoised; .zip: the same as a model of bioimage.io. The last two are run back and compared with our own output"
+)
+
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
@@ -43,10 +48,10 @@ def add(commands: Commands) -> None:
     sub.set_defaults(do=clean)
 
     sub = command(
-        commands, "weights", "write the weights of a training as a file, with the authors' names for its layers"
+        commands, "weights", "write a training for other programs: its weights, an ONNX file or a model of bioimage.io"
     )
     sub.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25 seed 0'")
-    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors or .pth")
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=WRITTEN)
     add_store(sub)
     sub.set_defaults(do=weights)
 
@@ -115,7 +120,13 @@ def _size(count: int) -> str:
 
 
 def weights(options: argparse.Namespace) -> int:
-    """Writes the weights of a training as a file."""
-    title = api.export_weights(options.cell, options.out, store=options.store)
+    """Writes a training as a file; 1 if the file, run back, gives another output than ours, and is not kept."""
+    title, checked = api.export_weights(options.cell, options.out, store=options.store)
+    if checked is not None:
+        apart = f"at most {checked.difference:.2g} grey levels of 255 from our own output"
+        tell([f"{checked.runtime} on {' and '.join(checked.shapes)}: {apart}"])
+        if not checked.agrees:
+            tell([f"{title}: not written; allowed are {api.TOLERANCE:g} grey levels"])
+            return 1
     print(f"{title}: {options.out}")
     return 0

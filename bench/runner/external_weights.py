@@ -28,6 +28,7 @@ from ..store.store import Store
 from ..store.tensors import read_tensors, write_tensors
 from . import execution
 
+SUFFIXES = (".safetensors", ".pth")  # of files that are written
 LIMIT = 1 << 30  # bytes of a file and of the tensors that it announces; the networks here have up to 26 MB
 # Keys under which checkpoints keep the state dict, and what DataParallel, compile and wrappers put before its names.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "params_ema", "params")
@@ -235,13 +236,11 @@ def _put(store: Store, planned: Plan, cell: Cell, one: ExternalWeights, tensors:
     return one
 
 
-def export(store: Store, words: str, out: Path) -> str:
-    """Writes the weights of one fit under the authors' names, where they have this network; the fit's title.
+def trained(store: Store, words: str) -> tuple[Record, Path]:
+    """The one fit that words name, and its weights.
 
-    InputError: words that name no fit or several, weights that are not in the store, a file that cannot be written.
+    InputError: words that name no fit or several, weights that are not in the store.
     """
-    if out.suffix not in (".safetensors", ".pth"):
-        raise InputError(f"--out {out}: allowed: a name that ends in .safetensors or .pth")
     fits = [record for record in store.find("") if record.kind == "fit"]
     found = [record for record in store.find(words) if record.kind == "fit"]
     if not found:
@@ -252,10 +251,14 @@ def export(store: Store, words: str, out: Path) -> str:
     weights = store.weights(found[0])
     if weights is None:
         raise InputError(f"{found[0].title}: its weights are not in the store {store.root}")
+    return found[0], weights
+
+
+def export(weights: Path, out: Path) -> None:
+    """Writes the weights of a fit under the authors' names, where they have this network; InputError if it cannot."""
     tensors, _ = read_tensors(weights)
     names = official(tensors)
     _write(out, {names[name]: value for name, value in tensors.items()})
-    return found[0].title
 
 
 def _write(out: Path, tensors: dict[str, Tensor]) -> None:

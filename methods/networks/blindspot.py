@@ -81,7 +81,7 @@ class Gaussians(nn.Module):
         raw: Tensor | None = self.raw if self.estimator is None else self.estimator(y).mean((1, 2, 3), keepdim=True)
         if raw is None:
             return x
-        return torch.cat([x, raw.to(x).expand(len(x), 1, *x.shape[2:])], dim=1)
+        return torch.cat([x, raw.to(x).expand(x.shape[0], 1, *x.shape[2:])], dim=1)
 
 
 def he_normal(net: BlindSpot | nn.Module) -> None:

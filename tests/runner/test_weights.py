@@ -204,7 +204,7 @@ def test_what_weights_cannot_be_scored_as(place: Place, state: Any) -> None:
 def test_what_cannot_be_exported(place: Place) -> None:
     place.train()
     export = ("--store", place.store, "--out")
-    assert "ends in .safetensors or .pth" in refused("weights", "b2u gauss25", *export, place.files / "mine.zip")
+    assert "ends in one of .safetensors, .pth" in refused("weights", "b2u gauss25", *export, place.files / "mine.tar")
     assert "Did you mean 'b2u gauss25 seed 0'?" in refused("weights", "b2u gauss25 seed 1", *export, "x.pth")
     assert "names 2 fits; give the start of a key: " in refused("weights", "gauss25", *export, "x.pth")
     assert "cannot write" in refused("weights", "b2u gauss25", *export, place.files / "no" / "x.pth")
