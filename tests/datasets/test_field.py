@@ -1,5 +1,6 @@
 """Numbers of pixels: a function of a name, a sample and a place, wherever a crop begins and whatever it holds else."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +8,8 @@ from torch.nn.functional import pad
 
 from bench.datasets.noise.conditions import REACH, Correlated
 from bench.datasets.noise.field import Field
+from bench.datasets.noise.model import parse
+from bench.datasets.noise.named import named
 
 HEIGHT, WIDTH = 13, 17
 SAMPLES = torch.tensor([3, 2**40 + 1])
@@ -64,3 +67,18 @@ def test_numbers_differ_by_name_stream_sample_and_channel() -> None:
     assert differ(z[0], z[1])
     assert len({float(one) for one in z[0, :, 3, 3]}) == 9
     assert len(set(z.flatten().tolist())) > 0.999 * z.numel()
+
+
+def test_correlated_training_and_test_noise_have_one_variance_and_one_correlation() -> None:
+    """Of white noise blurred by a Gaussian of 0.8 pixels: exp(-k^2 / (4 * 0.8^2)) at k pixels."""
+    noise, side = parse("gauss25:correlated"), 256
+    place = torch.arange(side).expand(2, -1)
+    field = Field(("a test",), torch.arange(2), place, place, torch.tensor([[side, side]] * 2), 3)
+    drawn = noise.add(torch.zeros(2, 3, side, side), torch.full((2,), 25.0), field).double().numpy()
+    tested, _ = named(noise, np.zeros((side, side, 3), np.float32), "an image", 0)
+    for z in (drawn.reshape(6, side, side), tested.transpose(2, 0, 1)):
+        assert z.std() * 255 == pytest.approx(25.0, rel=0.02)
+        for k in (1, 2, 3, 4):
+            expected = np.exp(-(k**2) / 2.56)
+            assert (z[:, k:] * z[:, :-k]).mean() / z.var() == pytest.approx(expected, abs=0.02)
+            assert (z[..., k:] * z[..., :-k]).mean() / z.var() == pytest.approx(expected, abs=0.02)
