@@ -238,6 +238,24 @@ def test_nbr2nbr_of_both_is_equal_for_the_same_pairs(net: nn.Module, monkeypatch
     torch.testing.assert_close(cut, subsample(given.noisy[:1], pairs[:1])[0], rtol=0, atol=0)
 
 
+@needs("careamics")
+def test_n2v_of_both_is_equal_on_average() -> None:
+    """Over draws, of a fixed filter: the masks, the loss and the replacements of smooth images cost the same."""
+    given, filtered = batch(), nn.AvgPool2d(3, 1, 1)
+    smooth = given._replace(noisy=nn.functional.avg_pool2d(given.noisy, 5, 1, 2) + 0.1 * given.noisy)
+    ours, theirs = registry.find("n2v")(net=NET), CAREamicsN2V(masked_pixel_percentage=1.5625, net=NET)
+    drawn = [
+        torch.tensor([losses_of(method, filtered, smooth, seed) for seed in range(40)]) for method in (ours, theirs)
+    ]
+    error = sum(float(one.var()) / len(one) for one in drawn) ** 0.5
+    assert abs(float(drawn[0].mean() - drawn[1].mean())) < 4 * error < 0.08 * float(drawn[0].mean())
+
+
+def losses_of(method: Method, net: nn.Module, given: Batch, seed: int) -> float:
+    ctx = context()._replace(rng=Rng(seed, torch.arange(SIZE)))
+    return sum(float(part) for part in method.losses(net, given, ctx))
+
+
 def mask_pair(pairs: Tensor) -> tuple[Tensor, Tensor]:
     """deepinv's two masks, flat over the four places of every cell, for our pairs [H/2, W/2]."""
     places = torch.tensor(PAIRS)[pairs.flatten()]
