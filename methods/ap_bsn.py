@@ -41,6 +41,7 @@ class APBSN(Method, frozen=True):
         deviations="sub-images are separate, where the authors' network sees some of the next ones beyond a border of "
         "zeros; crops, recipe and He initialisation as in the other rows",
     )
+    correlated = True
     outputs = (Output("without R3", blind=True, primary=False), Output("with R3"))
     revision = 2  # 1 had DBSN's own network, reflected borders, and replaced whole pixels in R3
     multiple = 1  # zeros fill up what a stride does not divide

@@ -64,6 +64,7 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     card: ClassVar[Card] = Card(paper="unpublished")
     supervision: ClassVar[Literal["clean", "pair", "noisy", "none"]] = "noisy"
     knowledge: ClassVar[Literal["blind", "family", "level"]] = "blind"  # of the noise
+    correlated: ClassVar[bool] = False  # whether it is made for noise that neighbours share
     trains_on: ClassVar[Literal["dataset", "image", "nothing"]] = "dataset"
     keeps_images: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
     outputs: ClassVar[tuple[Output, ...]] = (Output(),)

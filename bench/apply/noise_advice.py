@@ -69,7 +69,7 @@ def _against(method: type[Method], known: Known) -> str:
         return reason
     if noise is None and method.knowledge != "blind":
         return f"needs to know the {_known(method)}, which these images do not tell"
-    if known.whiteness == "correlated" and method.supervision == "noisy":
+    if known.whiteness == "correlated" and method.supervision == "noisy" and not method.correlated:
         return _copies(method)
     return ""
 
@@ -93,6 +93,8 @@ def _for(method: type[Method], known: Known) -> str:
     if method.supervision == "none" and method.knowledge == "blind":
         warned = " It takes the noise for white, so part of it will stay." if known.whiteness == "correlated" else ""
         return f"trains nothing, and suits a single image.{warned}"
+    if method.correlated:
+        return "is made for noise that neighbours share"
     doubt = " if the noise of pixels is independent, which is not known" if known.whiteness == "unknown" else ""
     if method.knowledge != "blind":
         return f"is given the {_known(method)} of this card{doubt}"
@@ -119,8 +121,8 @@ def recommended(known: Known) -> Advice:
 
 _PAIRS = "there are several frames of a scene, and one is the target of another, whatever the noise"
 _CORRELATED = (
-    "the noise is correlated, so methods that learn from single noisy images would copy it; BM3D learns nothing, but "
-    "leaves part of such noise. Two frames of a scene and n2n would be better"
+    "the noise is correlated, so most methods that learn from single noisy images would copy it; BM3D learns nothing, "
+    "but leaves much of such noise. ap-bsn is made for it; two frames of a scene and n2n would be better"
 )
 _WHITE = "the noise of pixels is independent, and Blind2Unblind needs neither its level nor clean images"
 _UNKNOWN = (

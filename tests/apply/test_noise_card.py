@@ -76,6 +76,7 @@ def test_correlated_noise_is_found_and_blind_spots_are_advised_against(kind: str
     against = {advice.method: advice.why for advice in card.advice if not advice.applies}
     assert {"n2v", "b2u", "laine19-muonly", "nbr2nbr"} <= against.keys()
     assert "neighbours" in against["laine19-muonly"]
+    assert "ap-bsn" not in against
     assert card.recommended is not None
     assert card.recommended.method.startswith("bm3d")
 

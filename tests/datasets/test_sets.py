@@ -181,7 +181,7 @@ def test_embedded_sets_need_no_data_folder(name: str, count: int, monkeypatch: p
 
 @pytest.mark.parametrize("name", list(catalogue.catalogue()))
 def test_every_entry_has_as_many_references_as_images(name: str) -> None:
-    """Captures have their own; none is known of SIDD and DND, of sets with all 50 frames or of those chosen by sides."""
+    """Captures have their own; none is known of SIDD, DND, sets with all 50 frames, and those chosen by sides."""
     known, found = catalogue.entry(name), len(catalogue.references(name))
     whole = known.count * (1 + known.frames) if known.layout == "views" else known.count
     unknown = known.layout in ("blocks", "dnd", "pack", "selected") or known.frames == 50
