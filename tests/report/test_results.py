@@ -20,3 +20,10 @@ def test_committed_tables_are_those_of_the_committed_records(store: str, form: s
     result = bench("tables", "--store", MEASURED / store, "--format", form)
     assert result.code == 0, result.err
     assert result.out == (MEASURED / store / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suite", ["zeroshot", "zeroshot-fmdd"])
+def test_the_zero_shot_tables_are_those_of_the_committed_records(suite: str) -> None:
+    result = bench("tables", "--suite", suite, "--store", MEASURED / "zeroshot", "--format", "md")
+    assert result.code == 0, result.err
+    assert result.out == (MEASURED / "zeroshot" / f"{suite}.md").read_text(encoding="utf-8")
