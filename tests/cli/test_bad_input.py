@@ -126,7 +126,7 @@ def test_a_wrong_choice_is_refused_with_what_is_allowed(untouched: Path, option:
         ("channels = 3", "channels = 0", "channels"),
         ('tests = ["embedded_test"]', 'tests = "embedded_test"', "array"),
         ("noises = [", "noises = [1, ", "str"),
-        ('schedule = "constant"', 'schedule = "circle"', "circle"),
+        ('schedule = "halving"', 'schedule = "circle"', "circle"),
         ("[presets.mini.fields.b2u]\ns = 2", "[presets.mini.fields.b2u]\ns = 1", "s = 1"),
         ("[presets.mini.fields.b2u]\ns = 2", '[presets.mini.fields.b2u]\ns = "2"', "b2u"),
         ('name = "synthetic"\n', "", "name"),

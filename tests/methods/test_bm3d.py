@@ -160,16 +160,18 @@ def test_two_threads_give_the_rows_of_one(run: Callable[..., Result], tmp_path: 
     assert one.count(b"\n") == 2
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_missing_package_is_told_in_the_table(
-    threads: int, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_package_is_told_and_the_other_methods_go_on(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bm3d, "missing", lambda: "no binary for this toaster")
-    result = run("--threads", threads)
-    assert result.code == 1, result.err  # a cell is left undone
+    result = run()
+    assert result.code == 2
+    assert "no binary for this toaster" in result.err
+    result = run("--methods", "bm3d,self2self", "--steps", "1")
+    assert result.code == 2, result.err
     assert "skipped: no binary for this toaster" in " ".join(result.out.split())
     assert not [path for path in (tmp_path / "store" / "scores").rglob("*.json") if TITLE in path.read_text("utf-8")]
-    assert rows(tmp_path / "store", "noisy gauss25").count(b"\n") == 2  # the others go on
+    assert rows(tmp_path / "store", "self2self gauss25").count(b"\n") == 2
 
 
 def refuse(*argv: object, **fields: object) -> Any:

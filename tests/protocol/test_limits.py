@@ -26,8 +26,8 @@ from bench.protocol.suites import Budget, Configuration
         ("channels = 3", f"channels = {10**9}", "channels"),
         ("crop = 64\nbatch = 4\nsteps = 300", "crop = 65600\nbatch = 4\nsteps = 300", "crop"),
         ("repeats = { kodak = 10", f"repeats = {{ kodak = {10**15}", "repeats.kodak"),
-        ("lr = 1e-4", "lr = inf", "lr"),
-        ("lr = 1e-4", "lr = nan", "lr"),
+        ("lr = 3e-4", "lr = inf", "lr"),
+        ("lr = 3e-4", "lr = nan", "lr"),
         ("crop_factor = 2", "crop_factor = 1000", "crop_factor"),
         ("centre_crop = 128", "centre_crop = 10", "centre_crop"),
     ],
@@ -84,7 +84,7 @@ def test_every_suite_can_name_the_shared_recipes_and_configurations() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [
-        ("[recipes.self2self]", "[recipes.short]", "recipes.short"),
+        ("[recipes.neighbor2neighbor]", "[recipes.short]", "recipes.short"),
         ("[configurations.n2v-library]", "[configurations.b2u-rm]", "configurations.b2u-rm"),
     ],
 )

@@ -182,7 +182,7 @@ def _images(scores: Sequence[_Scored]) -> Iterator[Fact]:
         if one.cell != other.cell or one.colour != "rgb" or one.images.keys() != other.images.keys():
             continue
         pairs = [(a[0] - other.images[name][0], a[1] - other.images[name][1]) for name, a in one.images.items()]
-        if abs(fmean(psnr for psnr, _ in pairs)) < 1:
+        if len(pairs) > 1 and abs(fmean(psnr for psnr, _ in pairs)) < 1:
             yield one.with_values("images", pairs, stdev, f"{one.row} - {other.row}")
 
 
