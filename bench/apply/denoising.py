@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from .. import __version__
 from ..compute.machine import Machine, environment
@@ -22,7 +22,7 @@ from ..datasets.own.own_file import Kind, OwnFile
 from ..protocol.units import Fit
 from ..store.folder import encoded
 from ..store.tensors import read_tensors
-from .fitting import Fitted, as_images, fit, plan, steps_within, weights_file, with_weights
+from .fitting import Fitted, as_images, fit, plan, steps_within, weights_file, with_steps, with_weights
 from .tiles import LARGEST, margin_of, strips
 
 RECORD, WEIGHTS = "bench-denoise.json", "bench-denoise"  # beside the outputs: how they were made, and the training
@@ -105,7 +105,7 @@ def denoise(
     )
     fitted = with_weights(planned, asked.weights, machine) if asked.weights else None
     if fitted is None and planned.trains and asked.minutes:
-        planned = structs.replace(planned, steps=_steps(planned, images, asked, machine, out / WEIGHTS))
+        planned = with_steps(planned, _steps(planned, images, asked, machine, out / WEIGHTS))
     key = (fitted.work if fitted else planned).key
     known = _known(out)
     kept = [own for own in collection.files if _is_made(own, out, key, asked.dtype, known)]

@@ -71,6 +71,11 @@ def test_other_images_are_another_training() -> None:
     assert len(keys) == 3
 
 
+@pytest.mark.parametrize(("steps", "optimiser"), [(0, "muon"), (1000, "muon"), (1001, "adam")])
+def test_long_trainings_have_a_recipe_of_their_own(steps: int, optimiser: str) -> None:
+    assert plan("b2u", single(), steps=steps)[0].recipe.optimiser == optimiser
+
+
 def test_frames_of_a_scene_are_pairs_or_single_images(machine: Machine) -> None:
     scene = as_images([[noisy(0), noisy(1), noisy(2)]])
     pairs, images, _ = plan("n2n", scene, steps=2)
