@@ -27,3 +27,11 @@ def test_the_zero_shot_tables_are_those_of_the_committed_records(suite: str) -> 
     result = bench("tables", "--suite", suite, "--store", MEASURED / "zeroshot", "--format", "md")
     assert result.code == 0, result.err
     assert result.out == (MEASURED / "zeroshot" / f"{suite}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("preset", sorted(path.parent.name for path in MEASURED.glob("*/verdicts.md")))
+def test_committed_verdicts_are_those_of_the_committed_records(preset: str) -> None:
+    what = ("--suite", "synthetic", "--preset", preset, "--store", MEASURED / preset)
+    result = bench("verdicts", *what, "--format", "md")
+    assert result.code == 0, result.err
+    assert result.out == (MEASURED / preset / "verdicts.md").read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from ...methods.registry import methods
 from ...protocol.plan import BASELINES
 from ...store.store import Store
 
@@ -152,15 +153,21 @@ def _scores(scores: Sequence[_Scored]) -> Iterator[Fact]:
     for one in scores:
         if one.test not in PRINTED or one.colour != "rgb":
             continue
-        if one.method not in BASELINES:
+        if one.method not in BASELINES and _like_a_print(one):
             yield one.fact("score")
             if one.test == "set14":
                 kept = {name: value for name, value in one.images.items() if name.split()[0] not in GRAY_OF_SET14}
                 yield msgspec.structs.replace(one.fact("score", kept), set="set14_12")
-        elif one.method == "noisy" and one.noise.startswith("gauss"):
+        if one.method == "noisy" and one.noise.startswith("gauss"):
             yield one.fact("noise")
         elif one.method == "blur" and one.noise == "gauss1":
             yield one.fact("blur")
+
+
+def _like_a_print(one: _Scored) -> bool:
+    """Whether a printed number can be compared with it: it needs no training, or had the published one."""
+    known = methods().get(one.method)
+    return one.preset == "paper" or (known is not None and not known.learns())
 
 
 def _rescored(scores: Sequence[_Scored]) -> Iterator[Fact]:
