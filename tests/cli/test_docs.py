@@ -24,7 +24,9 @@ FAILS = {  # start of a command -> its exit code on this machine, and why
     "run --methods all --engine dask": (2, "no Dask scheduler runs here"),
     "rank PHOTOS": (1, "one small photograph without noise is undecided"),
     "run --suite bridges": (2 if LACKING else 0, str(LACKING)),
-    "data prepare": (2, "the downloads of ILSVRC2012 are not here"),
+    "data prepare": (2, "the downloads of ILSVRC2012 and SIDD are not here"),
+    "run --suite srgb --preset reduced": (2, "SIDD is not here"),
+    "submit --suite srgb": (2, "SIDD and DND are not here"),
 } | {
     f'weights "b2u gauss25 seed 0" --out b2u.{suffix}': (2, f"{package} is not installed here")
     for suffix, package in (("onnx", "onnxruntime"), ("zip", "bioimageio"))
