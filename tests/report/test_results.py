@@ -22,11 +22,17 @@ def test_committed_tables_are_those_of_the_committed_records(store: str, form: s
     assert result.out == (MEASURED / store / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("suite", ["zeroshot", "zeroshot-fmdd"])
-def test_the_zero_shot_tables_are_those_of_the_committed_records(suite: str) -> None:
-    result = bench("tables", "--suite", suite, "--store", MEASURED / "zeroshot", "--format", "md")
+SETS = ("--noise", "gauss25", "--test-sets", "set12,bsd68")
+
+
+@pytest.mark.parametrize(
+    ("store", "suite", "asked"),
+    [("zeroshot", "zeroshot", ()), ("zeroshot", "zeroshot-fmdd", ()), ("zeroshot-sets", "zeroshot", SETS)],
+)
+def test_zero_shot_tables_are_those_of_the_committed_records(store: str, suite: str, asked: tuple[str, ...]) -> None:
+    result = bench("tables", "--suite", suite, *asked, "--store", MEASURED / store, "--format", "md")
     assert result.code == 0, result.err
-    assert result.out == (MEASURED / "zeroshot" / f"{suite}.md").read_text(encoding="utf-8")
+    assert result.out == (MEASURED / store / f"{suite}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("preset", sorted(path.parent.name for path in MEASURED.glob("*/verdicts.md")))

@@ -133,10 +133,11 @@ class _Scored(Struct, frozen=True):
 
 
 def _read(store: Store) -> Iterator[_Scored]:
-    """The outputs of a store that were scored on 8-bit images with the noise that they are for."""
+    """The outputs of a store that were scored on whole 8-bit images with the noise that they are for."""
     for record in store.find(""):
         scoring, label = record.identity.get("scoring", {}), record.label
-        plain = scoring.get("quantise") == "uint8" and "noisy" not in scoring
+        whole = not record.identity.get("window")  # of a centre crop
+        plain = whole and scoring.get("quantise") == "uint8" and "noisy" not in scoring
         if (record.kind, record.state) != ("score", "done") or not plain or record.identity["noise"] != label["noise"]:
             continue
         outputs: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
