@@ -64,7 +64,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without torch's remarks on packages that it does not find and on its own deprecations."""
+    """Hides torch's messages about missing packages and about its own deprecated functions."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -15,7 +15,7 @@ TRACK = {"israw": False, "eval_version": "1.0"}  # what the server's own scripts
 
 
 def check_folder(target: Path) -> None:
-    """InputError for a target that holds something, such as the photographs, whose names are those of the files."""
+    """InputError unless the target is new or an empty folder: DND's photographs have the names of the files."""
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(f"{target}: there already; expected the name of a new folder")
 

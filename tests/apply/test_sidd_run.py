@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 from support.cli import Result, bench, line, lines, refused, rows, snapshot
-from support.matlab import save73
+from support.matlab import clean_blocks, noisy_blocks, save73
 
 from bench.compute.machine import Machine
 from bench.datasets.formats import bayer
@@ -29,15 +29,7 @@ NOISY, GT, BENCHMARK = "ValidationNoisyBlocksRaw", "ValidationGtBlocksRaw", "Ben
 SHAPE = (1, 2, 64, 64)  # images other than blocks, as in SIDD: else nobody could tell reversed axes
 
 
-def clean(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    """Smooth mosaics."""
-    waves = np.random.default_rng(seed).normal(size=shape).cumsum(-1).cumsum(-2)
-    return ((waves - waves.min()) / np.ptp(waves)).astype(np.float32)
-
-
-def noisy(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    z = np.random.default_rng([seed, 1]).normal(0, 0.05, shape)
-    return np.clip(clean(*shape, seed=seed) + z, 0, 1).astype(np.float32)
+clean, noisy = clean_blocks, noisy_blocks
 
 
 def save5(folder: Path, name: str, values: NDArray[Any]) -> Path:

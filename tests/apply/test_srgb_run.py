@@ -3,6 +3,7 @@
 import csv
 from base64 import b64decode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 from support.cli import Result, bench, line, lines, photos, refused
-from support.matlab import dnd
+from support.matlab import clean_blocks, dnd, noisy_blocks
 
 from bench.compute.machine import Machine
 from bench.datasets.formats.pack import Writer
@@ -30,15 +31,7 @@ WHAT = ("--suite", "srgb", "--preset", "reduced", "--steps", "1", "--crop", "32"
 ASKED = (*WHAT, "--precision", "float32", "--threads", "1")
 
 
-def clean(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    """Smooth colours in 0..1."""
-    waves = np.random.default_rng(seed).normal(size=shape).cumsum(-2).cumsum(-3)
-    return ((waves - waves.min()) / np.ptp(waves)).astype(np.float32)
-
-
-def noisy(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    z = np.random.default_rng([seed, 1]).normal(0, 0.05, shape)
-    return np.clip(clean(*shape, seed=seed) + z, 0, 1).astype(np.float32)
+clean, noisy = partial(clean_blocks, rows=-3), partial(noisy_blocks, rows=-3)
 
 
 def stored(values: NDArray[np.float32]) -> NDArray[np.uint8]:

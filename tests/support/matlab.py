@@ -47,3 +47,15 @@ def dnd(folder: Path, boxes: Sequence[Any], photographs: Sequence[NDArray[Any]])
     for number, pixels in enumerate(photographs, 1):
         save73(folder / "images_srgb" / f"{number:04}.mat", InoisySRGB=pixels)
     return folder
+
+
+def clean_blocks(*shape: int, seed: int = 0, rows: int = -2) -> NDArray[np.float32]:
+    """Smooth images in 0..1; `rows` is the axis of the rows, before that of the columns."""
+    waves = np.random.default_rng(seed).normal(size=shape).cumsum(rows + 1).cumsum(rows)
+    return ((waves - waves.min()) / np.ptp(waves)).astype(np.float32)
+
+
+def noisy_blocks(*shape: int, seed: int = 0, rows: int = -2) -> NDArray[np.float32]:
+    """The same with white noise, clipped to 0..1."""
+    z = np.random.default_rng([seed, 1]).normal(0, 0.05, shape)
+    return np.clip(clean_blocks(*shape, seed=seed, rows=rows) + z, 0, 1).astype(np.float32)

@@ -154,7 +154,7 @@ def _scores(scores: Sequence[_Scored]) -> Iterator[Fact]:
     for one in scores:
         if one.test not in PRINTED or one.colour != "rgb":
             continue
-        if one.method not in BASELINES and _like_a_print(one):
+        if one.method not in BASELINES and _comparable_with_print(one):
             yield one.fact("score")
             if one.test == "set14":
                 kept = {name: value for name, value in one.images.items() if name.split()[0] not in GRAY_OF_SET14}
@@ -165,8 +165,8 @@ def _scores(scores: Sequence[_Scored]) -> Iterator[Fact]:
             yield one.fact("blur")
 
 
-def _like_a_print(one: _Scored) -> bool:
-    """Whether a printed number can be compared with it: it needs no training, or had the published one."""
+def _comparable_with_print(one: _Scored) -> bool:
+    """Whether a printed number can be compared with it: its method trains nothing, or was trained as published."""
     known = methods().get(one.method)
     return one.preset == "paper" or (known is not None and not known.learns())
 
