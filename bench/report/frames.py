@@ -68,7 +68,7 @@ def long(table: Table, commands: bool = False) -> pd.DataFrame:
             "noise knowledge": line.knowledge,
             "passes": "" if line.passes is None else str(line.passes),
             "parameters": f"{line.parameters or 0:,}" if done else "",
-            "train s": f"{line.seconds:.0f}" if line.seconds else "",
+            "train s": f"{line.seconds:.0f}" if line.seconds is not None else "",
             **cost(line),
             "preset": line.preset,
             "record": " ".join(line.keys),

@@ -102,7 +102,7 @@ def _cells(line: Line, table: Table, fit: Fit | None, said: str, machine: Machin
         Cell(short_name(line.test)),
         Cell(str(line.images or ""), line.images),
         Cell(str(line.seeds) if done else "", line.seeds if done else None),
-        Cell(clock(line.seconds) if line.seconds else "", line.seconds),
+        Cell(clock(line.seconds) if line.seconds is not None else "", line.seconds),
         Cell(f"{memory / 1e9:.1f} GB" if memory else "", memory),
         Cell(line.knowledge),
         Cell(said),
