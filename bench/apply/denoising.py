@@ -19,10 +19,12 @@ from ..datasets.images import SetImage
 from ..datasets.noise.model import Image, Noise
 from ..datasets.own.collection import Collection
 from ..datasets.own.own_file import Kind, OwnFile
+from ..protocol import suite_files
+from ..protocol.plan import with_steps
 from ..protocol.units import Fit
 from ..store.folder import encoded
 from ..store.tensors import read_tensors
-from .fitting import Fitted, as_images, fit, plan, steps_within, weights_file, with_steps, with_weights
+from .fitting import Fitted, as_images, fit, plan, steps_within, weights_file, with_weights
 from .tiles import LARGEST, margin_of, strips
 
 RECORD, WEIGHTS = "bench-denoise.json", "bench-denoise"  # beside the outputs: how they were made, and the training
@@ -105,7 +107,8 @@ def denoise(
     )
     fitted = with_weights(planned, asked.weights, machine) if asked.weights else None
     if fitted is None and planned.trains and asked.minutes:
-        planned = with_steps(planned, _steps(planned, images, asked, machine, out / WEIGHTS))
+        steps = _steps(planned, images, asked, machine, out / WEIGHTS)
+        planned = with_steps(planned, steps, suite_files.shared("recipes"))
     key = (fitted.work if fitted else planned).key
     known = _known(out)
     kept = [own for own in collection.files if _is_made(own, out, key, asked.dtype, known)]

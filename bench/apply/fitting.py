@@ -22,7 +22,7 @@ from ..datasets.noise.captured import CAPTURED, NONE
 from ..datasets.noise.model import Image, Noise
 from ..datasets.sets.digests import SetDigests
 from ..protocol import exclusions, suite_files, suites
-from ..protocol.plan import single_fit
+from ..protocol.plan import single_fit, with_steps
 from ..protocol.scoring import Scoring
 from ..protocol.units import Fit, Score
 from ..runner import external_weights
@@ -30,7 +30,6 @@ from ..store.checkpoint import forget
 from ..store.tensors import read_tensors, write_tensors
 
 SUITE = "synthetic"  # whose presets say how a method is trained
-LONG = 1000  # steps; of more, Muon's make Blind2Unblind's visible output worse (results/measured/recipes)
 TIMED, FIRST = 5, 2  # steps that are timed, after some in which libraries choose their kernels
 
 
@@ -131,14 +130,7 @@ def plan(
         fit = structs.replace(fit, crop=crop)
     used = images if method.has_weights() and trains else ()
     fit = structs.replace(fit, train="own images", digests=_Known(used))
-    return with_steps(fit, steps or fit.steps), list(images), left_out
-
-
-def with_steps(planned: Fit, steps: int) -> Fit:
-    """The same training with so many steps, and with the recipe for as many."""
-    recipes = suite_files.shared("recipes")
-    long = steps > LONG and planned.recipe == recipes["short"]
-    return structs.replace(planned, steps=steps, recipe=recipes["medium"] if long else planned.recipe)
+    return with_steps(fit, steps or fit.steps, suite.recipes), list(images), left_out
 
 
 def _check_frames(fit: Fit, images: Sequence[SetImage]) -> None:

@@ -29,6 +29,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "kernel_lr": (0, 10),
     "kernel_decay": (0, 100),
     "momentum": (0, 1),
+    "max_steps": (1, 10**9),
 }
 
 

@@ -1,5 +1,7 @@
 """Suite x methods x noises x seeds -> the cells of a request with their units of work."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct, structs
 
@@ -16,7 +18,7 @@ from .overrides import overridden
 from .request import ExternalWeights, Request
 from .settings import parse_all, with_settings
 from .states import State
-from .suites import Budget, Configuration, Preset, Suite, merged
+from .suites import Budget, Configuration, Preset, Recipe, Suite, merged
 from .units import Fit, Score, Unit
 
 OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
@@ -102,6 +104,14 @@ def single_fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int,
     return _Planner(suite, preset, (), "", digests)._fit(name, noise, seed, suites.training_sets(preset)[0])
 
 
+def with_steps(fit: Fit, steps: int, recipes: Mapping[str, Recipe]) -> Fit:
+    """The same training with so many steps, and with the recipe for as many."""
+    recipe = fit.recipe
+    if 0 < recipe.max_steps < steps:
+        recipe = recipes[recipe.longer]
+    return structs.replace(fit, steps=steps, recipe=recipe)
+
+
 def noises_of(request: Request, suite: Suite, preset: Preset) -> list[Noise]:
     """The noises asked for, else the preset's, else the suite's."""
     return list(dict.fromkeys(parse(name) for name in request.noises or preset.noises or suite.noises))
@@ -160,7 +170,7 @@ class _Planner(Struct, frozen=True):
                 f"suite {suite.name!r}, method {name!r}: view {view} with channels = {suite.channels} and centre_crop "
                 f"= {centre_crop}; allowed: channels = 1, centre_crop = 0, as it would cut through Bayer quads"
             )
-        return Fit(
+        fit = Fit(
             name=name,
             method=self._method(name, noise),
             noise=noise,
@@ -171,11 +181,12 @@ class _Planner(Struct, frozen=True):
             train_noise=preset.train_noise,
             crop=preset.crop * configuration.crop_factor,
             batch=budget.batch or preset.batch,
-            steps=budget.steps or preset.steps,
+            steps=preset.steps,
             epochs=preset.epochs,
             recipe=suite.recipes[budget.recipe or configuration.recipe or preset.recipe],
             digests=self.digests,
         )
+        return with_steps(fit, budget.steps or preset.steps, suite.recipes)
 
     def _budget(self, name: str) -> Budget:
         """Of the configuration, else of its method."""

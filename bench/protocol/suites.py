@@ -26,12 +26,15 @@ class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     kernel_lr: float = 0.02  # Muon's rate; the fields below are Muon's, too
     kernel_decay: float = 0.0  # every step multiplies a kernel by 1 - rate * decay
     momentum: float = 0.9
+    max_steps: int = 0  # a longer training takes the recipe named `longer` instead; 0: no limit
+    longer: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Its fields in a key; those of an optimiser that is not used are not in it."""
+        """Its fields in a key; the limit and those of an optimiser that is not used are not in it."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
-        absent = () if self.optimiser == "muon" else ("optimiser", "kernel_lr", "kernel_decay", "momentum")
+        absent = ["max_steps", "longer"]
+        absent += [] if self.optimiser == "muon" else ["optimiser", "kernel_lr", "kernel_decay", "momentum"]
         return {name: value for name, value in fields.items() if name not in absent}
 
 

@@ -37,6 +37,7 @@ def _check(suite: Suite) -> None:
     methods = {*registry.methods(), *suite.configurations, *(row.method for row in suite.rows)}
     _check_names("method", (one.method for one in suite.configurations.values()), methods)
     _check_names("recipe", (one.recipe for one in suite.configurations.values() if one.recipe), suite.recipes)
+    _check_names("longer recipe", (one.longer for one in suite.recipes.values() if one.longer), suite.recipes)
     _check_names("method", (name for override in suite.overrides.values() for name in override), methods)
     for preset in suite.presets.values():
         _check_preset(preset, suite, methods)

@@ -57,6 +57,20 @@ def test_a_crop_that_a_method_cannot_train_on_excludes_the_method_alone(name: st
     assert state is None or (state.kind == "not possible" and "multiples of 64" in state.reason)
 
 
+# ---- recipes
+
+
+@pytest.mark.parametrize(("steps", "optimiser"), [(0, "muon"), (1000, "muon"), (1001, "adam")])
+def test_a_long_training_takes_the_recipe_for_long_ones(steps: int, optimiser: str) -> None:
+    assert cell("n2c", steps=steps).fit.recipe.optimiser == optimiser
+
+
+def test_a_candidate_keeps_its_recipe_at_every_length() -> None:
+    short, long = (cell("n2c", suite="recipes", preset="muon", steps=steps).fit.recipe for steps in (250, 4000))
+    assert short == long
+    assert short.identity == load("synthetic").recipes["short"].identity
+
+
 # ---- normalised requests
 
 
