@@ -126,50 +126,49 @@ def test_every_estimator_has_its_noise() -> None:
 # ---- UNSURE
 
 
-def least_squares(y: Tensor) -> float:
-    """The variance that is left of a pixel after the best linear prediction from its eight neighbours."""
-    shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    columns = [y.roll(shift, (2, 3)).flatten().numpy() for shift in shifts]
-    own, sides, corners = columns[4], sum(columns[k] for k in (1, 3, 5, 7)), sum(columns[k] for k in (0, 2, 6, 8))
-    design = np.stack([sides, corners], axis=1)
-    solution = np.linalg.lstsq(design, own, rcond=None)[0]
-    return float(np.square(own - design @ solution).mean())
+class Spectral(nn.Module):
+    """A filter with periodic borders, by its real transfer function H: its divergence is the sum of H."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.H = nn.Parameter(torch.zeros(side, side, dtype=torch.float64))
+
+    def forward(self, y: Tensor) -> Tensor:
+        return torch.fft.ifft2(torch.fft.fft2(y) * self.H).real
 
 
-class Symmetric(Filter):
-    """A filter whose sides are equal, and whose corners are equal."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        self.free = nn.Parameter(torch.tensor([0.4, 0.1, 0.05], dtype=torch.float64))
-
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]
-        c, s, k = self.free
-        return torch.stack([k, s, k, s, c, s, k, s, k]).view(3, 3)
+def waves(samples: int, side: int) -> Tensor:
+    """Images of one period along each axis: nearly every frequency of their noisy versions is noise alone."""
+    turns = 2.0 * np.pi * np.arange(side) / side
+    draws = np.random.default_rng(0).standard_normal((2, samples, 2))
+    rows, columns = 0.1 * draws @ np.stack([np.cos(turns), np.sin(turns)])
+    return torch.from_numpy(0.5 + rows[:, None, :, None] + columns[:, None, None, :])
 
 
 @pytest.mark.slow
-def test_unsure_finds_the_best_filter_that_does_not_copy() -> None:
-    """Its saddle point: no divergence, so a centre of 0; eta is the residual variance, here a bit above the noise's.
+@pytest.mark.parametrize("sigma", [25.0, 50.0])
+def test_the_saddle_point_of_unsure_finds_the_level(sigma: float) -> None:
+    """In closed form: with P the spectrum of y, H = 1 - eta / P, and no divergence means that eta = 1 / mean(1 / P).
 
-    Descent and ascent circle it, so that the mean of their path is compared.
+    That is the variance of a pixel given all others: sigma^2 where they tell the clean image. Descent and ascent circle
+    the saddle point, so that the mean of their path is compared.
     """
-    y = gaussian(smooth(8, 1, 32))
-    net, method = Multiplied(Symmetric()), UNSURE()
+    x, deviation = waves(32, 16), sigma / 255.0
+    y = x + deviation * torch.from_numpy(np.random.default_rng(1).standard_normal(x.shape))
+    P = torch.fft.fft2(y).abs().square().mean((0, 1)) / 16**2
+    linear, path = Spectral(16), []
+    net = Multiplied(linear)
     adam = torch.optim.Adam(net.parameters(), 0.01, betas=(0.0, 0.99))
-    path = []
-    for step in range(500):
+    for step in range(400):
         adam.zero_grad()
-        for loss in method.losses(net, Batch(y), context(len(y), seed=step)):
-            loss.backward()
+        (loss,) = UNSURE().losses(net, Batch(y), context(len(y), seed=step))
+        loss.backward()
         adam.step()
-        path.append([*net.net.free.tolist(), float(net.eta().detach())])  # type: ignore[union-attr, operator]
-    centre, side, _, eta = np.mean(path[200:], axis=0)
-    assert abs(centre) < 0.03
-    assert side > 0.1
-    assert eta == pytest.approx(least_squares(y), rel=0.1)
-    assert SIGMA**2 < eta < 1.6 * SIGMA**2
+        path.append((float(linear.H.mean().detach()), float(net.eta().detach())))
+    divergence, eta = np.mean(path[200:], axis=0)
+    assert abs(divergence) < 0.02
+    assert eta == pytest.approx(float(1.0 / (1.0 / P).mean()), rel=0.1)
+    assert eta**0.5 == pytest.approx(deviation, rel=0.05)
 
 
 def test_unsure_turns_the_sign_of_eta_s_gradient_alone() -> None:
