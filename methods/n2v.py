@@ -15,17 +15,25 @@ from .registry import register
 from .rng import Rng
 
 
-def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:
-    """bool [B, C, H, W]: one pixel in every box of side round(sqrt(100 / perc)), per channel; boxes may overhang."""
+def masked_index(rng: Rng, perc: float, channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """One pixel in every box of side round(sqrt(100 / perc)): int64 row * W + column [B, C, n], bool inside [B, C, n].
+
+    Boxes may overhang; a pixel that is not inside the image has index 0.
+    """
     side = max(1, round(math.sqrt(100.0 / perc)))
     boxes = (channels, -(-height // side), -(-width // side))
     row, column = (rng.integers(f"masked {axis}", side, *boxes) for axis in ("row", "column"))
     row = row + side * torch.arange(boxes[1], device=row.device)[:, None]
     column = column + side * torch.arange(boxes[2], device=column.device)
     inside = (row < height) & (column < width)
-    index = ((row * width + column) * inside).flatten(2)
+    return ((row * width + column) * inside).flatten(2), inside.flatten(2)
+
+
+def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:
+    """The same pixels as a mask, bool [B, C, H, W]."""
+    index, inside = masked_index(rng, perc, channels, height, width)
     mask = torch.zeros(*index.shape[:2], height * width, dtype=torch.int64, device=index.device)
-    return mask.scatter_add(2, index, inside.flatten(2).long()).view(-1, channels, height, width) > 0
+    return mask.scatter_add(2, index, inside.long()).view(-1, channels, height, width) > 0
 
 
 def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:

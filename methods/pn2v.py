@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method, Output
-from .n2v import masked_positions, neighbours
+from .n2v import masked_index, masked_positions, neighbours
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -49,6 +49,11 @@ def log_likelihood(mixture: Tensor, y: Tensor, s: Tensor) -> Tensor:
     return torch.logsumexp(weight.log_softmax(-1) + exponent, -1)
 
 
+def read(x: Tensor, index: Tensor) -> Tensor:
+    """The values [B, C, n] of x [B, C, H, W] at the pixels of index [B, 1, n]."""
+    return x.flatten(2).gather(2, index.expand(-1, x.shape[1], -1))
+
+
 @register("pn2v")
 class PN2V(Method, frozen=True):
     """min E - log (1/K) sum_k p(y | s_k), s_k from the masked image; x^ = sum_k p(y | s_k) s_k / sum_k p(y | s_k).
@@ -74,26 +79,27 @@ class PN2V(Method, frozen=True):
         """The network with (1 + K) C outputs, and the noise model."""
         return Probabilistic(self.net.build(channels, (1 + self.K) * channels), self.components, self.K, channels)
 
-    def samples(self, net: nn.Module, y: Tensor) -> tuple[Tensor, Tensor]:
-        """mu [B, C, H, W], s [B, K, C, H, W]."""
-        made = net(y)
+    def split(self, made: Tensor) -> tuple[Tensor, Tensor]:
+        """mu [B, C, ...], s [B, K, C, ...] of the network's outputs [B, (1 + K) C, ...]."""
         channels = made.shape[1] // (1 + self.K)
-        return made[:, :channels], made[:, channels:].view(y.shape[0], self.K, channels, *y.shape[2:])
+        return made[:, :channels], made[:, channels:].unflatten(1, (self.K, channels))
 
     def losses(self, net: Any, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The three terms at the masked pixels; none but its own moves the mean, and none the noise model."""
         y = batch.noisy
         M = masked_positions(ctx.rng, self.perc, 1, *y.shape[2:])
-        mu, s = self.samples(net, torch.where(M, neighbours(ctx.rng, y, self.radius, False), y))
-        n2v = (mu - y).square().mean(1, keepdim=True) / SPREAD**2
-        model = -log_likelihood(net.mixture, y, mu.detach()).mean(1, keepdim=True)
+        index, inside = masked_index(ctx.rng, self.perc, 1, *y.shape[2:])  # the same pixels; no other is read
+        made = net(torch.where(M, neighbours(ctx.rng, y, self.radius, False), y))
+        y, (mu, s) = read(y, index), self.split(read(made, index))
+        n2v = (mu - y).square().mean(1) / SPREAD**2
+        model = -log_likelihood(net.mixture, y, mu.detach()).mean(1)
         likely = log_likelihood(net.mixture.detach(), y.unsqueeze(1), s - mu.unsqueeze(1) + mu.detach().unsqueeze(1))
-        prior = math.log(self.K) - likely.sum(2).logsumexp(1, keepdim=True)
-        loss = (n2v + model + prior) * M
-        yield (loss.sum((1, 2, 3)) / M.sum((1, 2, 3)).clamp(min=1)).mean()
+        prior = math.log(self.K) - likely.sum(2).logsumexp(1)
+        M = inside[:, 0]
+        yield (((n2v + model + prior) * M).sum(1) / M.sum(1).clamp(min=1)).mean()
 
     def denoise(self, net: Any, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """The mean of the samples, and their mean weighted by the likelihood of the pixel itself."""
-        _, s = self.samples(net, noisy)
+        _, s = self.split(net(noisy))
         weights = log_likelihood(net.mixture, noisy.unsqueeze(1), s).sum(2, keepdim=True).softmax(1)
         return {"prior mean": s.mean(1), "mmse": (weights * s).sum(1)}
