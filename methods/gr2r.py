@@ -1,22 +1,16 @@
 """GR2R: one observation split into two independent ones (Monroy et al., CVPR 2025)."""
 
-from collections.abc import Iterator
-
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch import Tensor
 
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
-from .base import Batch, Card, Context, Method
-from .networks.registry import Network
-from .networks.unet import UNetConfig
-from .r2r import MOST
+from .base import Card, Context
+from .r2r import Recorrupted, too_many
 from .registry import register
 
 
 @register("gr2r")
-class GR2R(Method, frozen=True):
+class GR2R(Recorrupted, frozen=True):
     """min E || f(y1) - y2 ||^2, y2 = (y - (1 - a) y1) / a; x^ = mean_j f(y1_j).
 
     Gaussian: y1 = y + (a / (1 - a))^(1/2) sigma w, w ~ N(0, 1). Poisson: y1 = (y - g w) / (1 - a), w ~ Bin(y / g, a).
@@ -28,10 +22,9 @@ class GR2R(Method, frozen=True):
         "with which the covariance of y1 and y2 is sigma^2 (1 - a (1 - a)) and not 0",
         deviations="shared U-Net and recipe; for Gaussian noise it is R2R with alpha^2 = a / (1 - a)",
     )
-    knowledge = "level"
+    draw = "w"
     a: float = 0.15  # how much of the information goes to y2
     ensemble: int = 5
-    net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
         """InputError for a split or an ensemble that is none."""
@@ -42,10 +35,9 @@ class GR2R(Method, frozen=True):
         """The two families with a split of their own."""
         if noise.family.distribution == "other":
             return "GR2R needs Gaussian or Poisson noise of a known level"
-        many = noise.family.distribution == "poisson" and noise.high > MOST
-        return f"its draws are exact up to counts of about {MOST} photons" if many else None
+        return too_many(noise) if noise.family.distribution == "poisson" else None
 
-    def split(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
+    def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """(y1, y2) for a named draw; level: sigma in 0..255 units, or 1 / g."""
         assert ctx.noise is not None
         level = level.view(-1, 1, 1, 1)
@@ -55,21 +47,3 @@ class GR2R(Method, frozen=True):
         else:
             y1 = y + (self.a / (1.0 - self.a)) ** 0.5 * level / 255.0 * ctx.rng.normal(name, *y.shape[1:])
         return y1, (y - (1.0 - self.a) * y1) / self.a
-
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        """Mean (f(y1) - y2)^2: the supervised loss on y1, but for a constant."""
-        assert batch.level is not None
-        y1, y2 = self.split(batch.noisy, batch.level, ctx, "w")
-        yield mse_loss(net(y1), y2)
-
-    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
-        """The mean over several splits."""
-        assert ctx.level is not None
-        total = torch.zeros_like(noisy)
-        for j in range(self.ensemble):
-            total += net(self.split(noisy, ctx.level, ctx, f"w {j}")[0])
-        return {"denoised": total / self.ensemble}
-
-    def passes(self) -> dict[str, int]:
-        """One per member of the ensemble."""
-        return {"denoised": self.ensemble}

@@ -1,6 +1,7 @@
 """Recorrupted-to-Recorrupted: two noisier images of one, with independent noise (Pang et al., CVPR 2021)."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,44 @@ PASSES = 50  # of the official evaluation
 MOST = 3000  # photons in a white pixel, so that counts stay below 2^12
 
 
+class Recorrupted(Method, frozen=True):
+    """min E || f(y1) - y2 ||^2, y1 and y2 made of y with noise that is not correlated; x^ = mean_j f(y1_j)."""
+
+    knowledge = "level"
+    draw: ClassVar[str]  # names the random numbers of a pair
+    ensemble: int = PASSES
+    net: Network = UNetConfig()
+
+    def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
+        """(y1, y2) for a named draw; level: sigma in 0..255 units, or lambda."""
+        raise NotImplementedError
+
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """Mean (f(y1) - y2)^2: the supervised loss on y1, but for a constant."""
+        assert batch.level is not None
+        y1, y2 = self.pair(batch.noisy, batch.level, ctx, self.draw)
+        yield mse_loss(net(y1), y2)
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        """The mean over an ensemble of y1, on whose noise f was trained: it is more than y's."""
+        assert ctx.level is not None
+        total = torch.zeros_like(noisy)
+        for j in range(self.ensemble):
+            total += net(self.pair(noisy, ctx.level, ctx, f"{self.draw} {j}")[0])
+        return {"denoised": total / self.ensemble}
+
+    def passes(self) -> dict[str, int]:
+        """One per member of the ensemble."""
+        return {"denoised": self.ensemble}
+
+
+def too_many(noise: Noise) -> str | None:
+    """Why counts cannot be split; None if they can."""
+    return f"its draws are exact up to counts of about {MOST} photons" if noise.high > MOST else None
+
+
 @register("r2r")
-class R2R(Method, frozen=True):
+class R2R(Recorrupted, frozen=True):
     """min E || f(y + alpha z) - (y - z / alpha) ||^2, z with y's noise covariance; x^ = mean_j f(y + alpha z_j)."""
 
     card = Card(
@@ -27,10 +64,8 @@ class R2R(Method, frozen=True):
         deviations="shared U-Net and recipe; noise that depends on the signal by the plug-in variance, such as "
         "y / lambda: uncorrelated but not independent (biased at low counts); fresh noise at every step, like all rows",
     )
-    knowledge = "level"
+    draw = "z"
     alpha: float = 0.5
-    ensemble: int = PASSES
-    net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
         """InputError for a pair or an ensemble that is none."""
@@ -47,24 +82,6 @@ class R2R(Method, frozen=True):
         variance = ctx.noise.variance(y.clamp(min=0.0), level.view(-1, 1, 1, 1))  # y stands for the clean image
         z = variance**0.5 * ctx.rng.normal(name, *y.shape[1:])
         return y + self.alpha * z, y - z / self.alpha
-
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        """Mean (f(y + alpha z) - (y - z / alpha))^2."""
-        assert batch.level is not None
-        recorrupted, target = self.pair(batch.noisy, batch.level, ctx, "z")
-        yield mse_loss(net(recorrupted), target)
-
-    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
-        """The mean over an ensemble of recorruptions: f was trained on noise of sqrt(1 + alpha^2) sigma."""
-        assert ctx.level is not None
-        total = torch.zeros_like(noisy)
-        for j in range(self.ensemble):
-            total += net(self.pair(noisy, ctx.level, ctx, f"z {j}")[0])
-        return {"denoised": total / self.ensemble}
-
-    def passes(self) -> dict[str, int]:
-        """One per member of the ensemble."""
-        return {"denoised": self.ensemble}
 
     def reduced_settings(self, steps: int) -> str:
         """A smaller ensemble than the official one."""
@@ -84,7 +101,7 @@ class R2RThinning(R2R, frozen=True):
         """Poisson noise, the only one with counts."""
         if noise.family.distribution != "poisson":
             return "binomial thinning is for Poisson counts"
-        return None if noise.high <= MOST else f"its draws are exact up to counts of about {MOST} photons"
+        return too_many(noise)
 
     def reduced_settings(self, steps: int) -> str:
         """The paper has no such row."""

@@ -202,7 +202,7 @@ def split(a: float, family: str, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]
     y = poisson(x, LEVEL) if family == "poisson" else gaussian(x)
     ctx = context(1, family, level, seed)
     assert ctx.level is not None
-    return x.flatten(), *(one.flatten() for one in GR2R(a=a).split(y, ctx.level, ctx, "w"))
+    return x.flatten(), *(one.flatten() for one in GR2R(a=a).pair(y, ctx.level, ctx, "w"))
 
 
 @pytest.mark.parametrize("family", ["gauss", "poisson"])
@@ -243,14 +243,14 @@ def test_gr2r_is_the_supervised_loss_on_its_input_but_for_a_constant(family: str
     for i in range(len(x)):
         ctx = context(1, family, level, seed=i)
         assert ctx.level is not None
-        truth.append(errors_of(net, method.split(y[i : i + 1], ctx.level, ctx, "w")[0], x[i : i + 1])[0])
+        truth.append(errors_of(net, method.pair(y[i : i + 1], ctx.level, ctx, "w")[0], x[i : i + 1])[0])
     assert standard_errors(losses_of(method, net, y, family, level) - torch.stack(truth) - constant) < 4
 
 
 def test_gr2r_averages_over_splits() -> None:
     y, ctx, method = gaussian(smooth(2)), context(2), GR2R(ensemble=3)
     assert ctx.level is not None
-    expected = sum(Filter()(method.split(y, ctx.level, ctx, f"w {j}")[0]) for j in range(3)) / 3
+    expected = sum(Filter()(method.pair(y, ctx.level, ctx, f"w {j}")[0]) for j in range(3)) / 3
     torch.testing.assert_close(method.denoise(Filter(), y, ctx)["denoised"], expected)
     assert method.passes() == {"denoised": 3}
     for wrong in ({"a": 0.0}, {"a": 1.0}, {"ensemble": 0}):
