@@ -12,6 +12,7 @@ from ..datasets.noise.model import parse
 from ..methods import plugins, registry
 from ..methods.base import Method
 from ..methods.guard import MethodError, guarded
+from ..protocol import suite_files
 from . import conformance_checks
 from .conformance_checks import SlowError, Subject, UnfitError
 
@@ -105,7 +106,12 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
 
 
 def targets(text: str) -> dict[str, Method]:
-    """The methods of a registered name, a plug-in file, or package:Class, with their default fields."""
+    """The methods of a registered name, a shared configuration, a plug-in file, or package:Class.
+
+    Fields are the configuration's, else the defaults; InputError for a name that none has.
+    """
+    if one := suite_files.shared("configurations").get(text):
+        return {text: registry.configured(registry.find(one.method), one.fields)}
     if text.endswith(".py"):
         plugins.load(Path(text))
         file = Path(text).resolve()

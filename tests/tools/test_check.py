@@ -15,6 +15,7 @@ from bench.datasets.noise.model import parse
 from bench.methods import registry
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Output
+from bench.methods.n2v2 import N2V2
 from bench.methods.networks.unet import UNetConfig
 from bench.tools import conformance as kit
 from bench.tools import conformance_checks as checks
@@ -265,6 +266,17 @@ def test_our_own_methods_pass(name: str, small: Callable[..., Method], monkeypat
     trains = {"firewall", "bf16", "micro-batches", "loss goes down", "interrupted = uninterrupted"}
     assert (trains <= passed) == method.learns()
     assert ("blindness" in passed) == any(output.blind for output in method.outputs)
+
+
+@pytest.mark.slow
+def test_structured_masks_pass(small: Callable[..., Method]) -> None:
+    findings = list(kit.check("n2v2-struct", small("n2v2", span=4)))
+    assert {finding.state for finding in findings} == {"ok", "does not apply"}  # no output claims to be blind
+
+
+def test_a_shared_configuration_is_checked_with_its_fields() -> None:
+    assert kit.targets("n2v2-struct") == {"n2v2-struct": N2V2(span=4)}
+    assert kit.targets("n2v2") == {"n2v2": N2V2()}
 
 
 def test_the_released_cell_width_is_blind() -> None:
