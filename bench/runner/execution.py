@@ -99,7 +99,7 @@ def execute(
 ) -> Record:
     """Trains or scores, and writes the record; what a method's code raises becomes a failed or diverged one.
 
-    `again`: stored images are not used; they are replaced when all are computed.
+    `again`: stored images are not used; images and a done record are replaced when all is computed.
     InputError: wrong input or an unwritable store. Stopped: `watch` said so; nothing is written.
     """
     record = _record(unit, label, machine)
@@ -124,15 +124,15 @@ def execute(
         record.state = "diverged" if isinstance(error, DivergedError) else "failed"
         ours = type(error).__module__.startswith("bench.")
         record.reason = printable(str(error) if ours else one_line(error))
-    store.write(unit, record, rows, seconds, megabytes)
+    store.write(unit, record, rows, seconds, megabytes, again)
     return record
 
 
-def failed(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, reason: str) -> Record:
+def failed(unit: Unit, label: dict[str, Any], store: Store, machine: Machine, reason: str, again: bool) -> Record:
     """Writes the record of a unit that could not say itself why it failed."""
     record = _record(unit, label, machine)
     record.state, record.reason = "failed", reason
-    store.write(unit, record)
+    store.write(unit, record, again=again)
     return record
 
 
@@ -151,7 +151,9 @@ def _record(unit: Unit, label: dict[str, Any], machine: Machine) -> Record:
 def describe(unit: Unit, record: Record, store: Store) -> str:
     """How a unit ended, in a few words."""
     if record.state != "done":
-        return f"{record.state}: {record.reason}"
+        old = store.whole(unit)
+        kept = "; its earlier result stays" if old is not None and old.state == "done" else ""
+        return f"{record.state}: {record.reason}{kept}"
     if isinstance(unit, Fit):
         return f"trained in {clock(store.seconds(unit, record) or 0.0)}"
     outputs, method, first = record.result["outputs"], unit.fit.method, find_metric(unit.metrics[0])

@@ -77,7 +77,7 @@ class Run:
         self.sets = sets
         self.signals = signals.StopSignals(self.stops_at)
         units = plan.units() if force else {}
-        self.forced = {key: self._made(unit) for key, unit in units.items()}  # when the record to replace was written
+        self.forced = {key: store.made(unit) for key, unit in units.items()}  # when they were computed before
         self.group = ""  # names the run that this process works for, where there are several
         self.tried: set[str] = set()  # keys that this run has executed
         self.costs: dict[str, Cost] = {}  # of units by key, for the display
@@ -135,7 +135,7 @@ class Run:
             self.display.note(text)
 
     def _todo(self, cell: Cell, unit: Unit) -> bool:
-        if unit.key in self.tried or cell.fit.method.unavailable():
+        if unit.key in self.tried or self._failed_again(unit) or cell.fit.method.unavailable():
             return False
         if isinstance(unit, Score):
             return not self._finished(unit) and (self._ready(unit) or self._todo(cell, cell.fit))
@@ -151,14 +151,15 @@ class Run:
 
     def _again(self, unit: Unit) -> bool:
         """Whether a unit is to be computed again, and neither this run nor another process has done so yet."""
-        return unit.key in self.forced and unit.key not in self.tried and self.forced[unit.key] == self._made(unit)
+        return unit.key in self.forced and unit.key not in self.tried and self.forced[unit.key] == self.store.made(unit)
 
-    def _made(self, unit: Unit) -> int:
-        """When its record was written [ns]; 0 without one."""
-        try:
-            return self.store.path(unit).stat().st_mtime_ns
-        except OSError:
-            return 0
+    def _failed_again(self, unit: Unit) -> Record | None:
+        """How the computation ended that was to replace a done record and failed in this run."""
+        return self.store.failed_again(unit) if unit.key in self.forced and not self._again(unit) else None
+
+    def _record(self, unit: Unit) -> Record | None:
+        """How a unit has ended, in this run or before."""
+        return self._failed_again(unit) or self.store.whole(unit)
 
     def _finished(self, score: Score) -> bool:
         record = None if self._again(score) else self.store.whole(score)
@@ -200,7 +201,7 @@ class Run:
         try:
             if notes.deaths >= DEATHS:
                 reason = f"its process was killed {DEATHS} times (out of memory?)"
-                record = failed(unit, label, self.store, self.machine, reason)
+                record = failed(unit, label, self.store, self.machine, reason, again)
             else:
                 record = execute(unit, label, self.store, self.machine, self.sets, self._watch(unit, notes), again)
         except Stopped:
@@ -256,7 +257,7 @@ class Run:
             if cell.excluded:
                 states[cell.excluded.kind] += 1
                 continue
-            found = {record.state if record else "missing" for record in map(self.store.whole, cell.units())}
+            found = {record.state if record else "missing" for record in map(self._record, cell.units())}
             order = ("failed", "diverged", "missing", "done")
             state = next(state for state in order if state in found)
             if state == "missing":

@@ -165,7 +165,7 @@ class SharedRun(Run):
 
     def _work(self) -> None:
         units = {unit.key: unit for _, unit in self.pending()}
-        made = {key: self._made(unit) for key, unit in units.items()}
+        made = {key: self.store.made(unit) for key, unit in units.items()}
         self.seen = self._progress()
         with self._closing():
             while self.engine.running() or (self.pending() and not self._stopping()):
@@ -205,7 +205,7 @@ class SharedRun(Run):
     def _follow(self, units: dict[str, Unit], made: dict[str, int]) -> None:
         """Shows how units ended, which are worked on, and how far they are."""
         for key, unit in units.items():
-            if key not in self.tried and self._made(unit) != made[key] and (record := self.store.whole(unit)):
+            if key not in self.tried and self.store.made(unit) != made[key] and (record := self._record(unit)):
                 for warning in record.result.get("warnings", ()):
                     self.display.once(f"{unit.title}: {warning}")
                 self._finish(unit, record)

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from glob import escape
 from pathlib import Path
@@ -186,8 +187,16 @@ class Store(Folder):
         rows: Sequence[Row] = (),
         seconds: float | None = None,
         megabytes: float | None = None,
+        again: bool = False,
     ) -> None:
-        """Cost and rows first, then the record that vouches for them; a record is the same in every run."""
+        """Cost and rows first, then the record that vouches for them; a record is the same in every run.
+
+        `again`: a record that is not done stands beside a done one and does not replace it.
+        """
+        old = self.whole(unit) if again and record.state != "done" else None
+        if old is not None and old.state == "done":
+            self.write_file(self._beside(unit), encoded(record))
+            return
         if seconds is not None:
             cost = f"{seconds:.1f}" if isinstance(unit, Fit) else f"{seconds:.3g}"
             cost += "" if megabytes is None else f" {megabytes:.0f}"
@@ -197,6 +206,25 @@ class Store(Folder):
             self.write_file(self.path(unit, ".rows.jsonl"), text)
             record = structs.replace(record, result=record.result | {"rows": hashlib.sha256(text).hexdigest()})
         self.write_file(self.path(unit), msgspec.json.format(encoded(record), indent=1) + b"\n")
+
+    def _beside(self, unit: Unit) -> Path:
+        """A temporary file, which goes when the unit is computed the next time."""
+        return self.path(unit, ".failed.tmp")
+
+    def failed_again(self, unit: Unit) -> Record | None:
+        """How the last computation ended that did not replace a done record; None if it did."""
+        try:
+            return msgspec.json.decode(self._beside(unit).read_bytes(), type=Record)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def made(self, unit: Unit) -> int:
+        """When the last computation of a unit ended [ns]; 0 if none has."""
+        found = 0
+        for path in (self.path(unit), self._beside(unit)):
+            with suppress(OSError):
+                found = max(found, path.stat().st_mtime_ns)
+        return found
 
 
 @cache

@@ -143,6 +143,20 @@ def test_a_unit_that_fails_or_kills_its_process_leaves_the_others(command: list[
     assert "cells: 3 done, 2 failed" in result.err
 
 
+@pytest.mark.slow
+def test_what_was_done_stays_where_it_fails_when_computed_again(command: list[str], tmp_path: Path) -> None:
+    asked = [("killer,wrong" if one == "slow,slower" else one) for one in command]
+    asked += ["--steps", "5", "--store", str(tmp_path)]
+    assert finish(start(*asked, FINE=1)).code == 0
+    before = settled(tmp_path)
+    result = finish(start(*asked, "--force", "--jobs", 2))
+    assert result.code == 1, result.err
+    assert "failed: its process was killed 3 times (out of memory?); its earlier result stays" in result.err
+    assert "failed: ValueError: no loss today; its earlier result stays" in result.err
+    assert "cells: 2 done, 2 failed" in result.err
+    check_same(settled(tmp_path), before, result.err)
+
+
 def test_jobs_that_would_not_fit_into_memory_are_refused(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

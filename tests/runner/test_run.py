@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bench.methods.networks import registry as networks
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.units import Score
+from bench.runner import execution
 from bench.runner.estimates import Estimates, Operations
 from bench.store.store import Store
 
@@ -37,13 +39,18 @@ def tiny(tmp_path: Path) -> Tiny:
     return made
 
 
-def forbid_training(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Makes every training step raise."""
+def raises(error: BaseException) -> Callable[..., None]:
+    """A function that raises an error."""
 
-    def update(*_: object) -> None:
+    def function(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(step.Step, "update", update)
+    return function
+
+
+def forbid_training(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Makes every training step raise."""
+    monkeypatch.setattr(step.Step, "update", raises(error))
 
 
 def weights(tiny: Tiny) -> Path:
@@ -109,6 +116,26 @@ def test_the_old_result_stays_until_the_new_one_is_complete(tiny: Tiny, monkeypa
     assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
     tiny.run("--force")
     assert "trained in" in tiny.run("--force").err
+
+
+@pytest.mark.parametrize("damaged", ["training", "scoring"])
+def test_the_old_result_stays_where_the_new_one_fails(
+    damaged: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(tiny.store)
+    with monkeypatch.context() as patch:
+        if damaged == "training":
+            forbid_training(patch, RuntimeError("no luck"))
+        else:
+            patch.setattr(execution, "evaluate", raises(RuntimeError("no luck")))
+        result = bench(*tiny.command("--force"))
+    assert result.code == 1
+    assert "failed: RuntimeError: no luck; its earlier result stays" in result.err
+    after = contents(tiny.store)
+    assert {name: after[name] for name in before} == before
+    assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
+    tiny.run("--force")
+    assert not list(tiny.store.rglob("*.failed.tmp"))
 
 
 def test_the_old_images_stay_until_the_new_ones_are_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

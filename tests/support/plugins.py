@@ -31,13 +31,16 @@ class Two(Slow, frozen=True):
 @register("killer")
 class Killer(Slow, frozen=True):
     def losses(self, net, batch, ctx):
-        os.kill(os.getpid(), 9)
+        if "FINE" not in os.environ:
+            os.kill(os.getpid(), 9)
         yield from super().losses(net, batch, ctx)
 
 @register("wrong")
 class Wrong(Slow, frozen=True):
     def losses(self, net, batch, ctx):
-        raise ValueError("no loss today")
+        if "FINE" not in os.environ:
+            raise ValueError("no loss today")
+        yield from super().losses(net, batch, ctx)
 """
 
 KEEPER = """
