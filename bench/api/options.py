@@ -105,12 +105,21 @@ def table_requests(store: Store, suite: str, preset: str, table: int | None, **a
         suites = [suite_of(table) if suite in ("", "all") else suite]
         if str(table) not in (known := suite_files.load(suites[0]).tables):
             raise unknown(f"table of suite {suites[0]}", str(table), known)
-    elif suite and suite != "all":
+    elif suite not in ("", "all"):
         suites = [suite]
+    elif suite == "all":
+        suites = with_tables()
     else:
-        recorded = {record.label["suite"] for record in store.find("")} | store.last.known().requests.keys()
-        suites = [name for name in with_tables() if name in recorded or suite == "all"] or ["synthetic"]
+        suites = _recorded(store) or ["synthetic"]
     return [request(name, (), preset or "mini", **asked) for name in suites]
+
+
+def _recorded(store: Store) -> list[str]:
+    """The suites that a store has records of: the paper's, our other ones, then files that are still there."""
+    last = store.last.known().requests.keys()
+    recorded = {record.label["suite"] for record in store.find("")} | last
+    files = (name for name in last if name.endswith(".toml") and Path(name).is_file())
+    return [name for name in dict.fromkeys([*with_tables(), *suite_files.suites(), *files]) if name in recorded]
 
 
 def load_plugins(paths: Sequence[PathLike]) -> None:
