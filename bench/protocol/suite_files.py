@@ -46,7 +46,10 @@ def load(name: str) -> Suite:
 def decode(text: bytes, source: str) -> Suite:
     """The suite of a TOML text, with the shared recipes and configurations; InputError that names the key."""
     try:
-        suite = from_toml(text, Suite)
+        document = from_toml(text, dict[str, Any])
+        named = msgspec.structs.asdict(msgspec.convert(document, _Named))
+        document |= {kind: _with_likes(named[kind], f"{source}: {kind}") for kind in document.keys() & named.keys()}
+        suite = msgspec.convert(document, Suite)
     except msgspec.ValidationError as error:
         raise InputError(f"{source}: {explained(error, _fields_at(str(error)))}") from None
     except msgspec.DecodeError as error:
@@ -54,6 +57,24 @@ def decode(text: bytes, source: str) -> Suite:
     suite = _with_shared(suite, source)
     check_suite(suite, source)
     return suite
+
+
+class _Named(Struct):
+    """What may be `like` an earlier one of its kind."""
+
+    recipes: dict[str, dict[str, Any]] = {}
+    presets: dict[str, dict[str, Any]] = {}
+
+
+def _with_likes(named: dict[str, dict[str, Any]], place: str) -> dict[str, dict[str, Any]]:
+    """Each with the keys that it does not have from the one that it is `like`; InputError for an unknown one."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, own in named.items():
+        like = str(own.pop("like", ""))
+        if like and like not in found:
+            raise InputError(f"{place}.{name}: like = {like!r}; expected an earlier one: {', '.join(found) or 'none'}")
+        found[name] = found.get(like, {}) | own
+    return found
 
 
 def _with_shared(suite: Suite, source: str) -> Suite:

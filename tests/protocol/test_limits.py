@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from support.cli import altered_suite
 
 from bench.datasets import documents
@@ -68,6 +69,22 @@ def test_a_text_that_would_take_gigabytes_is_not_parsed(text: bytes, monkeypatch
     monkeypatch.setattr(documents.tomllib, "loads", lambda text: pytest.fail("it was parsed"))
     with pytest.raises(msgspec.DecodeError, match="allowed"):
         documents.from_toml(text, dict)
+
+
+# ---- what presets and recipes share
+
+
+def test_a_preset_like_another_one_has_its_other_keys(tmp_path: Path) -> None:
+    path = altered_suite(tmp_path, "[presets.reduced]", '[presets.other]\nlike = "mini"\ncrop = 96\n[presets.reduced]')
+    found = load(str(path)).presets
+    assert found["other"] == structs.replace(found["mini"], crop=96)
+
+
+@pytest.mark.parametrize("like", ['"minu"', '"reduced"', '["mini"]'], ids=["unknown", "later", "list"])
+def test_a_preset_is_like_an_earlier_one_by_name(like: str, tmp_path: Path) -> None:
+    path = altered_suite(tmp_path, "[presets.reduced]", f"[presets.other]\nlike = {like}\n[presets.reduced]")
+    with pytest.raises(InputError, match=r"mine\.toml: .*presets\.other.*mini"):
+        load(str(path))
 
 
 # ---- what several suites share
