@@ -111,8 +111,9 @@ def verdicts(suite: str = "", preset: str = "reduced", *, store: PathLike | None
     place = store_of(store)
     found = [_tables(place, suite, preset, None, (), seeds=seeds)[0] for seeds in judging.SEEDS]
     merged, known = judging.merged(found), judging.expected()
-    judged = [judging.summary(merged, known.rule), *(judging.cells(table, known.rule) for table in merged)]
-    return [*judged, judging.columns(merged, known), judging.inversions(merged, known)]
+    judged = judging.judge(merged, known.rule)
+    counted = [judging.summary(judged), *map(judging.cells, judged)]
+    return [*counted, judging.columns(merged, known), judging.inversions(merged, known)]
 
 
 def outcome_tables(outcome: Outcome) -> list[Table]:
@@ -187,7 +188,7 @@ def report_page(
     tables, machine = _tables_of(named), choose()[0]
     with Display() as display:
         display.work_begins()
-        page = page_of(named, tables, contents(named, machine), Sets(path_of(data)), budget, display.note)
+        page = page_of(contents(named, machine, Sets(path_of(data)), budget, display.note), tables)
     _write(Path(out), document(page))
     return Path(out)
 
@@ -207,7 +208,7 @@ def report_site(
     tables, machine = _tables_of(named), choose()[0]
     with Display() as display:
         display.work_begins()
-        pages = pages_of(named, tables, contents(named, machine), Sets(path_of(data)), budget, display.note)
+        pages = pages_of(contents(named, machine, Sets(path_of(data)), budget, display.note), tables)
     for name, page in pages.items():
         _write(Path(folder, name), document(page))
     return [Path(folder, name) for name in pages]

@@ -2,15 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import structs
 
 from ...datasets.sets.own_folder import short_name, short_names
 from ...methods import registry
 from ...protocol.metrics.registry import find_metric
-from ...runner.execution import Sets
-from ...store.store import Store
 from ..frames import value
 from ..lines import Line, Table, group, headings, row_name
 from .model import Cell, Column, Page, Row, Sheet
@@ -23,23 +21,18 @@ ORDER = (
 )
 
 
-def pages_of(
-    stores: Mapping[str, Store],
-    tables: Tables,
-    known: Contents,
-    sets: Sets,
-    budget: float,
-    tell: Callable[[str], None],
-) -> dict[str, Page]:
-    """File name -> page; each page is at most `budget` MB and holds the records that it shows."""
-    lines = [(name, table, line) for name in stores for table in tables[name] for line in table.lines if line.metrics]
+def pages_of(known: Contents, tables: Tables) -> dict[str, Page]:
+    """File name -> page; each page holds the records that it shows."""
+    lines = [
+        (name, table, line) for name in known.stores for table in tables[name] for line in table.lines if line.metrics
+    ]
     tests = {test: _file("set", test) for test in dict.fromkeys(line.test for _, _, line in lines)}
     methods = {name: _file("method", name) for name in dict.fromkeys(_method(table, line) for _, table, line in lines)}
     links = [("Leaderboard", INDEX)]
     index = _index(known, lines, methods, tests)
     found = {INDEX: index}
     for test, file in tests.items():
-        page = page_of(stores, _narrowed(tables, test=test), known, sets, budget, tell)
+        page = page_of(known, _narrowed(tables, test=test))
         found[file] = structs.replace(_own(page, known), title=short_name(test), links=links)
     for name, file in methods.items():
         own = known.sheets_of(_narrowed(tables, method=name))

@@ -25,11 +25,15 @@ Tables = Mapping[str, Sequence[Table]]  # store -> its tables
 class Contents(Struct):
     """What pages of the same stores share."""
 
+    stores: Mapping[str, Store]
+    machine: Machine
+    sets: Sets
+    budget: float  # MB of a page at most
+    tell: Callable[[str], None]  # is given a sentence about each noise and test set whose images are computed
     summary: str
     records: dict[str, dict[str, Any]]
     sources: dict[str, str]
     notes: list[str]
-    machine: Machine
     reading: str = VERDICTS
 
     def sheets_of(self, tables: Tables) -> list[Sheet]:
@@ -37,30 +41,22 @@ class Contents(Struct):
         return sheets([Found(name, list(mine)) for name, mine in tables.items()], self.machine)
 
 
-def contents(stores: Mapping[str, Store], machine: Machine) -> Contents:
-    """The records of stores."""
+def contents(
+    stores: Mapping[str, Store], machine: Machine, sets: Sets, budget: float, tell: Callable[[str], None]
+) -> Contents:
+    """The records of stores, and how pages of them are made."""
     records, sources, differ = described(stores)
     text = (
         f"{len(records)} records of {few([*stores])}, blind2unblind-bench {__version__}. Every number opens its "
         "record: key, command, method's file, environment and the score of each image. This page sends no request."
     )
-    return Contents(text, records, sources, differ, machine)
+    return Contents(stores, machine, sets, budget, tell, text, records, sources, differ)
 
 
-def page_of(
-    stores: Mapping[str, Store],
-    tables: Tables,
-    known: Contents,
-    sets: Sets,
-    budget: float,
-    tell: Callable[[str], None],
-) -> Page:
-    """One page of one store or several, of at most `budget` MB; InputError if the tables alone are larger.
-
-    `tell` is given a sentence about each noise and test set whose images are computed.
-    """
+def page_of(known: Contents, tables: Tables) -> Page:
+    """One page of one store or several; InputError if the tables alone are larger than its budget."""
     page = Page(
-        title=f"Denoising results: {few([*stores])}",
+        title=f"Denoising results: {few([*known.stores])}",
         lead=[known.summary, *known.notes],
         reading=known.reading,
         sheets=known.sheets_of(tables),
@@ -68,14 +64,14 @@ def page_of(
         sources=known.sources,
     )
     page.lead += _in_no_table(page)
-    look = looks([table for name in stores for table in tables[name]])
-    for name in stores:
-        more, paired = plots(stores[name], tables[name], look)
+    look = looks([table for name in known.stores for table in tables[name]])
+    for name, store in known.stores.items():
+        more, paired = plots(store, tables[name], look)
         page.plots += more
         page.paired += paired
-    scenes, said = _scenes(stores, tables, known.machine, sets, tell)
+    scenes, said = _scenes(known, tables)
     page.rule = [*crops.RULE, *said]
-    return within(page, scenes, budget)
+    return within(page, scenes, known.budget)
 
 
 def _in_no_table(page: Page) -> list[str]:
@@ -90,21 +86,19 @@ def _in_no_table(page: Page) -> list[str]:
     ]
 
 
-def _scenes(
-    stores: Mapping[str, Store], tables: Tables, machine: Machine, sets: Sets, tell: Callable[[str], None]
-) -> tuple[list[Scene], list[str]]:
+def _scenes(known: Contents, tables: Tables) -> tuple[list[Scene], list[str]]:
     """The scenes of every suite, those of the median images first; each place once."""
     ranked: dict[str, tuple[int, Scene]] = {}
     said: dict[str, None] = {}
-    for name, store in stores.items():
+    for name, store in known.stores.items():
         seen: set[str] = set()
         tests = {line.test for table in tables[name] for line in table.lines}
         for plan in {id(table.plan): table.plan for table in tables[name]}.values():
-            found, wrong = scenes_of(plan, store, machine, sets, tests, seen, tell)
+            found, wrong = scenes_of(plan, store, known.machine, known.sets, tests, seen, known.tell)
             said |= dict.fromkeys(wrong)
             for rank, scene in found:
-                known = ranked.setdefault(scene.id, (rank, scene))[1]
-                if len(scene.panels) > len(known.panels):
+                other = ranked.setdefault(scene.id, (rank, scene))[1]
+                if len(scene.panels) > len(other.panels):
                     ranked[scene.id] = (rank, scene)
     order = sorted(ranked.values(), key=lambda one: one[0])  # stable: suites in their order
     return [scene for _, scene in order], [*said]
