@@ -84,28 +84,40 @@ def merged(several: Sequence[Sequence[Table]]) -> list[Table]:
     return list(first)
 
 
-def summary(tables: Sequence[Table], rule: Rule) -> pd.DataFrame:
-    """How many cells of each table of the paper have which verdict."""
+class Judged(Struct, frozen=True):
+    """The verdicts on the cells of a table of the paper that have a number."""
+
+    title: str
+    verdicts: list[tuple[Line, str]]
+
+
+def judge(tables: Sequence[Table], rule: Rule) -> list[Judged]:
+    """The verdicts on all cells."""
+    return [
+        Judged(table.title, [(line, _verdict(line, table.lines, rule)) for line in table.lines if line.published])
+        for table in tables
+    ]
+
+
+def summary(tables: Sequence[Judged]) -> pd.DataFrame:
+    """How many cells of each table have which verdict."""
     rows = []
     for table in tables:
-        kinds = [verdict(line, table.lines, rule).partition(" (")[0] for line in table.lines if line.published]
+        kinds = [verdict.partition(" (")[0] for _, verdict in table.verdicts]
         rows.append({"table": table.title} | {kind: str(kinds.count(kind)) for kind in VERDICTS})
     return pd.DataFrame(rows)
 
 
-def cells(table: Table, rule: Rule) -> pd.DataFrame:
-    """The verdict of each cell of a table of the paper that has a number: a row per method, a column per set."""
+def cells(table: Judged) -> pd.DataFrame:
+    """The verdicts on a table: a row per method, a column per set."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    for line in table.lines:
-        if line.published:
-            row = rows.setdefault(
-                (line.noise, line.label), {"table": table.title, "noise": line.noise, "method": line.label}
-            )
-            row[line.test] = verdict(line, table.lines, rule)
+    for line, verdict in table.verdicts:
+        own = {"table": table.title, "noise": line.noise, "method": line.label}
+        rows.setdefault((line.noise, line.label), own)[line.test] = verdict
     return pd.DataFrame(list(rows.values())).fillna("")
 
 
-def verdict(line: Line, lines: Sequence[Line], rule: Rule) -> str:
+def _verdict(line: Line, lines: Sequence[Line], rule: Rule) -> str:
     """One of VERDICTS, with the difference from the paper [dB] and the pairs in the printed order."""
     if not _done(line):
         return NOT_RUN

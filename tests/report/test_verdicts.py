@@ -17,6 +17,7 @@ from bench.report.verdicts import (
     columns,
     expected,
     inversions,
+    judge,
     merged,
     summary,
 )
@@ -40,7 +41,8 @@ def table(measured: dict[str, float | None], **more: object) -> Table:
 
 
 def verdicts(measured: dict[str, float | None], **more: object) -> dict[str, str]:
-    found = cells(table(measured, **more), RULE)
+    (judged,) = judge([table(measured, **more)], RULE)
+    found = cells(judged)
     return dict(zip(found["method"], found["kodak"], strict=True))
 
 
@@ -64,9 +66,8 @@ def test_seeds_widen_the_interval() -> None:
 
 
 def test_summary_counts_every_cell() -> None:
-    (row,) = summary([table({"n2c": 32.4, "n2n": 31.0, "r2r": 30.9, "nbr2nbr": None, "n2v": 20.0})], RULE).to_dict(
-        "records"
-    )
+    measured = table({"n2c": 32.4, "n2n": 31.0, "r2r": 30.9, "nbr2nbr": None, "n2v": 20.0})
+    (row,) = summary(judge([measured], RULE)).to_dict("records")
     counts = {name: int(row[name]) for name in ("reproduced", "order reproduced", "not reproduced", "not run")}
     assert counts == {"reproduced": 1, "order reproduced": 3, "not reproduced": 0, "not run": 1}
 
