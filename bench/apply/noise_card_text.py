@@ -1,12 +1,11 @@
 """The noise card as text of 80 columns."""
 
-import textwrap
 from collections.abc import Iterator
 
 from .noise_card import Card
 from .noise_findings import Finding, measured
+from .paragraph import paragraph
 
-WIDTH = 80
 SAYS = {
     "white": "the noise of pixels is independent",
     "correlated": "the noise of pixels is correlated",
@@ -27,17 +26,17 @@ def _lines(card: Card) -> Iterator[str]:
     if not card.planes:
         return
     low, high = card.value_range
-    yield from _paragraph(f"In short: {SAYS[card.whiteness]}.", "")
+    yield from paragraph(f"In short: {SAYS[card.whiteness]}.")
     if card.closest:
-        yield from _paragraph(f"Closest known noise: {card.closest}, for values of {low:.6g}..{high:.6g} as 0..1.", "")
+        yield from paragraph(f"Closest known noise: {card.closest}, for values of {low:.6g}..{high:.6g} as 0..1.")
     if card.recommended:
-        yield from _paragraph(f"Begin with {card.recommended.method}: {card.recommended.why}.", "")
+        yield from paragraph(f"Begin with {card.recommended.method}: {card.recommended.why}.")
     suits = [one for one in card.advice if one.applies]
-    yield from _paragraph(f"These suit: {', '.join(one.method for one in suits)}.", "")
+    yield from paragraph(f"These suit: {', '.join(one.method for one in suits)}.")
     yield "These do not:"
     for one in card.advice:
         if not one.applies:
-            yield from _paragraph(f"{one.method}: {one.why}.", "  ")
+            yield from paragraph(f"{one.method}: {one.why}.", "  ", "  ")
 
 
 def _finding(finding: Finding) -> Iterator[str]:
@@ -46,8 +45,4 @@ def _finding(finding: Finding) -> Iterator[str]:
         yield f"{named}: {measured(value, finding.unit)}"
     if not finding.values:
         yield f"{finding.name}:"
-    yield from _paragraph(finding.sentence, "    ")
-
-
-def _paragraph(said: str, indent: str) -> list[str]:
-    return textwrap.wrap(said, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    yield from paragraph(finding.sentence, "    ", "    ")

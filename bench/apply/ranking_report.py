@@ -1,7 +1,6 @@
 """A ranking as text of 80 columns, as rows of a table, and as plain values."""
 
 import math
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +8,9 @@ import msgspec
 
 from .calibration import Calibration
 from .own_ranking import Answer
+from .paragraph import paragraph
 from .ranking import Row
 
-WIDTH = 80
 HOW = {
     "frames": "Each half of the frames was denoised and scored on the other half.",
     "split": "Each image was split into two of independent noise: one was denoised, the other scored it.",
@@ -25,7 +24,7 @@ def text(answer: Answer) -> str:
 
 
 def _lines(answer: Answer) -> Iterator[str]:
-    yield from _paragraph(answer.verdict)
+    yield from paragraph(answer.verdict, then="  ")
     if answer.ranking:
         yield ""
         width = max(6, *(len(row.method) for row in answer.ranking.rows))
@@ -34,10 +33,10 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield ""
         for row in answer.ranking.rows:
             if row.remarks:
-                yield from _paragraph(f"{row.method}: {'; '.join(row.remarks)}.")
+                yield from paragraph(f"{row.method}: {'; '.join(row.remarks)}.", then="  ")
         yield ""
     for words in trust(answer):
-        yield from _paragraph(words)
+        yield from paragraph(words, then="  ")
 
 
 def trust(answer: Answer) -> list[str]:
@@ -71,10 +70,6 @@ def _calibrated(found: Calibration) -> str:
         f"({found.visible} pairs above 0.1 dB), and {100 * found.coverage:.0f} % of {found.pairs} intervals of "
         f"differences contain the true one (95 % expected)."
     )
-
-
-def _paragraph(words: str) -> list[str]:
-    return textwrap.wrap(words, WIDTH, subsequent_indent="  ")
 
 
 def rows(answer: Answer) -> list[dict[str, str]]:
