@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -13,55 +11,14 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image as Pillow
-from support.cli import CHECKOUT, ROOT
+from support.own_files import FLOATS, INTEGERS, names, one, returned, tiff, values
 
 from bench import api
 from bench.datasets.errors import InputError
 from bench.datasets.formats.image_format import ImageFile, ImageFormat, opened, register_format, size
 from bench.datasets.own import own_file
 from bench.datasets.own.collection import Collection, collect
-from bench.datasets.own.own_file import OwnFile
-
-INTEGERS = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
-FLOATS = ("float16", "float32", "float64")
-
-
-def values(dtype: str, *shape: int, seed: int = 0) -> NDArray[Any]:
-    """Random values of a type; those of 16 bits and more as of a 12-bit camera."""
-    draw = np.random.default_rng(seed)
-    if dtype in FLOATS:
-        return draw.normal(100.0, 20.0, shape).astype(dtype)
-    limits = np.iinfo(dtype)
-    return draw.integers(max(limits.min, -4000), min(limits.max, 4096), shape).astype(dtype)
-
-
-def tiff(path: Path, array: NDArray[Any], **options: Any) -> Path:
-    """A TIFF; without words of tifffile's in it if no axes are named."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    options.setdefault("photometric", "minisblack")
-    tifffile.imwrite(path, array, **({"metadata": None} | options))
-    return path
-
-
-def one(path: Path, **options: Any) -> OwnFile:
-    """The only file of a collection."""
-    (own,) = collect([path], **options).files
-    return own
-
-
-def returned(own: OwnFile, folder: Path, **options: Any) -> Path:
-    """The file that comes of writing back the frames as they were read."""
-    path = folder / own.output(options.get("dtype", "keep"))
-    own.write(path, (own.frame(i) for i in range(own.count)), **options)
-    return path
-
-
-def names(folder: Path) -> list[str]:
-    """What is in a folder."""
-    return sorted(path.name for path in folder.iterdir())
-
 
 # ---- there and back
 
@@ -357,6 +314,13 @@ def test_options_that_make_no_sense_are_refused(options: Any, says: str, tmp_pat
         collect([tiff(tmp_path / "a.tif", values("uint16", 12, 16))], **options)
 
 
+def test_a_collection_is_what_the_api_gives(tmp_path: Path) -> None:
+    tiff(tmp_path / "a.tif", values("uint16", 12, 16))
+    assert isinstance(api.opened([str(tmp_path)], value_range=(0, 4095)), Collection)
+    with pytest.raises(InputError, match="expected a list"):
+        api.opened(str(tmp_path))
+
+
 # ---- where output goes
 
 
@@ -396,81 +360,3 @@ def test_a_full_disk_leaves_nothing_behind(in_memory: int, tmp_path: Path, monke
     with pytest.raises(InputError, match=r"out\.tif: cannot be written \(No space left"):
         own.write(tmp_path / "out.tif", [own.frame(0)])
     assert names(tmp_path) == ["a.tif"]
-
-
-# ---- large images
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (64, 64)}], ids=["plain", "tiled"])
-def test_strips_of_a_large_image_are_written_one_by_one(
-    options: dict[str, Any], dtype: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    array = values("uint16", 2, 300, 200)
-    own = one(tiff(tmp_path / "a.tif", array, metadata={"axes": "CYX"}, **options))
-    monkeypatch.setattr(own_file, "IN_MEMORY", 1000)
-    monkeypatch.setattr(own_file, "BLOCK", 4000)
-    with own.writing(tmp_path / "out" / "a.tif", dtype if dtype == "float32" else "keep") as output:
-        for top in range(0, 300, 70):
-            output.put(0, top, own.frame(0, slice(top, top + 70)))
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "a.tif"), array.astype(dtype))
-    assert names(tmp_path / "out") == ["a.tif"]
-
-
-LARGE = """
-import sys
-from pathlib import Path
-from support.hostile import peak
-from bench.datasets.own.collection import collect
-before = peak()
-(own,) = collect([Path(sys.argv[1])]).files
-with own.writing(Path(sys.argv[2])) as output:
-    for top in range(0, own.sides[0], 256):
-        output.put(0, top, own.frame(0, slice(top, top + 256)))
-print((peak() - before) / own.array.nbytes)
-"""
-
-
-@pytest.mark.slow
-def test_a_large_image_is_never_held_as_floats(tmp_path: Path) -> None:
-    """The mapped pages of input and output count, each once; the image in float32 would be twice as large."""
-    rows = np.random.default_rng(0).integers(98, 4071, (64, 12000)).astype(np.uint16)
-    tiff(path := tmp_path / "a.tif", np.tile(rows, (188, 1)))
-    argv = [sys.executable, "-c", LARGE, str(path), str(tmp_path / "out" / "a.tif")]
-    here = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(CHECKOUT / "tests")])}
-    found = subprocess.run(argv, capture_output=True, text=True, check=True, env=os.environ | here)
-    assert float(found.stdout) < 3.0
-    assert (tmp_path / "out" / "a.tif").read_bytes() == path.read_bytes()
-
-
-def test_smaller_copies_are_named_and_several_images_refused(tmp_path: Path) -> None:
-    array = values("uint16", 64, 48)
-    with tifffile.TiffWriter(tmp_path / "pyramid.tif") as file:
-        file.write(array, subifds=1, metadata=None)
-        file.write(array[::2, ::2], subfiletype=1, metadata=None)
-    with tifffile.TiffWriter(tmp_path / "preview.tif") as file:
-        file.write(array, metadata=None)
-        file.write(array[::4, ::4], subfiletype=1, metadata=None)
-    with tifffile.TiffWriter(tmp_path / "two.tif") as file:
-        file.write(array, metadata=None)
-        file.write(array[:32], metadata=None)
-    found = collect([tmp_path])
-    assert [own.name for own in found.files] == ["preview.tif", "pyramid.tif"]
-    assert sum("smaller copies" in line for line in found.lines()) == 2
-    assert "2 images (64x48, 32x48) in one file" in found.unused[0]
-    for own in found.files:
-        np.testing.assert_array_equal(opened(returned(own, tmp_path / "out")).array, array)
-
-
-def test_a_file_of_which_rows_are_missing_is_not_written(tmp_path: Path) -> None:
-    own = one(tiff(tmp_path / "a.tif", values("uint16", 12, 16)))
-    with pytest.raises(ValueError, match="5 rows"), own.writing(tmp_path / "out.tif") as output:
-        output.put(0, 0, own.frame(0, slice(0, 5)))
-    assert names(tmp_path) == ["a.tif"]
-
-
-def test_a_collection_is_what_the_api_gives(tmp_path: Path) -> None:
-    tiff(tmp_path / "a.tif", values("uint16", 12, 16))
-    assert isinstance(api.opened([str(tmp_path)], value_range=(0, 4095)), Collection)
-    with pytest.raises(InputError, match="expected a list"):
-        api.opened(str(tmp_path))
