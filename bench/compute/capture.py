@@ -11,7 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 from ..methods.base import Batch, Context, Method
 
-READS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero")
+READS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero", "allclose",
+         "bincount", "_linalg_check_errors")  # fmt: skip
+FETCHES = ("tolist", "numpy", "__array__", "cpu")  # of Tensor: on a CPU they are no operations
 MAKES = (torch.tensor, torch.zeros, torch.ones, torch.full, torch.empty, torch.eye, torch.arange, torch.linspace,
          torch.rand, torch.randn, torch.randint, torch.randperm)  # fmt: skip
 
@@ -44,13 +46,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
 
-class _Makers(TorchFunctionMode):
-    """Raises HostError where a tensor of many numbers is made with no word of a device, which is on the host."""
+class _Host(TorchFunctionMode):
+    """Raises HostError where a tensor is fetched to the host, or made there (no word of a device)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, device = func.__name__, (kwargs or {}).get("device")
+        words = [one for one in (*args[1:2], device) if isinstance(one, str)]
+        if name in FETCHES or (name == "to" and "cpu" in words):
+            raise HostError(f"{name.strip('_')} makes the host wait for the device")
         made = func(*args, **(kwargs or {}))
-        if func in MAKES and (kwargs or {}).get("device") is None and made.dim():
-            raise HostError(f"{func.__name__} makes a tensor {list(made.shape)} on the host; give it a device")
+        if func in MAKES and (device is None or "cpu" in words) and made.dim():
+            raise HostError(f"{name} makes a tensor {list(made.shape)} on the host; give it the device of the images")
         return made
 
 
@@ -70,9 +76,11 @@ def _place(tensor: Tensor) -> int:
 def watch_losses(method: Method, net: nn.Module, batch: Batch, context: Context) -> None:
     """Runs the losses of a batch; HostError at the line that keeps a CUDA graph from being captured."""
     given = [*net.parameters(), *net.buffers(), *(one for one in batch if one is not None), context.rng.samples]
-    losses, watch = iter(method.losses(net, batch, context)), _Watch(given)
+    watch = _Watch(given)
+    with watch, _Host():
+        losses = iter(method.losses(net, batch, context))
     while True:
-        with watch, _Makers():
+        with watch, _Host():
             part = next(losses, None)
         if part is None:
             return

@@ -164,7 +164,30 @@ class Ranging(Sound, frozen=True):
         yield ((net(batch.noisy) - batch.noisy).square().mean((0, 2, 3)) * weights).mean()
 
 
-SLOW = {Ranging: "linspace", Asking: "wait", Copying: "[1, 3, 3, 3] is made on the host", Choosing: "wait"}
+class Listing(Sound, frozen=True):
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        yield mse_loss(net(batch.noisy), batch.noisy) * max(0.5, *batch.noisy.mean((1, 2, 3)).tolist())
+
+
+class Fetching(Sound, frozen=True):
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        yield mse_loss(net(batch.noisy), batch.noisy) * batch.noisy.to("cpu").std()
+
+
+class Gathered(Sound, frozen=True):
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        return iter([mse_loss(net(batch.noisy), batch.noisy) * float(batch.noisy.mean())])
+
+
+SLOW = {
+    Ranging: "linspace",
+    Asking: "wait",
+    Copying: "[1, 3, 3, 3] is made on the host",
+    Choosing: "wait",
+    Listing: "tolist",
+    Fetching: "wait",
+    Gathered: "wait",
+}
 
 
 @pytest.fixture(autouse=True)
