@@ -53,19 +53,25 @@ def speed(
     rounds: int = 5,
     jobs: int = 1,
     tests: Sequence[str] = (),
+    noise: str = "",
+    *,
+    progress: Callable[[steps.Row], None] = steps.silent,
     **options: Unpack[Computed],
 ) -> list[pd.DataFrame]:
-    """Times of training steps and of scoring; of scoring alone on given sets; or of runs with one job and several."""
-    if jobs > 1 and (methods or tests):
-        raise InputError("speed --jobs has its own work to measure; leave out --methods and --test-sets")
+    """Times of training steps and of scoring; of scoring alone on given sets; or of runs with one job and several.
+
+    `noise` is that of the suite if not given; `progress` gets the row of each training as soon as it is measured.
+    """
+    if jobs > 1 and (methods or tests or noise):
+        raise InputError("speed --jobs has its own work to measure; leave out --methods, --test-sets and --noise")
     for method in methods:
         registry.find(method)
     machine = _applied(options)
     if jobs > 1:
         return [scaling.measure(jobs, machine, rounds)]
     if tests:
-        return [steps.scoring(methods, machine, tests, path_of(options.get("data")))]
-    return [table for table in steps.measure(methods, machine, rounds) if len(table)]
+        return [steps.scoring(methods, machine, tests, path_of(options.get("data")), noise)]
+    return [table for table in steps.measure(methods, machine, rounds, noise, progress) if len(table)]
 
 
 def submit(

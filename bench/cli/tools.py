@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     sub.add_argument(
         "--test-sets", type=names, default=(), metavar="A,B", help="measure scoring alone, on three images of each"
     )
+    sub.add_argument("--noise", default="", metavar="NAME", help="of the training; default: the first of Table 1")
     add_data(sub)
     add_machine(sub)
     sub.set_defaults(do=speed)
@@ -113,9 +114,13 @@ def regression(options: argparse.Namespace) -> int:
 
 
 def speed(options: argparse.Namespace) -> int:
-    """Prints times of steps and scoring."""
-    asked = (options.methods, options.rounds, options.jobs, options.test_sets)
-    print_frames(api.speed(*asked, **computed(options)), options)
+    """Prints times of steps and scoring, those of each training as soon as they are known."""
+
+    def progress(row: dict[str, str]) -> None:
+        tell([", ".join(f"{name} {value}" for name, value in row.items() if value)])
+
+    asked = (options.methods, options.rounds, options.jobs, options.test_sets, options.noise)
+    print_frames(api.speed(*asked, progress=progress, **computed(options)), options)
     return 0
 
 

@@ -27,6 +27,8 @@ from ..protocol.units import Fit, Score
 from .scoring_speed import scoring as scoring_speed
 from .scoring_speed import without_shortcuts
 
+Row = dict[str, str]
+
 
 def plain_step(method: Method, channels: int, batch: Batch, context: Context) -> Callable[[], Tensor]:
     """The step one would write: float32, contiguous, no compiler, the whole batch and all masked members at once."""
@@ -46,17 +48,31 @@ def plain_step(method: Method, channels: int, batch: Batch, context: Context) ->
     return step
 
 
-def measure(names: Sequence[str], machine: Machine, rounds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training steps of the methods that train; scored images of those that need at most one pass for each; medians."""
-    fits = [work.fit for work in _works(names)[0] if work.fit.method.learns()]
+def silent(row: Row) -> None:
+    """Shows no row."""
+
+
+def measure(
+    names: Sequence[str], machine: Machine, rounds: int, noise: str = "", report: Callable[[Row], None] = silent
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training steps of the methods that train; scored images of those that need at most one pass for each; medians.
+
+    `noise`: of the training; that of the suite if not given. `report` gets each training's row as soon as it is known.
+    """
+    fits = [work.fit for work in _works(names, noise)[0] if work.fit.method.learns()]
     peak = matmul_rate(machine) if fits else 0.0
-    training = [_training(fit, machine, rounds, peak) for fit in fits]
-    return pd.DataFrame(training), scoring(names, machine, ("embedded_test",), None)
+    training = list[Row]()
+    for fit in fits:
+        training.append(_training(fit, machine, rounds, peak))
+        report(training[-1])
+    return pd.DataFrame(training), scoring(names, machine, ("embedded_test",), None, noise)
 
 
-def scoring(names: Sequence[str], machine: Machine, tests: Sequence[str], data: Path | None) -> pd.DataFrame:
+def scoring(
+    names: Sequence[str], machine: Machine, tests: Sequence[str], data: Path | None, noise: str = ""
+) -> pd.DataFrame:
     """Scored images per second of the methods that need at most one pass for each, on some images of each test set."""
-    works, skipped = _works(names)
+    works, skipped = _works(names, noise)
     once = [w for w in works if not w.fit.method.learns() or _has_one_pass(w.fit.method)]
     found = [scoring_speed(work, machine, test, data) for work in once for test in tests]
     return pd.DataFrame(found + skipped).fillna("")
@@ -66,13 +82,14 @@ def _has_one_pass(method: Method) -> bool:
     return method.has_weights() and max(method.passes().values()) == 1
 
 
-def _works(names: Sequence[str]) -> tuple[list[Score], list[dict[str, str]]]:
-    """The paper's first work of each method, and why there is none."""
-    works, skipped = [], []
+def _works(names: Sequence[str], noise: str) -> tuple[list[Score], list[Row]]:
+    """The first work of each method at preset standard, and why there is none."""
+    works, skipped, noises = [], [], (noise,) if noise else ()
     for name in names or sorted(registry.methods()):
-        cells = [cell for cell in make(Request(preset="paper", methods=(name,))).cells if cell.name == name]
+        request = Request(preset="standard", methods=(name,), noises=noises)
+        cells = [cell for cell in make(request).cells if cell.name == name]
         work = next((cell.scores[0] for cell in cells if cell.scores), None)
-        reason = work.fit.method.unavailable() if work else "not defined for any noise of the suite"
+        reason = work.fit.method.unavailable() if work else f"not defined for {noise or 'any noise of the suite'}"
         if work is None or reason:
             skipped.append({"method": name, "skipped": reason or ""})
         else:
@@ -80,8 +97,8 @@ def _works(names: Sequence[str]) -> tuple[list[Score], list[dict[str, str]]]:
     return works, skipped
 
 
-def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str, str]:
-    """The paper's training (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
+def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> Row:
+    """A training as the paper's (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
     work = structs.replace(fit, train="embedded_train")
     set_images = find(work.train).load(None, work.channels)
     source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed, device=machine.device)
@@ -98,21 +115,25 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> dict[str,
     steps: dict[str, Callable[[], Tensor]] = {
         "plain": plain,
         "bare": partial(ours.update, batch, context),
-        "uncaptured": partial(_whole_step, ours, False),
+        "samples": partial(_samples, ours),
         "ours": partial(_whole_step, ours, ours.captures),
     }
+    if ours.captures:
+        steps["uncaptured"] = partial(_whole_step, ours, False)
     net = unet_step(work, batch)
     net()
     times = interleaved(steps | {"unet": net}, machine, rounds)
     return {
         "method": work.name,
+        "noise": work.noise.name,
         "plain steps/s": f"{1 / times['plain']:.3f}",
         "our steps/s": f"{1 / times['ours']:.3f}",
         "ratio": f"{times['plain'] / times['ours']:.2f}",
         "plain step / plain U-Net's": f"{times['plain'] / times['unet']:.2f}",
         "of bf16 matmul": f"{counter.get_total_flops() / times['ours'] / peak:.0%}",
-        "harness overhead": f"{times['uncaptured'] / times['bare'] - 1:+.1%}",
-        "captured / uncaptured": f"{times['uncaptured'] / times['ours']:.2f}" if ours.captures else "",
+        "harness overhead": f"{times['samples'] / times['bare']:.1%}",
+        "captured / uncaptured": f"{times['uncaptured'] / times['ours']:.2f}" if ours.captures else ours.uncaptured,
+        "training, preset standard": f"{work.steps * times['ours'] / 3600:.2f} h",
         "machine": f"{machine.device}, {machine.precision}, {machine.threads} threads",
     }
 
@@ -139,6 +160,12 @@ def _whole_step(step: Step, captured: bool) -> Tensor:
     step(1)
     step.captures = before
     return step.loss
+
+
+def _samples(step: Step) -> Tensor:
+    """What our step does besides the update: number, crops, noise; uncaptured."""
+    step.prepare(1)
+    return step.samples()[0].frames[-1]
 
 
 def timed(step: Callable[[], Tensor], machine: Machine) -> float:

@@ -1,13 +1,18 @@
-"""The measurement of scoring: both loops give the same scores."""
+"""The measurement of steps and of scoring: rows come as they are measured; both scoring loops give equal scores."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench import api
+from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
+from bench.protocol.units import Fit
+from bench.tools import speed
 
 
 @pytest.fixture
@@ -29,3 +34,37 @@ def test_scoring_is_compared_on_the_sets_that_are_asked_for(method: str, folder:
 def test_jobs_have_their_own_work() -> None:
     with pytest.raises(InputError, match="--test-sets"):
         api.speed(jobs=2, tests=["kodak"])
+
+
+def test_each_training_is_told_when_it_is_measured(
+    work: Callable[..., Fit], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one is known although the second one is interrupted."""
+    fits, told = [work("n2c", "poisson30", steps=60_000), work("n2v")], list[speed.Row]()
+    measured = speed._training
+
+    def training(fit: Fit, *others: float) -> speed.Row:
+        if told:
+            raise KeyboardInterrupt
+        return measured(fit, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(speed, "_works", lambda names, noise: ([SimpleNamespace(fit=fit) for fit in fits], []))
+    monkeypatch.setattr(speed, "_training", training)
+    monkeypatch.setattr(speed, "matmul_rate", lambda machine: 1e9)
+    with pytest.raises(KeyboardInterrupt):
+        speed.measure((), machine, 1, report=told.append)
+    (row,) = told
+    assert row["noise"] == "poisson30"
+    assert float(row["harness overhead"].rstrip("%")) > 0
+    assert float(row["of bf16 matmul"].rstrip("%")) > 0
+    hours = 60_000 / float(row["our steps/s"]) / 3600
+    assert float(row["training, preset standard"].rstrip(" h")) == pytest.approx(hours, abs=0.02)
+
+
+def test_the_noise_of_a_training_may_be_chosen() -> None:
+    (work,), skipped = speed._works(("n2c",), "poisson30")
+    assert (work.fit.noise.name, work.fit.crop, work.fit.batch) == ("poisson30", 128, 4)
+    assert not skipped
+    works, (reason,) = speed._works(("pure",), "gauss25")
+    assert not works
+    assert "gauss25" in reason["skipped"]
