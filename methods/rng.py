@@ -41,7 +41,8 @@ class Rng:
             n = 2**digit
             k = torch.arange(n + 1, dtype=torch.float64, device=counts.device)
             ways = math.lgamma(n + 1.0) - torch.lgamma(k + 1.0) - torch.lgamma(n - k + 1.0)
-            below = ((ways + k * math.log(p) + (n - k) * math.log1p(-p)).exp().cumsum(0)[:-1] * 2.0**32).long()
+            share = (ways + k * math.log(p) + (n - k) * math.log1p(-p)).exp()
+            below = (share * 2.0**62).long().cumsum(0)[:-1] >> 30  # integers: the same sum in any order
             below += below == philox.LOW  # 1 but for the rounding: no word is above it
             word = self._words(f"{name} {n}", counts.shape[1:]).contiguous()
             drawn = torch.bucketize(word, below, right=True)

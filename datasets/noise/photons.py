@@ -34,7 +34,7 @@ def inverted(i: Tensor, rate: Tensor, word: Tensor, highest: float) -> Tensor:
     found, word = row * size, (word - 2**31).clamp(max=2**31 - 2).int().reshape(-1)
     step = size // 2
     while step:  # bisection in the row
-        found = found + (below.view(-1).index_select(0, found + (step - 1)) <= word) * step
+        found = found.add(below.view(-1).index_select(0, found + (step - 1)) <= word, alpha=step)
         step //= 2
     return (found - row * size + first.view(-1).index_select(0, row)).view(i.shape)
 
@@ -49,5 +49,7 @@ def cumulative(rate: Tensor, highest: float) -> tuple[Tensor, Tensor]:
     mu = rate.view(-1, 1) * torch.arange(256, device=rate.device)
     first = (mu - 7.0 * mu.sqrt()).floor().clamp(min=0.0)
     k, mu = first.unsqueeze(-1) + torch.arange(size, device=rate.device), mu.unsqueeze(-1)
-    share = (torch.xlogy(k, mu) - mu - torch.lgamma(k + 1.0)).exp().cumsum(-1)
-    return first.int(), (share * 2.0**32 - 2.0**31).clamp(max=2.0**31 - 1).floor().int()
+    share = (torch.xlogy(k, mu) - mu - torch.lgamma(k + 1.0)).exp()
+    # A sum of integers is the same in any order; CUDA has no deterministic one of floats.
+    below = (share * 2.0**62).long().cumsum(-1) >> 30
+    return first.int(), (below - 2**31).clamp(max=2**31 - 1).int()
