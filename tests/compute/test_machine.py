@@ -52,6 +52,15 @@ def test_without_a_compiler_the_plain_path_runs_and_says_so(monkeypatch: pytest.
     assert notes == ["no C compiler (cc) on this machine: training without torch.compile"]
 
 
+def test_beside_a_gpu_the_host_has_few_threads_unless_more_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen threads fought each other for the little that is left to do there."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert [choose(device, "bf16")[0].threads for device in ("cuda", "cpu")] == [machines.CUDA_THREADS, 16]
+    assert choose("cuda", "bf16", threads=8)[0].threads == 8
+
+
 def test_choosing_changes_nothing_until_it_is_applied() -> None:
     chosen, _ = choose("cpu", "float32", deterministic=True)
     assert not torch.are_deterministic_algorithms_enabled()
@@ -64,9 +73,11 @@ def test_choosing_changes_nothing_until_it_is_applied() -> None:
     assert not torch.backends.cudnn.deterministic
 
 
-def test_a_short_run_or_a_processor_compiles_nothing_by_itself() -> None:
+def test_only_long_runs_on_a_gpu_compile_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/cc")
     assert not Machine("cpu").compiles(10**6)
     assert not Machine("cuda").compiles(machines.COMPILE_STEPS - 1)
+    assert Machine("cuda").compiles(machines.COMPILE_STEPS)
 
 
 @pytest.mark.slow
