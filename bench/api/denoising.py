@@ -20,7 +20,6 @@ from ..datasets.images import SetImage
 from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
 from ..datasets.own.own_file import Kind, OwnFile
-from ..methods import registry
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
@@ -220,13 +219,14 @@ class _Progress:
         self.costs = {name: Cost("file", CLASSICAL[True] * count) for name, count in pixels.items()}
         self.training = Cost("fit", 60.0 * (asked.minutes or 1.0))
         self.running = ""
-        known = registry.methods().get(asked.method)  # else a configuration of one
-        trains = not asked.weights and (known is None or known.has_weights())
-        self.display.plan(trains + len(self.costs), [self.training] * trains + [*self.costs.values()], 1)
 
     def watch(self) -> Watch:
         """What the work tells."""
-        return Watch(self._trained, self._file, self.display.note, self.stop)
+        return Watch(self._begins, self._trained, self._file, self.display.note, self.stop)
+
+    def _begins(self, names: Sequence[str], trains: bool) -> None:
+        to_go = [self.training] * trains + [self.costs[name] for name in names]
+        self.display.plan(trains + len(self.costs), to_go, 1)
 
     def _trained(self, report: Report) -> None:
         if not self.running:

@@ -78,6 +78,7 @@ class Asked(Struct, kw_only=True):
 class Watch(Struct):
     """Who follows the work, and whether it should stop."""
 
+    begins: Callable[[Sequence[str], bool], None] = lambda names, trains: None  # with these files, with a training
     training: Callable[[Report], None] = lambda report: None
     file: Callable[[str, float], None] = lambda name, share: None  # so much of an output is made
     note: Callable[[str], None] = lambda text: None
@@ -117,6 +118,8 @@ def denoise(
     result = Denoised([], [out / own.output(asked.dtype) for own in kept], [])
     if not rest.files:
         return result
+    trained = fitted or not planned.method.has_weights() or weights_file(out / WEIGHTS, planned).is_file()
+    watch.begins([own.name for own in rest.files], not trained)
     for line in left_out:
         watch.note(line)
     if fitted is None:

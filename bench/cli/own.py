@@ -88,7 +88,7 @@ def denoise(options: argparse.Namespace) -> int:
     done, found = api.denoise(options.files, options.out, options.method, **how)
     tell(f"failed: {line}" for line in done.failed)
     failed = len(done.failed) + found.failed
-    tell([f"{len(done.written)} written, {len(done.kept)} were there already, {failed} failed: {options.out}"])
+    tell([f"{len(done.written)} written, {len(done.kept)} were there already, {failed} failed. Outputs: {options.out}"])
     return 1 if failed else 0
 
 

@@ -87,6 +87,7 @@ def test_the_same_command_again_does_nothing_twice(frames: Path, tmp_path: Path)
     (out / "cell 1, é.tif").unlink()
     again = command(*asked)
     assert again.code == 0
+    assert "3 of 4 units done" in again.err
     assert "1 written, 3 were there" in again.err
     assert [
         name for name, when in times.items() if (out / name).stat().st_mtime_ns != when and name.endswith("tif")
