@@ -124,7 +124,7 @@ def status(options: argparse.Namespace) -> int:
     rows = [
         {"unit": one.unit, "kind": one.kind, "state": one.state, "detail": one.detail, "to go": api.clock(one.seconds)}
         for one in found
-        if options.long or one.state != "done"
+        if options.long or one.state != "done" or one.detail
     ]
     if rows or options.format == "json":
         print_rows(rows, options)

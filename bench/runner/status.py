@@ -58,7 +58,8 @@ def _recorded(unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:
         return _absent(unit, store, old)
     if isinstance(unit, Score) and stale(record, store.whole(unit.fit)):
         return "stale", "scored with other weights than its fit has now"
-    return record.state, record.reason
+    again = store.failed_again(unit)
+    return record.state, f"{again.state} when it was computed again: {again.reason}" if again else record.reason
 
 
 def _absent(unit: Unit, store: Store, old: Record | None) -> tuple[str, str]:

@@ -133,6 +133,7 @@ def test_the_old_result_stays_where_the_new_one_fails(
     assert "failed: RuntimeError: no luck; its earlier result stays" in result.err
     after = contents(tiny.store)
     assert {name: after[name] for name in before} == before
+    assert "no luck" in bench("status", "--store", tiny.store).out
     assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
     tiny.run("--force")
     assert not list(tiny.store.rglob("*.failed.tmp"))
