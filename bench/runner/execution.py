@@ -162,7 +162,7 @@ def describe(unit: Unit, record: Record, store: Store) -> str:
         name = max(outputs, key=lambda name: first.sign * infinite(outputs[name][first.name]))
     values = [(find_metric(metric), infinite(outputs[name][metric])) for metric in unit.metrics]
     text = ", ".join(f"{metric.heading} {metric.shown(value)}" for metric, value in values)
-    return f"{text} ({name}, the best of {len(outputs)} outputs)" if chosen else text
+    return f"{text} (output {name}, the best of {len(outputs)})" if chosen else text
 
 
 def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) -> tuple[dict[str, Any], float]:
