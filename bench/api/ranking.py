@@ -83,13 +83,15 @@ def made(
     scenes, notes = own_ranking.read(found, repeats)
     for line in notes:
         display.note(line)
+    progress = _Progress(display)
     budget = Budget(
         machine=machine,
         folder=out / TRAININGS,
         preset=preset or "mini",
         steps=steps,
         seed=seed,
-        report=_Progress(display).trained,
+        begins=progress.begins,
+        report=progress.trained,
         stop=stop,
     )
     low, high = found.files[0].range
@@ -212,11 +214,16 @@ def _save(arrays: dict[str, Image], path: Path) -> None:
 
 
 class _Progress:
-    """Shows the trainings."""
+    """Shows what is ranked and the trainings."""
 
     def __init__(self, display: Display) -> None:
         self.display = display
         self.running = ""
+
+    def begins(self, what: str) -> None:
+        """The work on a method, or a check of the ranking."""
+        self.display.work_begins()
+        self.display.note(f"ranking: {what}")
 
     def trained(self, name: str, report: Report) -> None:
         """One step of a training."""

@@ -23,6 +23,7 @@ class Budget(Struct, kw_only=True):
     preset: str = "mini"
     steps: int = 0  # 0: the preset's
     seed: int = 0
+    begins: Callable[[str], None] = lambda what: None  # with a method, or with a check of the ranking
     report: Callable[[str, Report], None] = lambda name, report: None
     stop: Callable[[], bool] = never
 

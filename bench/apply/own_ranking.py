@@ -94,7 +94,7 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
     candidates, left_out = _candidates(names, trials[0], used, known, budget)
     height = width = _scored(used)
     notes += [*left_out, f"Scored on the central {width}x{height} pixels of each scene."]
-    ranking = rank(candidates, trials, height, width)
+    ranking = rank(candidates, trials, height, width, budget.begins)
     notes += [f"{name} failed and is left out: {why}." for name, why in ranking.failed.items()]
     found = Answer("frames" if repeated else "split", ranking.verdict, ranking.decided, notes, ranking)
     if known.cut:
@@ -102,6 +102,7 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
             "The range cuts the noise of dark or bright parts: there the mean of the cut values counts as true."
         )
     if not repeated:
+        budget.begins("cross-checks")
         source = Trial("the images themselves", (), tuple(tuple(scene) for scene in used), frozenset(), known.noise)
         crossed = cross_checks(candidates, source, _of(known), ranking.scores, height, width)
         found.checks = crossed.contradictions
@@ -111,6 +112,7 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
         if crossed.fragile:
             name, factor = crossed.fragile
             notes.append(f"{name} would be first if the noise were {factor:.2f} times as strong as estimated.")
+    budget.begins("calibration on synthetic noise")
     found.calibration = calibrate(candidates, ranking, None if repeated else _of(known), _fields(used))
     if found.calibration and not found.calibration.trusted:
         found.notes.append(

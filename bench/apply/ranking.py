@@ -87,7 +87,13 @@ def _twins(split: Sequence[tuple[Split, Split]], half: int) -> tuple[Image, ...]
     return tuple(both[half].given for both in split)
 
 
-def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, width: int) -> Ranking:
+def rank(
+    candidates: Sequence[Candidate],
+    trials: Sequence[Trial],
+    height: int,
+    width: int,
+    begins: Callable[[str], None] = lambda name: None,
+) -> Ranking:
     """Fits, applies and scores every candidate in every trial, on centre crops of this size.
 
     A candidate that fails is left out with its reason. InputError: fewer than two are left, or one has seen what it
@@ -96,6 +102,7 @@ def rank(candidates: Sequence[Candidate], trials: Sequence[Trial], height: int, 
     denoised, denoisers = dict[str, list[list[Image]]](), dict[str, Denoiser]()
     maps, failed = dict[str, list[list[Floats]]](), dict[str, str]()
     for candidate in candidates:
+        begins(candidate.name)
         try:
             fits = [candidate.fit(trial) for trial in trials]
             found = measured(candidate, fits, trials, height, width)

@@ -52,6 +52,8 @@ def test_two_frames(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = command("rank", frames, "--out", out, *QUICK)
     assert result.code == 0, result.err
+    stages = [line.removeprefix("ranking: ") for line in result.err.splitlines() if line.startswith("ranking: ")]
+    assert stages == ["noisy", "blur", "n2v", "calibration on synthetic noise"]
     assert "blur" in result.out.splitlines()[0]
     assert "Each half of the frames was denoised and scored on the other half." in result.out
     assert all(len(line) <= 80 for line in result.out.splitlines())
