@@ -133,8 +133,8 @@ def _method_of(setting: str) -> str:
 def _elsewhere(records: Sequence[Record], plan: Plan) -> list[str]:
     """Where a suite without numbers has some."""
     labels = {record.label["preset"] for record in records if record.kind == "score"}
-    others = sorted(labels - {plan.request.label})
-    return [f"This store has other records of this suite: [{label}]; the same options show them." for label in others]
+    others = ", ".join(f"[{label}]" for label in sorted(labels - {plan.request.label}))
+    return [f"This store has records of this suite with other options, which show them: {others}."] if others else []
 
 
 def _unknown_methods(records: Sequence[Record], plan: Plan) -> list[str]:

@@ -326,8 +326,8 @@ def test_a_method_s_noise_knowledge_stands_beside_it_whatever_the_paper_tests(fu
 
 def test_a_table_without_numbers_says_where_there_are_some(full: Path) -> None:
     text = bench("tables", "--table", 1, "--preset", "reduced", "--steps", 7, "--store", full, "--format", "md").out
-    assert "other records of this suite: [mini, noise=gauss25, test-sets=kodak]" in text
-    assert "other records" not in bench("tables", "--table", 1, *ON_KODAK, "--store", full).out
+    assert "other options, which show them: [mini, noise=gauss25, test-sets=kodak]" in text
+    assert "other options" not in bench("tables", "--table", 1, *ON_KODAK, "--store", full).out
 
 
 def test_a_table_of_another_suite_is_refused(tmp_path: Path) -> None:
