@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -56,7 +57,7 @@ class Machine(Struct, frozen=True):
         if steps == 0:
             return False
         if self.compile is None:
-            return self.device.startswith("cuda") and steps >= COMPILE_STEPS and shutil.which("cc") is not None
+            return self.device.startswith("cuda") and steps >= COMPILE_STEPS and can_compile()
         return self.compile
 
     def place(self, net: nn.Module, steps: int = 0, precision: str | None = None) -> "Placed":
@@ -140,12 +141,17 @@ def choose(
         precision = "bf16" if has_bf16(device) else "float32"
         if precision == "float32":
             notes.append(f"no bf16 instructions on this {device}: training in float32")
-    if compile and shutil.which("cc") is None:
+    if compile and not can_compile():
         compile = False
-        notes.append("no C compiler (cc) on this machine: training without torch.compile")
+        notes.append("no C compiler (cc), or no Python.h, on this machine: training without torch.compile")
     most = CUDA_THREADS if device.startswith("cuda") else torch.get_num_threads()
     threads = threads or min(most, torch.get_num_threads())
     return Machine(device, precision, threads, compile, deterministic), notes  # type: ignore[arg-type]
+
+
+def can_compile() -> bool:
+    """Whether this machine has what torch.compile calls: a C compiler, and the headers of this Python."""
+    return shutil.which("cc") is not None and Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
 def has_bf16(device: str) -> bool:

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,11 +47,16 @@ def test_without_bf16_hardware_training_is_in_float32_and_says_so(monkeypatch: p
     assert notes == ["no bf16 instructions on this cpu: training in float32"]
 
 
-def test_without_a_compiler_the_plain_path_runs_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+@pytest.mark.parametrize("missing", ["compiler", "headers"])
+def test_without_a_compiler_the_plain_path_runs_and_says_so(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None if missing == "compiler" else "/usr/bin/cc")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    (tmp_path / ("Python.h" if missing == "compiler" else "pyconfig.h")).touch()
     machine, notes = choose("cpu", "float32", compile=True)
     assert not machine.compiles(10**6)
-    assert notes == ["no C compiler (cc) on this machine: training without torch.compile"]
+    assert notes == ["no C compiler (cc), or no Python.h, on this machine: training without torch.compile"]
 
 
 def test_beside_a_gpu_the_host_has_few_threads_unless_more_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,14 +81,14 @@ def test_choosing_changes_nothing_until_it_is_applied() -> None:
 
 
 def test_only_long_runs_on_a_gpu_compile_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/cc")
+    monkeypatch.setattr(machines, "can_compile", lambda: True)
     assert not Machine("cpu").compiles(10**6)
     assert not Machine("cuda").compiles(machines.COMPILE_STEPS - 1)
     assert Machine("cuda").compiles(machines.COMPILE_STEPS)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
+@pytest.mark.skipif(not machines.can_compile(), reason="no C compiler on this machine")
 def test_one_compiled_graph_serves_all_cells_of_a_shape(
     set_images: list[SetImage], small: Callable[..., Method], machine: Machine
 ) -> None:
