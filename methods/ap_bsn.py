@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
-from .networks.dbsn import DBSNLight
+from .networks.dbsn import DBSNLight, reduced
 from .registry import register
 
 WIDTH, BLOCKS, A = 128, 9, 5  # the authors' network, and their stride in training
@@ -85,5 +85,5 @@ class APBSN(Method, frozen=True):
 
     def reduced_settings(self, steps: int) -> str:
         """A smaller network than the authors', or another stride."""
-        network = "" if (self.width, self.blocks) == (WIDTH, BLOCKS) else f"{self.width}x{self.blocks} network"
+        network = reduced(self.width, self.blocks, (WIDTH, BLOCKS))
         return ", ".join(filter(None, (network, "" if self.a == A else f"stride {self.a} in training")))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
-from .networks.dbsn import DBSNet
+from .networks.dbsn import DBSNet, reduced
 from .registry import register
 
 WIDTH, BLOCKS = 96, 8  # of the official network
@@ -74,7 +74,7 @@ class DBSN(Method, frozen=True):
 
     def reduced_settings(self, steps: int) -> str:
         """A smaller network than the official one."""
-        return "" if (self.width, self.blocks) == (WIDTH, BLOCKS) else f"{self.width}x{self.blocks} network"
+        return reduced(self.width, self.blocks, (WIDTH, BLOCKS))
 
 
 def deviation(raw: Tensor) -> Tensor:

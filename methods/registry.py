@@ -11,6 +11,7 @@ from .base import Method
 from .guard import protect
 from .networks import registry as networks
 from .networks.registry import Network
+from .networks.unet import UNetConfig
 
 METHODS: Registry[type[Method]] = Registry("method", __package__)
 
@@ -62,6 +63,16 @@ def find(name: str) -> type[Method]:
 def accepts_network(cls: type[Method]) -> bool:
     """Whether a method's field `net` may hold any registered network."""
     return any(field.name == "net" and field.type is Network for field in msgspec.structs.fields(cls))
+
+
+def other_network(method: Method) -> str:
+    """What a row says of the method's network: the label of a registered one, or that it is its own.
+
+    Empty for the shared U-Net and for a method that trains nothing.
+    """
+    if accepts_network(type(method)):
+        return "" if type(method.network) is UNetConfig else networks.label_of(method.network)
+    return "own network" if method.learns() and type(method).build is not Method.build else ""
 
 
 def configured(cls: type[Method], fields: dict[str, Any]) -> Method:

@@ -11,6 +11,8 @@ from ..compute.machine import choose
 from ..datasets import files
 from ..datasets.errors import InputError, few, unknown
 from ..methods import plugins, registry
+from ..methods.base import Method
+from ..methods.guard import MethodError, guarded
 from ..protocol import plan
 from ..protocol.request import Request
 from ..protocol.suite_files import load
@@ -261,7 +263,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def methods() -> list[dict[str, Any]]:
-    """Every registered method with its card, what it may know, what it trains on and its outputs."""
+    """Every registered method with its card, what it may know, what it trains on, its network, outputs and passes."""
     return [
         {
             "name": name,
@@ -274,5 +276,17 @@ def methods() -> list[dict[str, Any]]:
             "outputs": [output.name for output in method.outputs],
             "primary": method.primary().name,
         }
+        | _by_default(method)
         for name, method in sorted(registry.methods().items())
     ]
+
+
+def _by_default(cls: type[Method]) -> dict[str, Any]:
+    """The network and the passes per image of a method with its default fields; nothing where it cannot be made."""
+    try:
+        with guarded():
+            method = cls()
+            network = registry.other_network(method) or ("U-Net" if method.learns() else "")
+            return {"network": network, "passes": method.passes()}
+    except MethodError:
+        return {"network": "", "passes": {}}

@@ -137,7 +137,17 @@ def methods(options: argparse.Namespace) -> int:
     if options.format == "json":
         print_json(found)
         return 0
-    columns = ("name", "paper", "supervision", "noise knowledge", "outputs")
-    rows = [one | {"outputs": ", ".join(one["outputs"]), "noise knowledge": one["knowledge"]} for one in found]
-    print_rows([{name: row[name] for name in columns} for row in rows], options)
+    rows = [
+        {
+            "name": one["name"],
+            "paper": one["paper"],
+            "supervision": one["supervision"],
+            "noise knowledge": one["knowledge"],
+            "network": one["network"],
+            "outputs": ", ".join(one["outputs"]),
+            "passes": ", ".join(map(str, one["passes"].values())),
+        }
+        for one in found
+    ]
+    print_rows(rows, options)
     return 0

@@ -24,7 +24,7 @@ def frame(table: Table, keys: bool = False) -> pd.DataFrame:
     for line in found:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
         row["noise knowledge"] = line.knowledge or row.get("noise knowledge", "")
-        if line.reduced_settings:
+        if line.network or line.reduced_settings:
             row["method"] = row_name(line)
         column = _column(line, across)
         for name in measured:

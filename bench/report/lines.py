@@ -47,6 +47,7 @@ class Line(Struct, kw_only=True):
     primary: bool = False  # the output that stands for the method
     centre_crop: int = 0  # centre square of the test images that was scored; 0: all
     knowledge: str = ""  # of the noise: blind, family, level
+    network: str = ""  # other than the shared U-Net, where the label does not say it
     reduced_settings: str = ""  # what was run with less than the preset's other rows or the published method
     oracle: bool = False  # the output was chosen by these very scores
     warnings: tuple[str, ...] = ()  # why these numbers may not be what they seem
@@ -114,8 +115,9 @@ def group(line: Line) -> str:
 
 
 def row_name(line: Line) -> str:
-    """The method of a line, and what was reduced."""
-    return f"{line.label} ({line.reduced_settings})" if line.reduced_settings else line.label
+    """The method of a line, its network if it is not the shared one, and what was reduced."""
+    more = ", ".join(filter(None, (line.network, line.reduced_settings)))
+    return f"{line.label} ({more})" if more else line.label
 
 
 def notes(table: Table) -> list[str]:

@@ -233,6 +233,7 @@ def _line(
     if state := cell.excluded or cell.undefined.get(line.tested):
         line.state = state
         return line, {}
+    line.network = "" if _on_another_network(plan, cells) else registry.other_network(method)
     line.reduced_settings = reduced_settings(plan, cell)
     if not cell.scores:
         line.state = trained(store, [cell.fit for cell in cells])

@@ -10,6 +10,12 @@ from torch.nn import functional as F
 from .blindspot import he_normal
 
 
+def reduced(width: int, blocks: int, published: tuple[int, int]) -> str:
+    """How many of the published features and blocks a network has; empty if all."""
+    of = f"{width} of {published[0]} features, {blocks} of {published[1]} blocks"
+    return "" if (width, blocks) == published else of
+
+
 class MaskedConv(nn.Conv2d):
     """A convolution that does not see its centre."""
 

@@ -9,6 +9,7 @@ import torch
 from support.libraries import here
 from torch import Tensor, nn
 
+from bench import api
 from bench.compute import sanity as health
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
@@ -22,6 +23,7 @@ from bench.methods.b2u import B2U, cell_masks, interpolate
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.n2c import N2C
 from bench.methods.nbr2nbr import NBR2NBR, subsample
+from bench.methods.networks.dncnn import DnCNN
 from bench.methods.networks.unet import UNetConfig
 from bench.methods.rng import Rng
 from bench.protocol.units import Fit
@@ -43,6 +45,32 @@ def context(chunk: int = 100, t: float = 1.0, samples: tuple[int, ...] = tuple(r
 def noise_of(method: Method) -> Noise:
     """One that the method is defined for."""
     return GAUSS if method.applies(GAUSS, 3) is None else POISSON
+
+
+def test_networks_other_than_the_shared_one_are_named() -> None:
+    found = {name: registry.other_network(registry.find(name)()) for name in ("n2c", "unsure", "pn2v", "blur")}
+    assert set(found.values()) == {""}
+    own = ("dbsn", "laine19", "laine19-muonly", "self2self", "zs-n2n", "noise2fast", "dip", "ap-bsn")
+    assert {registry.other_network(registry.find(name)()) for name in own} == {"own network"}
+    assert registry.other_network(registry.find("n2v2")()) == "U-Net with blur pooling"
+    assert registry.other_network(N2C(net=DnCNN())) == "DnCNN"
+
+
+def test_every_method_is_listed_with_its_network_and_passes() -> None:
+    found = {one["name"]: one for one in api.methods()}
+    assert found["zs-n2n"]["network"] == "own network"
+    assert (found["b2u"]["network"], found["b2u"]["passes"]) == ("U-Net", {"visible": 1, "blind": 16, "weighted": 17})
+    assert (found["blur"]["network"], set(found["blur"]["passes"].values())) == ("", {0})
+    assert all(one["deviations"] for one in found.values() if one["trains_on"] == "image")
+
+
+def test_a_method_whose_fields_need_values_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Needy(N2C, frozen=True, kw_only=True):
+        weight: float
+
+    monkeypatch.setitem(registry.METHODS.entries, "needy", Needy)
+    (one,) = (one for one in api.methods() if one["name"] == "needy")
+    assert (one["network"], one["passes"]) == ("", {})
 
 
 def random_batch(channels: int = 3, side: int = 64, dtype: torch.dtype = torch.float64) -> Batch:

@@ -320,8 +320,19 @@ def test_a_method_s_noise_knowledge_stands_beside_it_whatever_the_paper_tests(fu
     text = bench("tables", "--table", 1, "--noise", "gauss25", "--format", "csv", "--store", full).out
     table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("method")
     knowledge = table["noise knowledge"]
-    assert (knowledge["NBR2NBR"], knowledge["Laine19-mu"]) == ("blind", "family")
+    assert (knowledge["NBR2NBR"], knowledge["Laine19-mu (own network)"]) == ("blind", "family")
     assert "" not in set(knowledge)
+
+
+def test_a_row_says_which_network_is_not_the_shared_one(full: Path) -> None:
+    argv = ("--table", 1, "--noise", "gauss25", "--store", full)
+    networks = {one["label"]: one["network"] for one in lines(*argv) if one["test"] == "embedded_test"}
+    assert {networks[label] for label in ("Laine19-pme", "DBSN", "Self2Self")} == {"own network"}
+    assert {networks[label] for label in ("Noisy input", "Baseline, N2C", "NBR2NBR")} == {""}
+    assert "DBSN (own network, 32 of 96 features, 2 of 8 blocks)" in bench("tables", *argv, "--format", "md").out
+    found = lines(*argv, "--net", "dncnn")
+    other = {one["label"]: one["network"] for one in found if one["test"] == "embedded_test"}
+    assert (other["NBR2NBR, DnCNN"], other["DBSN"]) == ("", "own network")
 
 
 def test_a_table_without_numbers_says_where_there_are_some(full: Path) -> None:
