@@ -124,8 +124,8 @@ def add_images(sub: argparse.ArgumentParser) -> None:
         type=pair,
         default=None,
         metavar="LOW,HIGH",
-        help="the values that stand for black and white; --range=-5,5 where LOW is negative. Default: what 8 and 16 "
-        "bits can hold, else percentiles 0.1 and 99.9",
+        help="the values that stand for black and white; --range=-5,5 where LOW is negative. Default of denoise and "
+        "rank: what the noise card proposes; of noise: what 8 and 16 bits can hold, else percentiles 0.1 and 99.9",
     )
     sub.add_argument("--channels", choices=("joint", "each"), default="joint", help="denoise them together or alone")
     sub.add_argument("--recursive", action="store_true", help="read sub-folders, too")
