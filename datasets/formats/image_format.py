@@ -1,6 +1,7 @@
 """Image formats by the suffix of a file's name: each is one class that registers itself."""
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -138,6 +139,8 @@ def format_of(path: Path) -> ImageFormat:
     """The format of a file name; InputError where there is none."""
     found = formats().get(path.suffix.lower())
     if found is None:
+        if not os.path.lexists(path):
+            raise InputError(f"{path}: no such file or folder")
         raise InputError(f"{path}: expected a file name that ends in one of {', '.join(sorted(formats()))}")
     return found
 

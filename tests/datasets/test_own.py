@@ -256,6 +256,7 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "tiff inside": ("bad.png", lambda path: tiff(path, values("uint16", 9, 9)), "rename it to bad.tif"),
     "cmyk": ("bad.jpg", lambda path: Pillow.new("CMYK", (9, 9)).save(path), "CMYK"),
     "no such file": ("bad.tif", lambda path: None, "no such file"),
+    "no such folder": ("bad", lambda path: None, "no such file or folder"),
 }  # fmt: skip
 
 
