@@ -190,6 +190,9 @@ def _minutes(options: Denoising) -> float:
 def _weights(options: Denoising) -> Path | None:
     """The file of trained weights, where one is named or is that of a cell in the store."""
     weights, cell = path_of(options.get("weights")), options.get("cell", "")
+    if weights and files.is_folder(weights):
+        inside = weights / denoising.WEIGHTS / "*.safetensors"
+        raise InputError(f"--weights {weights}: a folder; expected a file, such as {inside} of an earlier output")
     if not cell:
         return weights
     if weights:
