@@ -88,8 +88,9 @@ def noise_card(
     if not frames:
         raise InputError("no image to look at; expected at least one file")
     if (channels := frames[0].shape[2]) != max(frame.shape[2] for frame in frames) or (pattern and channels != 1):
-        what = f"images of {sorted({frame.shape[2] for frame in frames})} channels"
-        raise InputError(f"{what}; expected one number of channels{', 1 for a mosaic' if pattern else ''}")
+        several = " and ".join(map(str, sorted({frame.shape[2] for frame in frames})))
+        expected = "1, as --pattern says that they are mosaics" if pattern else "one number of channels"
+        raise InputError(f"images of {several} channels; expected {expected}")
     end, step = ends(frames), steps(frames)
     found = []
     for name, where in _planes(channels, pattern):
