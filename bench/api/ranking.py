@@ -55,11 +55,11 @@ def rank(
     images: Any = {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[literal-required]
     found = opened(paths, **images)
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
-        for line in [*notes, *found.lines()]:
-            display.note(line)
         card = _card(found, options.get("repeats", False))
         if not options.get("value_range"):
             rescale(found, card.value_range, "of the noise card")
+        for line in [*notes, *found.lines()]:
+            display.note(line)
         asked: Any = {name: options[name] for name in ASKED if name in options}  # type: ignore[literal-required]
         answer = made(found, card, methods, Path(out), machine, display, stop, **asked)
     return answer, found

@@ -52,6 +52,7 @@ def test_two_frames(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = command("rank", frames, "--out", out, *QUICK)
     assert result.code == 0, result.err
+    assert "(of the noise card)" in result.err
     stages = [line.removeprefix("ranking: ") for line in result.err.splitlines() if line.startswith("ranking: ")]
     assert stages == ["noisy", "blur", "n2v", "calibration on synthetic noise"]
     assert "blur" in result.out.splitlines()[0]
