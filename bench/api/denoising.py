@@ -55,13 +55,13 @@ def denoise(
     InputError: nothing that can be denoised, a method that cannot be used here, outputs that would replace something.
     """
     load_plugins(options.get("plugins", ()))
+    minutes, weights = _minutes(options), _weights(options)
     machine, notes = machine_of(options)
     machine.apply()
     collection = opened(paths, **_images(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
         for line in notes:
             display.note(line)
-        weights = _weights(options)
         card = None if options.get("value_range") or weights else _card(collection)
         if scale := card.value_range if card else trained_range(weights):
             rescale(collection, scale, "of the noise card" if card else "of the training")
@@ -79,7 +79,7 @@ def denoise(
             noise=card.noise() if card else None,
             preset=options.get("preset") or "mini",
             steps=options.get("steps", 0),
-            minutes=_minutes(options),
+            minutes=minutes,
             seed=options.get("seed", 0),
             weights=weights,
             dtype=options.get("dtype", "keep"),
