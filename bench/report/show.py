@@ -44,7 +44,8 @@ def text(found: dict[str, Any], style: str) -> str:
         "command": found["command"],
         "file": found["file"],
     }
-    facts |= {name: result[name] for name in ("parameters", "weights", "warnings") if result.get(name)}
+    facts |= {name: result[name] for name in ("parameters", "weights") if result.get(name)}
+    facts |= {"warnings": "; ".join(result["warnings"])} if result.get("warnings") else {}
     facts |= {name: environment[name] for name in ("device", "precision", "commit") if environment.get(name)}
     for output, means in result.get("outputs", {}).items():
         facts[output] = ", ".join(f"{name} {infinite(value):.5g}" for name, value in means.items())

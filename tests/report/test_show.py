@@ -39,6 +39,13 @@ def test_a_record_leads_to_its_command_its_code_and_its_numbers(filled: Tiny) ->
     assert shown["command"] in " ".join(result.out.split("\n"))
 
 
+def test_warnings_are_sentences(filled: Tiny) -> None:
+    known, path = record(filled.store, "score", "keeper"), file_of(filled.store, "score", "keeper")
+    known["result"]["warnings"] = ["one", "two"]
+    path.write_text(json.dumps(known), encoding="utf-8")
+    assert "warnings:    one; two" in bench("show", "keeper", "--store", filled.store).out
+
+
 def test_the_command_of_a_record_finds_it_done(filled: Tiny) -> None:
     command = shlex.split(record(filled.store, "score", "keeper")["label"]["command"])
     assert command[:3] == ["python", "-m", "bench"]
