@@ -86,7 +86,9 @@ def tables(options: argparse.Namespace) -> int:
 
 def verdicts(options: argparse.Namespace) -> int:
     """Prints the verdict of each cell, the columns' rank correlations, and the inversions."""
-    print_frames([one for one in api.verdicts(options.suite, options.preset, store=options.store) if len(one)], options)
+    found = api.verdicts(options.suite, options.preset, store=options.store)
+    tell([f"Store: {api.store_folder(options.store)}"])
+    print_frames([one for one in found if len(one)], options)
     tell_unreadable(options.store)
     return 0
 

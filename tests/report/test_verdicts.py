@@ -115,6 +115,7 @@ def test_command(preset: str, tmp_path: object) -> None:
     done = bench("verdicts", "--suite", "synthetic", "--preset", preset, "--format", "md", "--store", tmp_path)
     assert done.code == 0
     assert "not run" in done.out
+    assert f"Store: {tmp_path}" in done.err
 
 
 def test_an_unknown_preset_is_refused(tmp_path: object) -> None:
