@@ -23,8 +23,9 @@ class N2Same(Method, frozen=True):
     card = Card(
         paper="Xie et al., Noise2Same, NeurIPS 2020",
         equations="its bound; sigma = 1 in units of the standard deviation of a crop, as images are normalised there",
-        deviations="shared U-Net and recipe, no batch norm; one masked pixel per box, replaced by the weighted mean of "
-        "its neighbours; the root is taken for each crop and not for the batch",
+        deviations="shared U-Net and recipe, no batch norm; masked pixels become the weighted mean of neighbours, the "
+        "official code's other choice, and lose all channels at once; the root is taken for each crop and not for the "
+        "batch",
     )
     perc: float = 0.5  # per cent of the pixels in J
     sigma: float = 1.0  # of the noise at most, in standard deviations of the noisy crop

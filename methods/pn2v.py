@@ -65,8 +65,9 @@ class PN2V(Method, frozen=True):
         paper="Krull et al., Probabilistic Noise2Void, Frontiers 2020; Prakash et al., Fully Unsupervised "
         "Probabilistic Noise2Void, ISBI 2020",
         deviations="shared U-Net and recipe; mean, noise model and samples are trained together, where the authors "
-        "train one after the other; two components linear in the signal; all channels of a pixel share their samples; "
-        "masks of Noise2Void, the pixel itself never drawn",
+        "train one after the other; 100 samples, where they have 800; two components linear in the signal, whose plain "
+        "mean of the shifts is 0, where theirs is weighted; all channels of a pixel share their samples; masks of "
+        "Noise2Void, the pixel itself never drawn",
     )
     outputs = (Output("prior mean", primary=False), Output("mmse"))
     K: Annotated[int, Meta(ge=2, le=1000)] = 100
