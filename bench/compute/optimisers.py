@@ -83,7 +83,7 @@ class Optimiser:
     def __init__(self, recipe: Recipe, net: nn.Module) -> None:
         self.names = {name: one for name, one in net.named_parameters() if one.requires_grad}
         device = next((one.device for one in self.names.values()), torch.device("cpu"))
-        kernels = _kernels(net) if recipe.optimiser == "muon" else []
+        kernels = [] if recipe.optimiser == "adam" else _kernels(net, recipe.optimiser == "muon-hidden")
         chosen = {id(kernel) for kernel in kernels}
         others = [one for one in self.names.values() if id(one) not in chosen]
         self.muon, self.base = Muon(recipe, kernels), recipe.lr
@@ -125,8 +125,14 @@ class Optimiser:
             tensor.copy_(tensors[name])
 
 
-def _kernels(net: nn.Module) -> list[nn.Parameter]:
-    """The kernels of convolutions with at least ROWS outputs."""
-    weights = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)]
+def _kernels(net: nn.Module, hidden: bool) -> list[nn.Parameter]:
+    """The kernels of convolutions with at least ROWS outputs; `hidden`: but those that read the noisy image."""
+    layers = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    weights = [one.weight for one in layers if not (hidden and _reads_image(one))]
     chosen = {id(one): one for one in weights if one.requires_grad and len(one) >= ROWS}  # shared ones once
     return [one for one in chosen.values() if isinstance(one, nn.Parameter)]
+
+
+def _reads_image(layer: nn.Conv2d) -> bool:
+    """Whether it says so, or has too few inputs to be a hidden layer."""
+    return layer.in_channels < ROWS or bool(getattr(layer, "reads_image", False))

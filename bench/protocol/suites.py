@@ -22,7 +22,8 @@ class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     beta1: float = 0.9
     gain: float = 1.0  # the initial weights are multiplied by it
     warmup: float = 0.3  # share of the steps in which a cycle's rate rises
-    optimiser: Literal["adam", "muon"] = "adam"  # muon: for the kernels of convolutions; the rest by Adam as above
+    # muon: for the kernels of convolutions; muon-hidden: for those that do not read the noisy image; the rest by Adam.
+    optimiser: Literal["adam", "muon", "muon-hidden"] = "adam"
     kernel_lr: float = 0.02  # Muon's rate; the fields below are Muon's, too
     kernel_decay: float = 0.0  # every step multiplies a kernel by 1 - rate * decay
     momentum: float = 0.9
@@ -34,7 +35,7 @@ class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Its fields in a key; the limit and those of an optimiser that is not used are not in it."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         absent = ["max_steps", "longer"]
-        absent += [] if self.optimiser == "muon" else ["optimiser", "kernel_lr", "kernel_decay", "momentum"]
+        absent += ["optimiser", "kernel_lr", "kernel_decay", "momentum"] if self.optimiser == "adam" else []
         return {name: value for name, value in fields.items() if name not in absent}
 
 

@@ -53,6 +53,8 @@ class Corner(NamedTuple):
 class Conv3(nn.Conv2d):
     """A 3x3 convolution with zero padding."""
 
+    reads_image = False  # beside features; the optimiser may treat its kernel otherwise
+
     def __init__(self, channels: int, outputs: int, padding: int | tuple[int, int] = 1) -> None:
         super().__init__(channels, outputs, 3, padding=padding)
 
@@ -114,7 +116,9 @@ class Trunk(nn.Module):
         self.head = nn.ModuleList([conv(channels, w), conv(w, w)])
         self.down = nn.ModuleList(conv(w, w) for _ in range(5))
         below, skips = [w, 2 * w, 2 * w, 2 * w, 2 * w], [w, w, w, w, channels]
-        self.up = nn.ModuleList(Decoder(net, b, s, conv) for b, s in zip(below, skips, strict=True))
+        up = [Decoder(net, b, s, conv) for b, s in zip(below, skips, strict=True)]
+        up[-1].conv1.reads_image = True
+        self.up = nn.ModuleList(up)
 
     def pool(self, x: Tensor) -> Tensor:
         """Half the sides."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 
 from bench.compute.optimisers import Optimiser, matrix, orthogonal
@@ -171,6 +172,17 @@ def test_a_network_of_kernels_alone_needs_no_adam() -> None:
 
 
 # ---- the recipe
+
+
+def test_kernels_that_read_the_image_are_left_to_adam() -> None:
+    hidden = structs.replace(MUON, optimiser="muon-hidden")
+    left = {}
+    for recipe in (MUON, hidden):
+        state = Optimiser(recipe, UNetConfig().build(3)).state()
+        left[recipe.optimiser] = {name for name in state if name.startswith("exp_avg.") and name.endswith("weight")}
+    assert left["muon"] == {"exp_avg.last.weight"}
+    assert left["muon-hidden"] - left["muon"] == {"exp_avg.head.0.weight", "exp_avg.up.4.conv1.weight"}
+    assert hidden.identity == MUON.identity | {"optimiser": "muon-hidden"}
 
 
 def test_a_recipe_s_new_fields_are_in_no_key_of_adam() -> None:
