@@ -1,6 +1,7 @@
 """Records exchanged between groups: written into one file, and taken from one where they answer our questions."""
 
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -203,7 +204,7 @@ def _take(record: Record, unit: Unit, theirs: Store, ours: Store, merged: Merged
             raise RefusedError("a run works on it now; merge again later")
         known = ours.whole(unit)
         new = known is None or known.state == "failed"
-        if known is not None and not new and _numbers(known) != _numbers(record):
+        if known is not None and not new and not _agree(_numbers(known), _numbers(record)):
             merged.retrained.add(record.key)
             what = few(differences(_numbers(record), _numbers(known)))
             raise RefusedError(f"other numbers than the record here, which stays: {what}")
@@ -223,6 +224,15 @@ def _numbers(record: Record) -> dict[str, object]:
     """What must agree in two records of one key; times and machines may differ."""
     name = "weights" if record.kind == "fit" else "outputs"
     return {"state": record.state, name: record.result.get(name)}
+
+
+def _agree(one: object, other: object) -> bool:
+    """Whether they are equal, numbers but for rounding, which differs between processors."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_agree(value, other[name]) for name, value in one.items())
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return one == other
 
 
 def _copy_weights(record: Record, unit: Unit, theirs: Store, ours: Store) -> None:
