@@ -107,7 +107,7 @@ def single_fit(suite: Suite, preset: Preset, name: str, noise: Noise, seed: int,
 def with_steps(fit: Fit, steps: int, recipes: Mapping[str, Recipe]) -> Fit:
     """The same training with so many steps, and with the recipe for as many."""
     recipe = fit.recipe
-    if 0 < recipe.max_steps < steps:
+    while 0 < recipe.max_steps < steps:
         recipe = recipes[recipe.longer]
     return structs.replace(fit, steps=steps, recipe=recipe)
 

@@ -27,7 +27,8 @@ def shared(kind: str) -> dict[str, Any]:
     """The recipes or configurations that every suite may name."""
     text = (resources.files(__package__) / f"{kind}.toml").read_bytes()
     types: dict[str, type[Struct]] = {"recipes": Recipe, "configurations": Configuration}
-    return {name: msgspec.convert(one, types[kind]) for name, one in from_toml(text, dict[str, Any]).items()}
+    named = _with_likes(from_toml(text, dict[str, Any]), kind)
+    return {name: msgspec.convert(one, types[kind]) for name, one in named.items()}
 
 
 def load(name: str) -> Suite:

@@ -1,6 +1,6 @@
 """Every name in a suite means something: a typo must not run another protocol."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from ..datasets.errors import InputError, unknown
@@ -8,7 +8,7 @@ from ..datasets.noise.model import parse
 from ..datasets.sets.find import find
 from ..methods import registry
 from .metrics.registry import metrics
-from .suites import Preset, Suite, training_sets
+from .suites import Preset, Recipe, Suite, training_sets
 
 
 def check_suite(suite: Suite, source: str) -> None:
@@ -37,10 +37,19 @@ def _check(suite: Suite) -> None:
     methods = {*registry.methods(), *suite.configurations, *(row.method for row in suite.rows)}
     _check_names("method", (one.method for one in suite.configurations.values()), methods)
     _check_names("recipe", (one.recipe for one in suite.configurations.values() if one.recipe), suite.recipes)
-    _check_names("longer recipe", (one.longer for one in suite.recipes.values() if one.longer), suite.recipes)
+    _check_recipes(suite.recipes)
     _check_names("method", (name for override in suite.overrides.values() for name in override), methods)
     for preset in suite.presets.values():
         _check_preset(preset, suite, methods)
+
+
+def _check_recipes(recipes: Mapping[str, Recipe]) -> None:
+    """InputError where the recipes for longer and longer trainings do not end with one that has no limit."""
+    for name, one in recipes.items():
+        if one.max_steps:
+            _check_names(f"longer in recipe {name!r}", [one.longer], recipes)
+            if 0 < recipes[one.longer].max_steps <= one.max_steps:
+                raise InputError(f"recipe {name!r}: longer = {one.longer!r}, whose max_steps is not more")
 
 
 def _check_preset(preset: Preset, suite: Suite, methods: Iterable[str]) -> None:

@@ -1,8 +1,10 @@
 """What a plan leaves out and says so; what a request says that its preset says anyway."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cli import altered_suite
 
 from bench.datasets.errors import InputError
 from bench.methods.r2r import R2R
@@ -60,9 +62,17 @@ def test_a_crop_that_a_method_cannot_train_on_excludes_the_method_alone(name: st
 # ---- recipes
 
 
-@pytest.mark.parametrize(("steps", "optimiser"), [(0, "muon"), (1000, "muon"), (1001, "adam")])
+@pytest.mark.parametrize(("steps", "optimiser"), [(0, "muon"), (1000, "muon"), (1001, "muon-hidden"), (4001, "adam")])
 def test_a_long_training_takes_the_recipe_for_long_ones(steps: int, optimiser: str) -> None:
     assert cell("n2c", steps=steps).fit.recipe.optimiser == optimiser
+
+
+@pytest.mark.parametrize(("longer", "word"), [("mine", "not more"), ("short", "not more"), ("shrot", "'short'")])
+def test_a_recipe_for_longer_trainings_is_one_with_a_higher_limit(longer: str, word: str, tmp_path: Path) -> None:
+    numbers = 'schedule = "cycle"\nlr = 1e-3\nbeta2 = 0.9\nweight_decay = 0.0\nmax_steps = 1000'
+    new = f'[recipes.mine]\n{numbers}\nlonger = "{longer}"\n[recipes.neighbor2neighbor]'
+    with pytest.raises(InputError, match=word):
+        load(str(altered_suite(tmp_path, "[recipes.neighbor2neighbor]", new)))
 
 
 def test_a_candidate_keeps_its_recipe_at_every_length() -> None:
