@@ -183,7 +183,7 @@ def test_an_array_to_an_array() -> None:
         (("--minutes", "0"), "minutes"),
         (("--minutes", "1", "--steps", "5"), "exclude"),
         (("--weights", "nothing.safetensors"), "--method"),
-        (("--method", "n2v", "--weights", "tests"), "a folder; expected a file"),
+        (("--method", "n2v", "--weights", "."), "a folder; expected a file"),
     ],
 )
 def test_wrong_options_say_what_to_do(frames: Path, tmp_path: Path, more: tuple[str, ...], word: str) -> None:
