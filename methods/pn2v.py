@@ -83,7 +83,7 @@ class PN2V(Method, frozen=True):
     def split(self, made: Tensor) -> tuple[Tensor, Tensor]:
         """mu [B, C, ...], s [B, K, C, ...] of the network's outputs [B, (1 + K) C, ...]."""
         channels = made.shape[1] // (1 + self.K)
-        return made[:, :channels], made[:, channels:].reshape(len(made), self.K, channels, *made.shape[2:])
+        return made[:, :channels], made[:, channels:].reshape(made.shape[0], self.K, channels, *made.shape[2:])
 
     def losses(self, net: Any, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The three terms at the masked pixels; none but its own moves the mean, and none the noise model."""
