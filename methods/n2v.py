@@ -30,10 +30,14 @@ def masked_index(rng: Rng, perc: float, channels: int, height: int, width: int) 
 
 
 def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:
-    """The same pixels as a mask, bool [B, C, H, W]."""
-    index, inside = masked_index(rng, perc, channels, height, width)
+    """The pixels of `masked_index` as a mask, bool [B, C, H, W]."""
+    return mask_of(*masked_index(rng, perc, channels, height, width), height, width)
+
+
+def mask_of(index: Tensor, inside: Tensor, height: int, width: int) -> Tensor:
+    """bool [B, C, H, W]: true at the pixels of index [B, C, n] that are inside the image."""
     mask = torch.zeros(*index.shape[:2], height * width, dtype=torch.int64, device=index.device)
-    return mask.scatter_add(2, index, inside.long()).view(-1, channels, height, width) > 0
+    return mask.scatter_add(2, index, inside.long()).view(-1, index.shape[1], height, width) > 0
 
 
 def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:

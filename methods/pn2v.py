@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method, Output
-from .n2v import masked_index, masked_positions, neighbours
+from .n2v import mask_of, masked_index, neighbours
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -88,8 +88,8 @@ class PN2V(Method, frozen=True):
     def losses(self, net: Any, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The three terms at the masked pixels; none but its own moves the mean, and none the noise model."""
         y = batch.noisy
-        M = masked_positions(ctx.rng, self.perc, 1, *y.shape[2:])
-        index, inside = masked_index(ctx.rng, self.perc, 1, *y.shape[2:])  # the same pixels; no other is read
+        index, inside = masked_index(ctx.rng, self.perc, 1, *y.shape[2:])  # no other pixel is read
+        M = mask_of(index, inside, *y.shape[2:])
         made = net(torch.where(M, neighbours(ctx.rng, y, self.radius, False), y))
         y, (mu, s) = read(y, index), self.split(read(made, index))
         n2v = (mu - y).square().mean(1) / SPREAD**2

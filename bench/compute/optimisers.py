@@ -134,5 +134,5 @@ def _kernels(net: nn.Module, hidden: bool) -> list[nn.Parameter]:
 
 
 def _reads_image(layer: nn.Conv2d) -> bool:
-    """Whether it says so, or has too few inputs to be a hidden layer."""
+    """Whether the noisy image is among its inputs: the layer says so, or has as few inputs as an image."""
     return layer.in_channels < ROWS or bool(getattr(layer, "reads_image", False))

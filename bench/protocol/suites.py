@@ -22,7 +22,7 @@ class Recipe(Limited, frozen=True, forbid_unknown_fields=True, kw_only=True):
     beta1: float = 0.9
     gain: float = 1.0  # the initial weights are multiplied by it
     warmup: float = 0.3  # share of the steps in which a cycle's rate rises
-    # muon: for the kernels of convolutions; muon-hidden: for those that do not read the noisy image; the rest by Adam.
+    # muon moves the kernels of convolutions, muon-hidden those that do not read the noisy image; Adam moves the rest.
     optimiser: Literal["adam", "muon", "muon-hidden"] = "adam"
     kernel_lr: float = 0.02  # Muon's rate; the fields below are Muon's, too
     kernel_decay: float = 0.0  # every step multiplies a kernel by 1 - rate * decay

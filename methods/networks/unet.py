@@ -53,7 +53,7 @@ class Corner(NamedTuple):
 class Conv3(nn.Conv2d):
     """A 3x3 convolution with zero padding."""
 
-    reads_image = False  # beside features; the optimiser may treat its kernel otherwise
+    reads_image = False  # true where the noisy image is concatenated with features; the optimiser asks for it
 
     def __init__(self, channels: int, outputs: int, padding: int | tuple[int, int] = 1) -> None:
         super().__init__(channels, outputs, 3, padding=padding)

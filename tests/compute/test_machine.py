@@ -34,7 +34,7 @@ def test_what_is_not_there_is_wrong_input(options: dict[str, object], words: str
         choose(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is missing")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the test needs a machine without a GPU")
 def test_a_missing_gpu_is_wrong_input() -> None:
     with pytest.raises(InputError, match="no such CUDA device here"):
         choose("cuda")

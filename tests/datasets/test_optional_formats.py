@@ -39,7 +39,7 @@ def test_what_is_missing_is_named(module: str, name: str, tmp_path: Path, monkey
 
 def store(path: Path, array: NDArray[Any], version: int) -> Path:
     """An image of OME-Zarr with a smaller copy; version 2 or 3 of Zarr."""
-    zarr = pytest.importorskip("zarr")
+    zarr = pytest.importorskip("zarr", reason="zarr, which users install themselves, is not installed")
     axes = [{"name": name, "type": "space" if name in "zyx" else "channel"} for name in "czyx"]
     scale = [{"type": "scale", "scale": [1.0, 0.5, 0.1, 0.1]}]
     levels = [{"path": name, "coordinateTransformations": scale} for name in ("0", "1")]
@@ -57,7 +57,7 @@ def store(path: Path, array: NDArray[Any], version: int) -> Path:
 def test_an_ome_zarr_comes_back_with_axes_chunks_and_metadata(
     version: int, dtype: Any, in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zarr = pytest.importorskip("zarr")
+    zarr = pytest.importorskip("zarr", reason="zarr, which users install themselves, is not installed")
     monkeypatch.setattr(ome_zarr, "IN_MEMORY", in_memory)
     monkeypatch.setattr(ome_zarr, "SLAB", 1000)
     array = values(2, 3, 12, 16)
@@ -81,7 +81,7 @@ def test_an_ome_zarr_comes_back_with_axes_chunks_and_metadata(
 
 
 def test_a_plain_array_of_zarr_is_an_image(tmp_path: Path) -> None:
-    zarr = pytest.importorskip("zarr")
+    zarr = pytest.importorskip("zarr", reason="zarr, which users install themselves, is not installed")
     array = values(12, 16)
     zarr.create_array(tmp_path / "a.zarr", data=array)
     (own,) = collect([tmp_path / "a.zarr"]).files
