@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
+from .networks.readout import Grid
 from .networks.registry import Network
-from .networks.unet import Grid, UNetConfig
+from .networks.unet import UNetConfig
 from .registry import register
 from .rng import Rng
 
@@ -35,6 +36,34 @@ def cells(image: Tensor, s: int) -> Tensor:
     """[B, C, H, W] -> [B, C, s*s, H/s, W/s]: index k is row k // s, column k % s of every cell."""
     apart = F.pixel_unshuffle(image, s)
     return apart.view(len(image), -1, s * s, *apart.shape[2:])
+
+
+def blind_spots(net: nn.Module, y: Tensor, s: int, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+    """Groups of masks, and f(Omega_y) where each of a group masks: [B, C, group, H/s, W/s]."""
+    filled, size = interpolate(y), max(1, chunk // y.shape[0])  # shape[0] can stay a symbol in an export
+    masks = cell_masks(s, y.shape[2], y.shape[3], y.device)
+    for start in range(0, s**2, size):
+        group = slice(start, min(start + size, s**2))
+        members = torch.where(masks[group].unsqueeze(1), filled, y)  # [group, B, C, H, W]
+        yield group, at_masks(net, members, s, range(*group.indices(s**2)))
+
+
+def at_masks(net: nn.Module, members: Tensor, s: int, group: range) -> Tensor:
+    """f of the members [group, B, C, H, W], each at its own mask: the other pixels need not be computed."""
+    offsets = tuple(divmod(k, s) for k in group)
+    if getattr(net, "reads_grid", False):
+        read: Tensor = net(members.flatten(0, 1), Grid(s, offsets))
+        read = read.view(*members.shape[:2], *read.shape[1:])
+    else:
+        denoised = net(members.flatten(0, 1)).view_as(members)
+        read = torch.stack([f[..., i::s, j::s] for f, (i, j) in zip(denoised, offsets, strict=True)])
+    return read.movedim(0, 2)
+
+
+def blind_output(net: nn.Module, y: Tensor, s: int, chunk: int) -> Tensor:
+    """h(f(Omega_y)): every pixel from the pass that masks it, [B, C, H, W]."""
+    there = torch.cat([h for _, h in blind_spots(net, y, s, chunk)], dim=2)
+    return F.pixel_shuffle(there.flatten(1, 2), s)
 
 
 @register("b2u")
@@ -85,26 +114,6 @@ class B2U(Method, frozen=True):
         """The chosen pixel of every cell, [B, C, 1, H/s, W/s]."""
         return cells(image, self.s).gather(2, chosen.unsqueeze(1).expand(-1, image.shape[1], -1, -1, -1))
 
-    def blind_spots(self, net: nn.Module, y: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor]]:
-        """Groups of masks, and f(Omega_y) where each of a group masks: [B, C, group, H/s, W/s]."""
-        filled, size = interpolate(y), max(1, chunk // len(y))
-        masks = cell_masks(self.s, y.shape[2], y.shape[3], y.device)
-        for start in range(0, self.s**2, size):
-            group = slice(start, min(start + size, self.s**2))
-            members = torch.where(masks[group].unsqueeze(1), filled, y)  # [group, B, C, H, W]
-            yield group, self.at_masks(net, members, range(*group.indices(self.s**2)))
-
-    def at_masks(self, net: nn.Module, members: Tensor, group: range) -> Tensor:
-        """f of the members [group, B, C, H, W], each at its own mask: the other pixels need not be computed."""
-        offsets = tuple(divmod(k, self.s) for k in group)
-        if getattr(net, "reads_grid", False):
-            read: Tensor = net(members.flatten(0, 1), Grid(self.s, offsets))
-            read = read.view(*members.shape[:2], *read.shape[1:])
-        else:
-            denoised = net(members.flatten(0, 1)).view_as(members)
-            read = torch.stack([f[..., i :: self.s, j :: self.s] for f, (i, j) in zip(denoised, offsets, strict=True)])
-        return read.movedim(0, 2)
-
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Eq. 12 as means over the pixels; the masks partition them, so the parts add up to the whole."""
         y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
@@ -116,7 +125,7 @@ class B2U(Method, frozen=True):
             spots = iter([(h, self.picked(y, chosen), self.picked(d2, chosen))])
         else:
             of_y, of_d2 = cells(y, self.s), cells(d2, self.s)
-            groups = self.blind_spots(net, y, ctx.chunk)
+            groups = blind_spots(net, y, self.s, ctx.chunk)
             spots = ((h, of_y[:, :, group], of_d2[:, :, group]) for group, h in groups)
         for h, y_there, d2_there in spots:
             d1 = h - y_there
@@ -125,9 +134,7 @@ class B2U(Method, frozen=True):
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """visible = f(y), blind = h(f(Omega_y)), weighted = (blind + lambda_f visible) / (1 + lambda_f), Eq. 9."""
-        visible = net(noisy)
-        there = torch.cat([h for _, h in self.blind_spots(net, noisy, ctx.chunk)], dim=2)
-        blind = F.pixel_shuffle(there.flatten(1, 2), self.s)
+        visible, blind = net(noisy), blind_output(net, noisy, self.s, ctx.chunk)
         weighted = (blind + self.lambda_f * visible) / (1.0 + self.lambda_f)
         return {"visible": visible, "blind": blind, "weighted": weighted}
 

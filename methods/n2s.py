@@ -1,13 +1,16 @@
 """Noise2Self: predict the pixels of a grid from all the others (Batson and Royer, ICML 2019)."""
 
 from collections.abc import Iterator
+from math import lcm
 
 import torch
 from torch import Tensor, nn
 
 from ..datasets.errors import InputError
-from .b2u import cell_masks, interpolate
+from .b2u import blind_output, interpolate
 from .base import Batch, Card, Context, Method, Output
+from .n2v import box_index, mask_of
+from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -24,6 +27,7 @@ class N2S(Method, frozen=True):
         "each channel from its own neighbours, where the official code fills all channels with their common mean",
     )
     outputs = (Output("j-invariant", blind=True), Output("single pass", primary=False))
+    revision = 2  # 1 computed the whole output
     s: int = 4  # spacing of the grid, as in the official examples
     net: Network = UNetConfig()
 
@@ -32,20 +36,23 @@ class N2S(Method, frozen=True):
         if not 2 <= self.s <= 32:
             raise InputError(f"n2s: spacing s = {self.s}; allowed: 2 to 32")
 
+    @property
+    def multiple(self) -> int:
+        """Sides that suit the network, and that the cells tile."""
+        return lcm(self.network.multiple, self.s)
+
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean over the masked pixels of each crop."""
         y = batch.noisy
-        masks = cell_masks(self.s, y.shape[2], y.shape[3], y.device)
-        J = masks.index_select(0, ctx.rng.integers("grid", self.s**2, 1).view(-1))
-        square = (net(torch.where(J, interpolate(y), y)) - y).square() * J
-        yield (square.sum((1, 2, 3)) / (y.shape[1] * J.sum((1, 2, 3)).clamp(min=1))).mean()
+        chosen = ctx.rng.integers("grid", self.s**2, 1, 1, 1)
+        index, inside = box_index(chosen // self.s, chosen % self.s, self.s, *y.shape[2:])
+        y_J = torch.where(mask_of(index, inside, *y.shape[2:]), interpolate(y), y)
+        square = (at_pixels(net, y_J, index[:, 0]) - values_at(y, index[:, 0])).square() * inside
+        yield (square.sum((1, 2)) / (y.shape[1] * inside.sum((1, 2)).clamp(min=1))).mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every pixel from the pass that masks it, of which the paper speaks; and one pass without a mask."""
-        filled, invariant = interpolate(noisy), torch.zeros_like(noisy)
-        for J in cell_masks(self.s, noisy.shape[2], noisy.shape[3], noisy.device):
-            invariant = torch.where(J, net(torch.where(J, filled, noisy)), invariant)
-        return {"j-invariant": invariant, "single pass": net(noisy)}
+        return {"j-invariant": blind_output(net, noisy, self.s, ctx.chunk), "single pass": net(noisy)}
 
     def passes(self) -> dict[str, int]:
         """s*s masked ones, one plain."""

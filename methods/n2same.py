@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from ..datasets.errors import InputError
 from .b2u import interpolate
 from .base import Batch, Card, Context, Method
-from .n2v import masked_positions
+from .n2v import mask_of, masked_index
+from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -27,6 +28,7 @@ class N2Same(Method, frozen=True):
         "official code's other choice, and lose all channels at once; the root is taken for each crop and not for the "
         "batch",
     )
+    revision = 2  # 1 computed the whole output
     perc: float = 0.5  # per cent of the pixels in J
     sigma: float = 1.0  # of the noise at most, in standard deviations of the noisy crop
     net: Network = UNetConfig()
@@ -39,10 +41,11 @@ class N2Same(Method, frozen=True):
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Reconstruction and invariance, means over the pixels of a crop; all channels of a pixel are masked."""
         y = batch.noisy
-        J = masked_positions(ctx.rng, self.perc, 1, *y.shape[2:])
+        index, inside = masked_index(ctx.rng, self.perc, 1, *y.shape[2:])
+        y_J = torch.where(mask_of(index, inside, *y.shape[2:]), interpolate(y), y)
         f_y = net(y)
         rec = (f_y - y).square().mean((1, 2, 3))
-        difference = (f_y - net(torch.where(J, interpolate(y), y))).square() * J
-        inv = difference.sum((1, 2, 3)) / (y.shape[1] * J.sum((1, 2, 3)).clamp(min=1))
+        square = (values_at(f_y, index[:, 0]) - at_pixels(net, y_J, index[:, 0])).square() * inside
+        inv = square.sum((1, 2)) / (y.shape[1] * inside.sum((1, 2)).clamp(min=1))
         unit = y.var((1, 2, 3), correction=0)  # of a normalised image's square
         yield (rec + 2.0 * self.sigma * (unit * inv + TINY).sqrt()).mean()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
+from .networks.readout import at_pixels
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -16,28 +17,34 @@ from .rng import Rng
 
 
 def masked_index(rng: Rng, perc: float, channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """One pixel in every box of side round(sqrt(100 / perc)): int64 row * W + column [B, C, n], bool inside [B, C, n].
-
-    Boxes may overhang; a pixel that is not inside the image has index 0.
-    """
+    """A random pixel in every box of side round(sqrt(100 / perc)), as `box_index` gives it."""
     side = max(1, round(math.sqrt(100.0 / perc)))
     boxes = (channels, -(-height // side), -(-width // side))
     row, column = (rng.integers(f"masked {axis}", side, *boxes) for axis in ("row", "column"))
-    row = row + side * torch.arange(boxes[1], device=row.device)[:, None]
-    column = column + side * torch.arange(boxes[2], device=column.device)
+    return box_index(row, column, side, height, width)
+
+
+def box_index(row: Tensor, column: Tensor, side: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The pixels at these places [B, C, ...] of the boxes: int64 row * W + column [B, C, n], bool inside [B, C, n].
+
+    Boxes may overhang; a pixel that is not inside the image has index 0.
+    """
+    row = row + side * torch.arange(-(-height // side), device=row.device)[:, None]
+    column = column + side * torch.arange(-(-width // side), device=column.device)
     inside = (row < height) & (column < width)
     return ((row * width + column) * inside).flatten(2), inside.flatten(2)
-
-
-def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:
-    """The pixels of `masked_index` as a mask, bool [B, C, H, W]."""
-    return mask_of(*masked_index(rng, perc, channels, height, width), height, width)
 
 
 def mask_of(index: Tensor, inside: Tensor, height: int, width: int) -> Tensor:
     """bool [B, C, H, W]: true at the pixels of index [B, C, n] that are inside the image."""
     mask = torch.zeros(*index.shape[:2], height * width, dtype=torch.int64, device=index.device)
     return mask.scatter_add(2, index, inside.long()).view(-1, index.shape[1], height, width) > 0
+
+
+def at_masked(net: nn.Module, x: Tensor, index: Tensor) -> Tensor:
+    """Of net(x), which has the channels of x, the entries of index [B, C, n]: [B, C, n]."""
+    made = at_pixels(net, x, index.flatten(1)).view(-1, index.shape[1], *index.shape[1:])  # at the pixels of every one
+    return made.diagonal(dim1=1, dim2=2).transpose(1, 2)
 
 
 def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:
@@ -72,6 +79,7 @@ class N2V(Method, frozen=True):
         "of each image's masked entries instead of the batch's; the "
         "authors' masks and losses are the configurations n2v-bsd68 and n2v-library",
     )
+    revision = 2  # 1 computed the whole output
     perc: float = 1.5  # per cent of the pixels, one per box
     radius: int = 5
     manipulator: Literal["withCP", "withoutCP"] = "withoutCP"  # whether the pixel itself may be drawn
@@ -88,8 +96,9 @@ class N2V(Method, frozen=True):
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean over the masked entries of each image; all replacements are read from the original."""
         y = batch.noisy
-        mask = masked_positions(ctx.rng, self.perc, *y.shape[1:])
-        replaced = torch.where(mask, neighbours(ctx.rng, y, self.radius, self.manipulator == "withCP"), y)
-        difference = (net(replaced) - y) * mask
+        index, inside = masked_index(ctx.rng, self.perc, *y.shape[1:])
+        M = mask_of(index, inside, *y.shape[2:])
+        y_M = torch.where(M, neighbours(ctx.rng, y, self.radius, self.manipulator == "withCP"), y)
+        difference = (at_masked(net, y_M, index) - y.flatten(2).gather(2, index)) * inside
         error = difference**2 if self.loss == "mse" else difference.abs()
-        yield (error.sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp(min=1)).mean()
+        yield (error.sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)).mean()

@@ -1,6 +1,5 @@
 """N2V2: Noise2Void without checkerboards (Hoeck et al., ECCVW 2022), and structured masks (Broaddus, ISBI 2020)."""
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -10,19 +9,18 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .n2v import masked_positions
+from .n2v import at_masked, mask_of, masked_index
 from .networks.registry import Network
 from .networks.unet_blurpool import BlurUNetConfig
 from .registry import register
 
 
-def medians(y: Tensor, M: Tensor, radius: int, most: int, hidden: Tensor) -> Tensor:
-    """y [B, C, H, W] with each pixel of M (at most `most`) replaced by the median of its window inside the image.
+def medians(y: Tensor, index: Tensor, radius: int, hidden: Tensor) -> Tensor:
+    """For each entry of index [B, C, n] of y [B, C, H, W] the median of its window inside the image, [B, C, n].
 
     `hidden`, bool [2r+1, 2r+1]: which places of the window do not count.
     """
     height, width = y.shape[2:]
-    index = M.flatten(2).to(torch.int32).topk(most, dim=2).indices  # those of M come first
     steps = torch.arange(-radius, radius + 1, device=y.device)
     row = (index // width).unsqueeze(-1) + steps.repeat_interleave(len(steps))
     column = (index % width).unsqueeze(-1) + steps.repeat(len(steps))
@@ -32,8 +30,7 @@ def medians(y: Tensor, M: Tensor, radius: int, most: int, hidden: Tensor) -> Ten
     ordered = window.masked_fill(~counts, torch.inf).sort(dim=3).values
     number = counts.sum(3, keepdim=True).clamp(min=1)
     low, high = (ordered.gather(3, middle) for middle in ((number - 1) // 2, number // 2))
-    median = ((low + high) / 2.0).squeeze(3)
-    return torch.where(M, y.flatten(2).scatter(2, index, median).view_as(y), y)
+    return ((low + high) / 2.0).squeeze(3)
 
 
 @register("n2v2")
@@ -45,6 +42,7 @@ class N2V2(Method, frozen=True):
         deviations="the shared U-Net with blurred poolings and without the skip at full size; one network for all "
         "channels; the window of a median ends at the border; with a structured mask the median does not read it",
     )
+    revision = 2  # 1 computed the whole output
     perc: float = 1.5  # per cent of the pixels, one per box
     radius: int = 5
     axis: Literal["horizontal", "vertical"] = "horizontal"  # along which noise is correlated
@@ -57,26 +55,24 @@ class N2V2(Method, frozen=True):
             allowed = "0 < perc <= 25, radius 1 to 16, span 0 to 64"
             raise InputError(f"n2v2: perc = {self.perc:g}, radius = {self.radius}, span = {self.span}; {allowed}")
 
-    def masked(self, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
-        """y_M and M, bool [B, C, H, W]."""
-        M = masked_positions(ctx.rng, self.perc, *y.shape[1:])
+    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+        """The mean over the masked entries of each image."""
+        y = batch.noisy
+        y_M, index, inside = self.masked(y, ctx)
+        difference = (at_masked(net, y_M, index) - y.flatten(2).gather(2, index)) * inside
+        yield (difference.square().sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)).mean()
+
+    def masked(self, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """y_M, and the entries of M as `masked_index` gives them."""
+        index, inside = masked_index(ctx.rng, self.perc, *y.shape[1:])
+        M = mask_of(index, inside, *y.shape[2:])
         steps = torch.arange(-self.radius, self.radius + 1, device=y.device).abs()
         across, along = (steps.view(-1, 1), steps) if self.axis == "horizontal" else (steps, steps.view(-1, 1))
-        y_M = medians(y, M, self.radius, self.boxes(*y.shape[2:]), (across == 0) & (along <= self.span))
+        median = medians(y, index, self.radius, (across == 0) & (along <= self.span))
+        y_M = torch.where(M, y.flatten(2).scatter(2, index, median).view_as(y), y)
         if self.span:
             sides = (1, 2 * self.span + 1) if self.axis == "horizontal" else (2 * self.span + 1, 1)
             near = F.max_pool2d(M.to(y.dtype), sides, 1, (sides[0] // 2, sides[1] // 2)) > 0
             low, high = (f(y, dim=(2, 3), keepdim=True) for f in (torch.amin, torch.amax))
             y_M = torch.where(near & ~M, low + (high - low) * ctx.rng.uniform("near", *y.shape[1:]), y_M)
-        return y_M, M
-
-    def boxes(self, height: int, width: int) -> int:
-        """How many pixels of a channel are masked at most."""
-        side = max(1, round(math.sqrt(100.0 / self.perc)))
-        return -(-height // side) * -(-width // side)
-
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        """The mean over the masked entries of each image."""
-        y_M, M = self.masked(batch.noisy, ctx)
-        square = (net(y_M) - batch.noisy).square() * M
-        yield (square.sum((1, 2, 3)) / M.sum((1, 2, 3)).clamp(min=1)).mean()
+        return y_M, index, inside

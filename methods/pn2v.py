@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method, Output
 from .n2v import mask_of, masked_index, neighbours
+from .networks.readout import Pixels, at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -25,16 +26,17 @@ class Probabilistic(nn.Module):
     def __init__(self, net: nn.Module, components: int, samples: int, channels: int) -> None:
         super().__init__()
         self.net, self.samples, self.channels = net, samples, channels
+        self.reads_pixels = getattr(net, "reads_pixels", False)
         start = torch.zeros(components, 2, 3)  # component; signal's power 0, 1; weight, shift, variance
         start[:, 0, 2] = torch.linspace(-1.0, 1.0, components)
         self.mixture = nn.Parameter(start)
         quantiles = (torch.arange(samples) + 0.5) / samples
         self.register_buffer("spread", SPREAD * math.sqrt(2.0) * torch.erfinv(2.0 * quantiles - 1.0), persistent=False)
 
-    def forward(self, y: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, (1 + K) C, H, W]: the mean, then the samples, which begin around it."""
-        mean, samples = self.net(y).split([self.channels, self.samples * self.channels], dim=1)
-        apart = samples.view(y.shape[0], self.samples, self.channels, *y.shape[2:])
+    def forward(self, y: Tensor, *read: Pixels) -> Tensor:
+        """[B, C, H, W] -> [B, (1 + K) C, H, W], or what is read of it: mean, then samples, which begin around it."""
+        mean, samples = self.net(y, *read).split([self.channels, self.samples * self.channels], dim=1)
+        apart = samples.unflatten(1, (self.samples, self.channels))
         apart = apart + mean.unsqueeze(1) + self.get_buffer("spread").view(-1, 1, 1, 1)
         return torch.cat([mean, apart.flatten(1, 2)], dim=1)
 
@@ -47,11 +49,6 @@ def log_likelihood(mixture: Tensor, y: Tensor, s: Tensor) -> Tensor:
     distance = (y - s).unsqueeze(-1) - 0.1 * (shift - shift.mean(-1, keepdim=True))
     exponent = -0.5 * (distance.square() / variance + variance.log() + math.log(2.0 * math.pi))
     return torch.logsumexp(weight.log_softmax(-1) + exponent, -1)
-
-
-def read(x: Tensor, index: Tensor) -> Tensor:
-    """The values [B, C, n] of x [B, C, H, W] at the pixels of index [B, 1, n]."""
-    return x.flatten(2).gather(2, index.expand(-1, x.shape[1], -1))
 
 
 @register("pn2v")
@@ -70,6 +67,7 @@ class PN2V(Method, frozen=True):
         "Noise2Void, the pixel itself never drawn",
     )
     outputs = (Output("prior mean", primary=False), Output("mmse"))
+    revision = 2  # 1 computed the whole output
     K: Annotated[int, Meta(ge=2, le=1000)] = 100
     components: Annotated[int, Meta(ge=1, le=32)] = 2
     perc: Annotated[float, Meta(gt=0.0, le=25.0)] = 1.5
@@ -90,8 +88,8 @@ class PN2V(Method, frozen=True):
         y = batch.noisy
         index, inside = masked_index(ctx.rng, self.perc, 1, *y.shape[2:])  # no other pixel is read
         M = mask_of(index, inside, *y.shape[2:])
-        made = net(torch.where(M, neighbours(ctx.rng, y, self.radius, False), y))
-        y, (mu, s) = read(y, index), self.split(read(made, index))
+        made = at_pixels(net, torch.where(M, neighbours(ctx.rng, y, self.radius, False), y), index[:, 0])
+        y, (mu, s) = values_at(y, index[:, 0]), self.split(made)
         n2v = (mu - y).square().mean(1) / SPREAD**2
         model = -log_likelihood(net.mixture, y, mu.detach()).mean(1)
         likely = log_likelihood(net.mixture.detach(), y.unsqueeze(1), s - mu.unsqueeze(1) + mu.detach().unsqueeze(1))

@@ -13,7 +13,7 @@ from ..datasets.formats import bayer
 from ..datasets.noise.model import Image, Noise
 from ..methods.base import Context, Method, Progress
 from ..methods.guard import guarded
-from ..methods.networks.unet import Corner
+from ..methods.networks.readout import Corner
 from ..methods.rng import Rng, numbered
 from ..protocol.suites import View
 from .machine import Machine

@@ -30,7 +30,7 @@ def without_shortcuts(net: nn.Module) -> None:
     """Makes our networks compute every pixel and every product, as the authors' do."""
     for module in net.modules():
         if isinstance(module, UNet):
-            module.reads_grid = module.reads_corner = False
+            module.reads_grid = module.reads_pixels = module.reads_corner = False
         if isinstance(module, Decoder):
             module.upsampled = partial(_joined, module)  # type: ignore[method-assign]
 

@@ -1,12 +1,13 @@
 """The one U-Net of every method (Laine et al. 2019; Neighbor2Neighbor's variant by parameters)."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .readout import Corner, Grid, Pixels
 from .registry import Network, Width, register_network
 
 
@@ -27,27 +28,6 @@ class UNetConfig(Network, frozen=True):
 
 
 BAND = 2 * 128 * 128  # pixels of a map that inference computes at a time
-
-
-class Grid(NamedTuple):
-    """The output pixels that are read: of each equal part of the batch every s-th row and column from an offset."""
-
-    s: int
-    offsets: tuple[tuple[int, int], ...]  # row and column below s, one pair for each part
-
-    def convolve(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
-        """A 3x3 convolution of [B, C, H, W] at these pixels alone: [B, C, H / s, W / s]; s divides the sides."""
-        end = 2 - self.s  # a part's windows begin one pixel before its first output and end one after its last
-        pads = [(1 - column, column + end, 1 - row, row + end) for row, column in self.offsets]  # below 0: cut off
-        windows = [F.pad(part, pad) for part, pad in zip(x.chunk(len(pads)), pads, strict=True)]
-        return F.conv2d(torch.cat(windows), conv.weight, conv.bias, stride=self.s)
-
-
-class Corner(NamedTuple):
-    """The output pixels that are read: all but the padding at the bottom and on the right."""
-
-    height: int
-    width: int
 
 
 class Conv3(nn.Conv2d):
@@ -82,11 +62,11 @@ class Decoder(nn.Module):
         self.slope = net.slope
         self.register_buffer("repeat", _repeat(), persistent=False)
 
-    def forward(self, x: Tensor, skip: Tensor, grid: Grid | None = None) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor, read: Grid | Pixels | None = None) -> Tensor:
         """[B, C, H, W] and the skip of twice its sides."""
         joined = None if self.deconv is None else torch.cat([self.deconv(x), skip], dim=1)
         x = F.leaky_relu(self.upsampled(x, skip) if joined is None else self.conv1(joined), self.slope)
-        return F.leaky_relu(self.conv2(x) if grid is None else grid.convolve(self.conv2, x), self.slope)
+        return F.leaky_relu(self.conv2(x) if read is None else read.convolve(self.conv2, x), self.slope)
 
     def upsampled(self, x: Tensor, skip: Tensor) -> Tensor:
         """conv1 of [x with every pixel repeated in a 2x2 cell, skip], with 4 instead of 9 products per pixel of x.
@@ -135,21 +115,20 @@ class Trunk(nn.Module):
             x = F.leaky_relu(conv(x), self.slope)
         return [*skips[:-1], x]  # the coarsest pooling has no skip
 
-    def features(self, x: Tensor, grid: Grid | None = None) -> Tensor:
-        """[B, C, H, W] -> [B, 2 width, H, W], or only what a grid reads of it."""
+    def features(self, x: Tensor, read: Grid | Pixels | None = None) -> Tensor:
+        """[B, C, H, W] -> [B, 2 width, H, W], or what is read of it."""
         *skips, x = self.encoded(x)
         *coarser, last = self.up
         for decode in coarser:
             x = decode(x, skips.pop())
-        features: Tensor = last(x, skips.pop(), grid)
+        features: Tensor = last(x, skips.pop(), read)
         return features
 
 
 class UNet(Trunk):
     """The trunk and a 1x1 tail."""
 
-    reads_grid = True  # `forward` takes a Grid
-    reads_corner = True  # `forward` takes a Corner
+    reads_grid = reads_pixels = reads_corner = True  # `forward` takes a Grid, Pixels, or a Corner
 
     def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
         super().__init__(net, channels, Conv3)
@@ -159,7 +138,7 @@ class UNet(Trunk):
         if net.init == "he/10":
             self.apply(_he_tenth)
 
-    def forward(self, x: Tensor, read: Grid | Corner | None = None) -> Tensor:
+    def forward(self, x: Tensor, read: Grid | Pixels | Corner | None = None) -> Tensor:
         """[B, C, H, W] -> [B, outputs, H, W], or what is read of it."""
         if isinstance(read, Corner) or (read is None and self.reads_corner and not self.training):
             return self.corner(x, read or Corner(*x.shape[2:]))

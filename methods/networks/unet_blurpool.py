@@ -1,9 +1,13 @@
 """The U-Net of N2V2 (Hoeck et al., ECCVW 2022): blurred poolings, and no skip at the full size."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .readout import Pixels
 from .registry import register_network
 from .unet import Conv3, UNet, UNetConfig
 
@@ -22,7 +26,7 @@ class BlurUNetConfig(UNetConfig, frozen=True):
 class BlurUNet(UNet):
     """Nothing reaches the output but through a pooling: a single pixel's value cannot be copied."""
 
-    reads_grid = reads_corner = False
+    reads_grid = reads_corner = False  # reads_pixels stays
 
     def __init__(self, net: UNetConfig, channels: int, outputs: int) -> None:
         super().__init__(net, channels, outputs)
@@ -37,12 +41,12 @@ class BlurUNet(UNet):
         largest = F.pad(F.max_pool2d(x, 2, 1), (1, 1, 1, 1), mode="replicate")
         return F.conv2d(largest, self.get_buffer("blur").to(x.dtype), stride=2, groups=x.shape[1])
 
-    def features(self, x: Tensor, grid: object = None) -> Tensor:
-        """[B, C, H, W] -> [B, 2 width, H, W]."""
+    def features(self, x: Tensor, read: object = None) -> Tensor:
+        """[B, C, H, W] -> [B, 2 width, H, W], or what is read of it."""
         _, *skips, x = self.encoded(x)
         for decode in self.up:
             x = decode(x, skips.pop())
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        for conv in self.top:
-            x = F.leaky_relu(conv(x), self.slope)
-        return x
+        first, second = cast(Iterable[Conv3], self.top)
+        x = F.leaky_relu(first(x), self.slope)
+        return F.leaky_relu(read.convolve(second, x) if isinstance(read, Pixels) else second(x), self.slope)

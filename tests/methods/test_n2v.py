@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.methods.base import Batch, Context, Progress
-from bench.methods.n2v import N2V, masked_positions, neighbours
+from bench.methods.n2v import N2V, mask_of, masked_index, neighbours
 from bench.methods.rng import Rng
 
 UNLIKELY = 1e-4  # p-value below which a uniform distribution is not believed
@@ -36,6 +36,11 @@ class LocalMean(nn.Module):
 
 def draws(samples: int, seed: int = 0) -> Rng:
     return Rng(seed, torch.arange(samples))
+
+
+def masked_positions(rng: Rng, perc: float, channels: int, height: int, width: int) -> Tensor:
+    """bool [B, C, H, W]."""
+    return mask_of(*masked_index(rng, perc, channels, height, width), height, width)
 
 
 def context(samples: int, seed: int = 0) -> Context:

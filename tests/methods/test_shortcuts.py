@@ -9,11 +9,17 @@ from torch.nn import functional as F
 
 from bench.datasets.noise.model import families
 from bench.methods.b2u import B2U
-from bench.methods.base import Batch, Context, Progress
+from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.n2s import N2S
+from bench.methods.n2same import N2Same
+from bench.methods.n2v import N2V
+from bench.methods.n2v2 import N2V2
 from bench.methods.networks.blindspot import HalfPlane, ShiftedConv
 from bench.methods.networks.dncnn import DnCNN
-from bench.methods.networks.unet import BAND, Conv3, Corner, Decoder, Grid, UNetConfig
+from bench.methods.networks.readout import Corner, Grid, Pixels, values_at
+from bench.methods.networks.unet import BAND, Conv3, Decoder, UNetConfig
 from bench.methods.networks.unet_blurpool import BlurUNetConfig
+from bench.methods.pn2v import PN2V
 from bench.methods.rng import Rng
 
 NARROW = UNetConfig(width=4)
@@ -125,6 +131,50 @@ def test_a_network_without_the_ability_takes_the_plain_path() -> None:
     with torch.no_grad():
         outputs = method.denoise(net, y, context(3))
     assert outputs["blind"].shape == outputs["visible"].shape == y.shape
+
+
+# ---- methods that mask a few pixels read those alone
+
+
+MASKING = {
+    "n2v": N2V(net=NARROW),
+    "n2v, mean absolute error, boxes that overhang": N2V(net=NARROW, perc=4.1, loss="mae"),
+    "n2v2": N2V2(net=BlurUNetConfig(width=4)),
+    "n2v2, masks along rows": N2V2(net=BlurUNetConfig(width=4), span=2),
+    "n2s": N2S(net=NARROW),
+    "n2s, wide cells": N2S(net=NARROW, s=8),
+    "n2same": N2Same(net=NARROW),
+    "pn2v": PN2V(K=3, net=TRANSPOSED),
+}
+
+
+@pytest.mark.parametrize("method", MASKING.values(), ids=MASKING)
+def test_masking_methods_read_what_the_full_network_computes(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One and the same draw, with and without the ability of the network."""
+    net, y = seeded(lambda: method.build(3) or nn.Identity()), image(64, 32)
+    assert net.reads_pixels
+
+    def loss() -> Tensor:
+        torch.manual_seed(5)  # of the masks
+        return torch.stack(list(method.losses(net, Batch(y), context(1)))).sum()
+
+    sparse = loss()
+    monkeypatch.setattr(net, "reads_pixels", False)
+    full = loss()
+    torch.testing.assert_close(sparse, full, rtol=1e-11, atol=0.0)
+    for one, two in zip(gradients(net, sparse), gradients(net, full), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11 * float(two.abs().max()))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (12, 5)])
+def test_pixels_of_a_convolution_are_part_of_it(height: int, width: int) -> None:
+    """Every pixel, in another order in each image, one of them twice."""
+    conv, x = seeded(lambda: Conv3(3, 2)), image(height, width)
+    index = torch.stack([torch.randperm(height * width) for _ in range(2)])
+    index = torch.cat([index, index[:, :1]], dim=1)
+    with torch.no_grad():
+        read = Pixels(index).convolve(conv, x).squeeze(3)  # type: ignore[arg-type]
+        torch.testing.assert_close(read, values_at(conv(x), index), **EXACT)
 
 
 # ---- the decoder does not repeat what upsampling repeats
