@@ -26,12 +26,16 @@ class Probabilistic(nn.Module):
     def __init__(self, net: nn.Module, components: int, samples: int, channels: int) -> None:
         super().__init__()
         self.net, self.samples, self.channels = net, samples, channels
-        self.reads_pixels = getattr(net, "reads_pixels", False)
         start = torch.zeros(components, 2, 3)  # component; signal's power 0, 1; weight, shift, variance
         start[:, 0, 2] = torch.linspace(-1.0, 1.0, components)
         self.mixture = nn.Parameter(start)
         quantiles = (torch.arange(samples) + 0.5) / samples
         self.register_buffer("spread", SPREAD * math.sqrt(2.0) * torch.erfinv(2.0 * quantiles - 1.0), persistent=False)
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether the network takes `Pixels`."""
+        return getattr(self.net, "reads_pixels", False)
 
     def forward(self, y: Tensor, *read: Pixels) -> Tensor:
         """[B, C, H, W] -> [B, (1 + K) C, H, W], or what is read of it: mean, then samples, which begin around it."""

@@ -17,7 +17,7 @@ from bench.methods.n2v2 import N2V2
 from bench.methods.networks.blindspot import HalfPlane, ShiftedConv
 from bench.methods.networks.dncnn import DnCNN
 from bench.methods.networks.readout import Corner, Grid, Pixels, values_at
-from bench.methods.networks.unet import BAND, Conv3, Decoder, UNetConfig
+from bench.methods.networks.unet import BAND, Conv3, Decoder, UNet, UNetConfig
 from bench.methods.networks.unet_blurpool import BlurUNetConfig
 from bench.methods.pn2v import PN2V
 from bench.methods.rng import Rng
@@ -159,7 +159,7 @@ def test_masking_methods_read_what_the_full_network_computes(method: Method, mon
         return torch.stack(list(method.losses(net, Batch(y), context(1)))).sum()
 
     sparse = loss()
-    monkeypatch.setattr(net, "reads_pixels", False)
+    monkeypatch.setattr(UNet, "reads_pixels", False)
     full = loss()
     torch.testing.assert_close(sparse, full, rtol=1e-11, atol=0.0)
     for one, two in zip(gradients(net, sparse), gradients(net, full), strict=True):
