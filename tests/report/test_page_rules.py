@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from PIL import Image as Pillow
@@ -90,6 +90,7 @@ def test_other_shapes_are_refused() -> None:
 # ---- which parts
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both are wall-clock times
 @given(st.lists(st.floats(0.0, 50.0), min_size=1, max_size=20))
 def test_the_median_image_has_as_many_better_as_worse(values: list[float]) -> None:
     mine = {f"{number:02}": value for number, value in enumerate(values)}
