@@ -103,19 +103,22 @@ def compare(
     return comparison.compare(a, b, (str(one.root), str(two.root))), [*dict.fromkeys([*left_a, *left_b])]
 
 
-def verdicts(suite: str = "", preset: str = "reduced", *, store: PathLike | None = None) -> list[pd.DataFrame]:
+def verdicts(
+    suite: str = "", preset: str = "reduced", *, store: PathLike | None = None
+) -> tuple[list[pd.DataFrame], list[str]]:
     """The verdicts on the paper's cells, counted and one by one, the columns' rank correlations, the inverted pairs.
 
-    A number is the mean over three seeds where the store has them, else of seed 0. InputError as for tables.
+    Also which suites are left out. A number is the mean over three seeds where the store has them, else of seed 0.
+    InputError as for tables.
     """
     from ..report import verdicts as judging  # imported here: scipy is slow to load
 
     place = store_of(store)
-    found = [_tables(place, suite, preset, None, (), seeds=seeds)[0] for seeds in judging.SEEDS]
-    merged, known = judging.merged(found), judging.expected()
+    (found, left_out), *others = (_tables(place, suite, preset, None, (), seeds=seeds) for seeds in judging.SEEDS)
+    merged, known = judging.merged([found, *(tables for tables, _ in others)]), judging.expected()
     judged = judging.judge(merged, known.rule)
     counted = [judging.summary(judged), *map(judging.cells, judged)]
-    return [*counted, judging.columns(merged, known), judging.inversions(merged, known)]
+    return [*counted, judging.columns(merged, known), judging.inversions(merged, known)], left_out
 
 
 def outcome_tables(outcome: Outcome) -> list[Table]:

@@ -86,8 +86,8 @@ def tables(options: argparse.Namespace) -> int:
 
 def verdicts(options: argparse.Namespace) -> int:
     """Prints the verdict of each cell, the columns' rank correlations, and the inversions."""
-    found = api.verdicts(options.suite, options.preset, store=options.store)
-    tell([f"Store: {api.store_folder(options.store)}"])
+    found, left_out = api.verdicts(options.suite, options.preset, store=options.store)
+    tell([f"Store: {api.store_folder(options.store)}", *left_out])
     print_frames([one for one in found if len(one)], options)
     tell_unreadable(options.store)
     return 0

@@ -120,3 +120,10 @@ def test_command(preset: str, tmp_path: object) -> None:
 
 def test_an_unknown_preset_is_refused(tmp_path: object) -> None:
     assert "reduced" in refused("verdicts", "--suite", "synthetic", "--preset", "redced", "--store", tmp_path)
+
+
+def test_suites_that_cannot_be_judged_are_named(tmp_path: object) -> None:
+    done = bench("verdicts", "--suite", "all", "--preset", "standard", "--format", "csv", "--store", tmp_path)
+    assert (done.code, "not run" in done.out) == (0, True)
+    assert "suite fluorescence is left out: " in done.err
+    assert "suite synthetic" not in done.err
