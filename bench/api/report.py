@@ -159,20 +159,21 @@ def details(record: Record, *, store: PathLike | None = None) -> dict[str, Any]:
 def figures(
     out: PathLike = "figures", suite: str = "", preset: str = "", table: int | None = None, **options: Unpack[Options]
 ) -> Iterator["Made | Skipped"]:
-    """Draws what the store has; each figure as it comes. InputError if there is nothing to draw."""
-    from ..report.figures import Inputs, draw  # imported here: matplotlib is slow to load
+    """Draws what the store has; the figures of each suite as they come. InputError if there is nothing to draw."""
+    from ..report.figures import Inputs, Skipped, draw  # imported here: matplotlib is slow to load
 
     store, (machine, _) = store_of(options.get("store")), choose()
-    images, drawn, refused = Sets(path_of(options.get("data"))), False, list[InputError]()
+    images, drawn, refused = Sets(path_of(options.get("data"))), False, dict[str, InputError]()
     for asked in table_requests(store, suite, preset, table, **asked_in(options)):
         planned = plan.make(request_of(store, asked, bool(preset)), store.last.known().digests)
         try:
             yield from draw(Inputs(planned, store, machine, images), Path(out))
             drawn = True
         except InputError as error:
-            refused.append(error)
+            refused[asked.suite] = error
     if refused and not drawn:
-        raise refused[0]
+        raise next(iter(refused.values()))
+    yield from (Skipped(f"suite {name}", str(error)) for name, error in refused.items())
 
 
 def report_page(

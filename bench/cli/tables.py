@@ -115,9 +115,11 @@ def show(options: argparse.Namespace) -> int:
 def figures(options: argparse.Namespace) -> int:
     """Draws what the store has."""
     tell_unreadable(options.store)
-    what = (options.out, options.suite, options.preset, options.table)
+    what, made = (options.out, options.suite, options.preset, options.table), 0
     for one in api.figures(*what, **given(options)):
         print(one)
+        made += hasattr(one, "path")
+    tell([f"{made} files in {options.out}. Records: {api.store_folder(options.store)}"])
     return 0
 
 

@@ -247,6 +247,16 @@ def test_files_are_made_and_are_the_same_again(done: Done, tmp_path: Path) -> No
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+def test_the_command_tells_what_it_wrote_from_which_store(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "drawn"
+    asked = ("--suite", done.request.suite, "--noise", "gauss25", "--test-sets", done.test, "--steps", 2)
+    result = bench("figures", *asked, "--out", out, "--store", done.store)
+    assert (result.code, "crops: skipped: " in result.out) == (0, True)
+    written = list(out.iterdir())
+    assert len(written) == result.out.count(str(out)) > 0
+    assert f"{len(written)} files in {out}. Records: {done.store}" in result.err
+
+
 # ---- curves
 
 
