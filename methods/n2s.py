@@ -24,7 +24,8 @@ class N2S(Method, frozen=True):
         paper="Batson and Royer, Noise2Self, ICML 2019",
         equations="its self-supervised loss; the weights 1/6 and 1/12 of the eight neighbours from the official code",
         deviations="shared U-Net and recipe; a random grid for every crop, where the official code takes them in turn; "
-        "each channel from its own neighbours, where the official code fills all channels with their common mean",
+        "each channel from its own neighbours, where the official code fills all channels with their common mean; the "
+        "reflect padding mirrors some masked pixels into sight at the border",
     )
     outputs = (Output("j-invariant", blind=True), Output("single pass", primary=False))
     revision = 2  # 1 computed the whole output
@@ -40,6 +41,11 @@ class N2S(Method, frozen=True):
     def multiple(self) -> int:
         """Sides that suit the network, and that the cells tile."""
         return lcm(self.network.multiple, self.s)
+
+    @property
+    def crop_multiple(self) -> int:
+        """The network's: in training the cells may overhang."""
+        return self.network.multiple
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The mean over the masked pixels of each crop."""

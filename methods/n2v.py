@@ -41,10 +41,12 @@ def mask_of(index: Tensor, inside: Tensor, height: int, width: int) -> Tensor:
     return mask.scatter_add(2, index, inside.long()).view(-1, index.shape[1], height, width) > 0
 
 
-def at_masked(net: nn.Module, x: Tensor, index: Tensor) -> Tensor:
-    """Of net(x), which has the channels of x, the entries of index [B, C, n]: [B, C, n]."""
-    made = at_pixels(net, x, index.flatten(1)).view(-1, index.shape[1], *index.shape[1:])  # at the pixels of every one
-    return made.diagonal(dim1=1, dim2=2).transpose(1, 2)
+def masked_difference(net: nn.Module, y_M: Tensor, y: Tensor, index: Tensor, inside: Tensor) -> Tensor:
+    """f(y_M) - y at the entries of index [B, C, n] of y, 0 where they are not inside: [B, C, n]."""
+    f = at_pixels(net, y_M, index.flatten(1)).view(
+        -1, index.shape[1], *index.shape[1:]
+    )  # at the pixels of every channel
+    return (f.diagonal(dim1=1, dim2=2).transpose(1, 2) - y.flatten(2).gather(2, index)) * inside
 
 
 def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:
@@ -99,6 +101,6 @@ class N2V(Method, frozen=True):
         index, inside = masked_index(ctx.rng, self.perc, *y.shape[1:])
         M = mask_of(index, inside, *y.shape[2:])
         y_M = torch.where(M, neighbours(ctx.rng, y, self.radius, self.manipulator == "withCP"), y)
-        difference = (at_masked(net, y_M, index) - y.flatten(2).gather(2, index)) * inside
+        difference = masked_difference(net, y_M, y, index, inside)
         error = difference**2 if self.loss == "mse" else difference.abs()
         yield (error.sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)).mean()

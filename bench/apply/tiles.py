@@ -10,7 +10,7 @@ from .fitting import Fitted
 
 LARGEST = {"cpu": 2**20, "cuda": 2**22}  # pixels of a tile with its margin: about 1.5 GB of a U-Net's features for 2^20
 WHOLE = 64  # margin where an output depends on the whole image, so that tiles cannot be exact
-PROBE = 512  # side of the image on which the margin is found
+PROBE = 512  # side at least of the image on which the margin is found
 Read = Callable[[slice, slice], Image]  # the rows and columns of an image, [h, w, C] in 0..1
 
 
@@ -22,7 +22,7 @@ def margin_of(fitted: Fitted) -> int | None:
     if fitted.net is None:
         return None
     method = fitted.work.method
-    side = rounded(PROBE, method.multiple)
+    side = rounded(max(PROBE, 4 * method.multiple), method.multiple)
     first = rounded(side // 2, method.multiple)
     last = first + method.multiple
     probe = np.full((side, side, fitted.work.channels), 0.5, np.float32)

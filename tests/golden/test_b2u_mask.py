@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.methods.b2u import B2U, cell_masks, interpolate
+from bench.methods.b2u import B2U, blind_spots, cell_masks, interpolate
 
 from .conftest import golden, matching
 from .official import Probe, Recorder, context, nearest
@@ -52,7 +52,7 @@ def test_masks(x: str, prefix: str, s: int) -> None:
 def test_volume(x: str, prefix: str, s: int, chunk: int) -> None:
     """What the network is given, image by image, then mask by mask."""
     y, net = given(x), Recorder()
-    list(B2U(s=s).blind_spots(net, y, chunk))
+    list(blind_spots(net, y, s, chunk))
     members = torch.cat(net.seen).view(s * s, *y.shape).transpose(0, 1).flatten(0, 1)
     torch.testing.assert_close(members, given(f"volume_{prefix}w{s}"), rtol=0, atol=1e-5)
 
@@ -61,7 +61,7 @@ def test_volume(x: str, prefix: str, s: int, chunk: int) -> None:
 @pytest.mark.parametrize(("x", "prefix", "s"), VOLUMES)
 def test_groups(x: str, prefix: str, s: int, chunk: int) -> None:
     """Every official mask once, in order, with the answer at its own pixels."""
-    y, found = given(x), list(B2U(s=s).blind_spots(Probe(), given(x), chunk))
+    y, found = given(x), list(blind_spots(Probe(), given(x), s, chunk))
     assert [k for group, _ in found for k in range(group.start, group.stop)] == list(range(s * s))
     masks, volume = given(f"masks_{prefix}w{s}")[: s * s].bool(), given(f"volume_{prefix}w{s}")
     answers = Probe()(volume.view(len(y), s * s, *y.shape[1:])[0])

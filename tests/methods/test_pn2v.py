@@ -65,10 +65,11 @@ def test_the_weighted_mean_is_the_posterior_mean() -> None:
     torch.testing.assert_close(made["prior mean"], torch.full_like(y, mu), rtol=0.0, atol=1e-6)
 
 
-def test_every_term_moves_its_own_part() -> None:
+@pytest.mark.parametrize("side", [16, 20])  # boxes of 8 fit, and overhang
+def test_every_term_moves_its_own_part(side: int) -> None:
     """The mean follows Noise2Void's loss alone, the samples the likelihood, the noise model the mean's residuals."""
-    y = gaussian(smooth(2, 3, 16))
-    outputs = torch.rand(2, 15, 16, 16, dtype=torch.float64)
+    y = gaussian(smooth(2, 3, side))
+    outputs = torch.rand(2, 15, side, side, dtype=torch.float64)
     net = Given(outputs, known(SIGMA).expand(2, -1, -1) + 0.3 * torch.randn(2, 2, 3).double())
     (loss,) = PN2V(K=4).losses(net, Batch(y), context(2))
     loss.backward()
@@ -77,7 +78,7 @@ def test_every_term_moves_its_own_part() -> None:
     assert 0.005 < float(masked.double().mean()) < 0.03
     counts = masked.sum((1, 2, 3), keepdim=True)
     expected = 2.0 * (outputs[:, :3] - y) / 3.0 / 0.1**2 * masked / counts / 2.0
-    samples = net.outputs.grad[:, 3:].view(2, 4, 3, 16, 16)
+    samples = net.outputs.grad[:, 3:].view(2, 4, 3, side, side)
     torch.testing.assert_close(net.outputs.grad[:, :3] + samples.sum(1), expected, rtol=1e-9, atol=1e-12)
     assert samples.abs().sum() > 0
     assert net.mixture.grad is not None

@@ -166,6 +166,15 @@ def test_masking_methods_read_what_the_full_network_computes(method: Method, mon
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11 * float(two.abs().max()))
 
 
+def test_a_loss_that_reads_much_takes_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pixels, "convolve", None)
+    net, y = seeded(lambda: NARROW.build(3)), image(32, 32)
+    with torch.no_grad():
+        assert len(list(N2V(perc=50.0).losses(net, Batch(y), context(1)))) == 1
+        with pytest.raises(TypeError):
+            list(N2V().losses(net, Batch(y), context(1)))
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (12, 5)])
 def test_pixels_of_a_convolution_are_part_of_it(height: int, width: int) -> None:
     """Every pixel, in another order in each image, one of them twice."""

@@ -82,7 +82,7 @@ def losses(blind: Callable[[Tensor], Tensor], attached: bool) -> Callable[..., I
     def faulty(self: b2u.B2U, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
         d2 = net(y) - y if attached else (net(y) - y).detach()
-        for group, h in self.blind_spots(net, y, len(y) * self.s**2):  # one part: the graph of d2 is used once
+        for group, h in b2u.blind_spots(net, y, self.s, len(y) * self.s**2):  # one part: the graph of d2 is used once
             d1, there = h - b2u.cells(y, self.s)[:, :, group], b2u.cells(d2, self.s)[:, :, group]
             yield ((blind(d1) + lam * there) ** 2 + self.eta * d1**2).sum() / y.numel()
 

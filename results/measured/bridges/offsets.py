@@ -3,7 +3,7 @@
 import torch
 
 from bench import register
-from bench.methods.n2v import N2V, at_masked, mask_of, masked_index
+from bench.methods.n2v import N2V, mask_of, masked_difference, masked_index
 
 # roi_span[randint(-5, 6)] for roi_span = -5..-1, 1..5: +1 twice, and never the row or the column of the pixel itself.
 OFFSETS = (-5, -4, -3, -2, -1, 1, 1, 2, 3, 4, 5)
@@ -28,5 +28,4 @@ class N2VOffsets(N2V, frozen=True):
         y = batch.noisy
         index, inside = masked_index(ctx.rng, self.perc, *y.shape[1:])
         y_M = torch.where(mask_of(index, inside, *y.shape[2:]), replacements(ctx.rng, y), y)
-        difference = (at_masked(net, y_M, index) - y.flatten(2).gather(2, index)) * inside
-        yield (difference.square().sum((1, 2)) / inside.sum((1, 2))).mean()
+        yield (masked_difference(net, y_M, y, index, inside).square().sum((1, 2)) / inside.sum((1, 2))).mean()
