@@ -88,7 +88,7 @@ def test_without_weights_only_what_needs_none_is_shown_and_said(done: Done, tmp_
         path.unlink()
     _, data = report(store)
     assert [panel["name"] for panel in data["scenes"][0]["panels"]] == ["Noisy", "Gaussian blur, oracle width", "Clean"]
-    assert data["scenes"][0]["absent"] == ["Baseline, N2C: neither weights nor images in the store"]
+    assert data["scenes"][0]["absent"] == ["neither weights nor images in the store: Baseline, N2C"]
 
 
 def test_a_store_whose_images_are_gone_shows_its_numbers(tiny: Tiny, tmp_path: Path) -> None:

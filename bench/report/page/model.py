@@ -34,7 +34,7 @@ class Scene(Struct, kw_only=True):
     height: int
     panels: list[Panel]  # the noisy one first, the clean one last
     reasons: list[str] = []  # why this part was chosen
-    absent: list[str] = []  # which methods are not there, and why
+    absent: list[str] = []  # why methods are not there, and which
     noise: str = ""
     set: str = ""
 

@@ -199,7 +199,7 @@ def _scene(
     found = scene(
         image, noisy, shot.clean, outputs, bits=8 if exact else 16, factor=255.0 if exact else 1.0, window=window,
         notes=notes, keys=keys, group=place.group, reasons=reasons,
-        absent=[f"{', '.join(labels)}: {why}" for why, labels in absent.items()],
+        absent=[f"{why}: {'; '.join(labels)}" for why, labels in absent.items()],
     )  # fmt: skip
     for one in found:
         one.noise, one.set = place.noise, short_name(place.test)
