@@ -141,17 +141,26 @@ def methods(options: argparse.Namespace) -> int:
     if options.format == "json":
         print_json(found)
         return 0
-    rows = [
+    papers = [{"name": one["name"], "paper": one["paper"]} for one in found]
+    facts = [
         {
             "name": one["name"],
-            "paper": one["paper"],
             "supervision": one["supervision"],
             "noise knowledge": one["knowledge"],
             "network": one["network"],
-            "outputs": ", ".join(one["outputs"]),
-            "passes": ", ".join(map(str, one["passes"].values())),
+            "outputs (passes)": ", ".join(_with_passes(output, one["passes"]) for output in one["outputs"]),
         }
         for one in found
     ]
-    print_rows(rows, options)
+    if options.format == "terminal":  # one table of both is wider than most
+        print_rows(facts, options)
+        print()
+        print_rows(papers, options)
+    else:
+        print_rows([paper | fact for paper, fact in zip(papers, facts, strict=True)], options)
     return 0
+
+
+def _with_passes(output: str, passes: dict[str, int]) -> str:
+    """An output, and how many passes of a network it costs, if any."""
+    return f"{output} ({passes[output]})" if passes.get(output) else output

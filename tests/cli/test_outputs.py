@@ -159,7 +159,9 @@ def test_no_command_is_wider_than_the_terminal(tiny: Tiny, monkeypatch: pytest.M
     shutil.copytree(tiny.store, tiny.folder / "a long name of another store")
     compared = on_terminal(monkeypatch, "tables", *asked, "--compare", tiny.folder / "a long name of another store")
     assert "+0.00/+0.000" in compared
-    assert "Lehtinen" in on_terminal(monkeypatch, "methods")
+    listed = on_terminal(monkeypatch, "methods")
+    assert all(what in listed for what in ("Lehtinen", "visible (1)", "weighted"))
+    assert "supervision: " not in listed  # as tables, not a block of lines for each
     assert "Set14" in on_terminal(monkeypatch, "data", "list")
     assert "recomputed" in on_terminal(monkeypatch, "verify", *store)
 
