@@ -11,7 +11,9 @@ from .printing import print_claims, print_frames, print_json, print_rows, print_
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
-    sub = command(commands, "check", "tell whether a method fits the harness, check by check (under a minute)")
+    sub = command(
+        commands, "check", "tell whether a method fits the harness, check by check (a minute; on busy cores several)"
+    )
     sub.add_argument("method", help="a registered name, a configuration that suites share, FILE.py, or package:Class")
     sub.set_defaults(do=check)
 
