@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
@@ -146,7 +147,7 @@ def find(words: str, *, store: PathLike | None = None) -> list[Record]:
     if not found:
         damaged = f" Not readable: {few([str(error) for error in wrong])}" if wrong else ""
         titles = [record.title for record in place.find("")]
-        raise unknown("cell", words, titles, f"Store: {place.root}.{damaged}")
+        raise unknown("cell", words, titles, f"Store: {place.root}.{damaged}") if titles or wrong else _empty(place)
     shortest = min(found, key=lambda record: len(record.title))
     return [shortest] if all(record.title.startswith(shortest.title) for record in found) else found
 
@@ -164,7 +165,10 @@ def figures(
 
     store, (machine, _) = store_of(options.get("store")), choose()
     images, drawn, refused = Sets(path_of(options.get("data"))), False, dict[str, InputError]()
-    for asked in table_requests(store, suite, preset, table, **asked_in(options)):
+    requests = table_requests(store, suite, preset, table, **asked_in(options))
+    if not store.find(""):
+        raise _empty(store)
+    for asked in requests:
         planned = plan.make(request_of(store, asked, bool(preset)), store.last.known().digests)
         try:
             yield from draw(Inputs(planned, store, machine, images), Path(out))
@@ -220,6 +224,12 @@ def report_site(
     return [Path(folder, name) for name in pages]
 
 
+def _empty(store: Store) -> InputError:
+    """What a store without records is answered with."""
+    fix = f"python -m bench run --methods n2c,b2u --noise gauss25 --store {quote(str(store.root))}"
+    return InputError(f"{store.root}: no records; make some: {fix}")
+
+
 def _named(stores: Sequence[PathLike]) -> dict[str, Store]:
     """Stores by the shortest ends of their paths that tell them apart."""
     found = [store_of(store) for store in stores] or [store_of(None)]
@@ -234,7 +244,7 @@ def _tables_of(stores: dict[str, Store]) -> dict[str, list[Table]]:
     tables = {}
     for store in stores.values():
         if not store.find(""):
-            raise InputError(f"{store.root}: no records; make some: python -m bench run --store {store.root}")
+            raise _empty(store)
     for name, store in stores.items():
         tables[name] = _tables(store, "", "", None, ())[0]
         tables[name] += _earlier(store, {key for table in tables[name] for line in table.lines for key in line.keys})

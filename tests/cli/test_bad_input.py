@@ -216,3 +216,12 @@ def test_a_damaged_request_is_named(filled: Path, tmp_path: Path) -> None:
 
 def test_records_of_no_store_are_not_found(tmp_path: Path) -> None:
     assert str(tmp_path / "none") in refused("show", "n2c", "--store", tmp_path / "none")
+
+
+@pytest.mark.parametrize("command", [("report",), ("figures", "--store"), ("show", "b2u", "--store")])
+def test_a_store_without_records_is_answered_with_a_command_that_makes_some(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    said, _, fix = refused(*command, tmp_path).partition("python -m ")
+    assert "no records" in said
+    assert bench(*fix.split()[1:], "--dry-run").code == 0
