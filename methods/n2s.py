@@ -53,7 +53,7 @@ class N2S(Method, frozen=True):
         chosen = ctx.rng.integers("grid", self.s**2, 1, 1, 1)
         index, inside = box_index(chosen // self.s, chosen % self.s, self.s, *y.shape[2:])
         y_J = torch.where(mask_of(index, inside, *y.shape[2:]), interpolate(y), y)
-        square = (at_pixels(net, y_J, index[:, 0]) - values_at(y, index[:, 0])).square() * inside
+        square = (at_pixels(net, y_J, index) - values_at(y, index)).square() * inside
         yield (square.sum((1, 2)) / (y.shape[1] * inside.sum((1, 2)).clamp(min=1))).mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ class N2Same(Method, frozen=True):
         y_J = torch.where(mask_of(index, inside, *y.shape[2:]), interpolate(y), y)
         f_y = net(y)
         rec = (f_y - y).square().mean((1, 2, 3))
-        square = (values_at(f_y, index[:, 0]) - at_pixels(net, y_J, index[:, 0])).square() * inside
+        square = (values_at(f_y, index) - at_pixels(net, y_J, index)).square() * inside
         inv = square.sum((1, 2)) / (y.shape[1] * inside.sum((1, 2)).clamp(min=1))
         unit = y.var((1, 2, 3), correction=0)  # of a normalised image's square
         yield (rec + 2.0 * self.sigma * (unit * inv + TINY).sqrt()).mean()

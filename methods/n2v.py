@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .networks.readout import at_pixels
+from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -42,11 +42,11 @@ def mask_of(index: Tensor, inside: Tensor, height: int, width: int) -> Tensor:
 
 
 def masked_difference(net: nn.Module, y_M: Tensor, y: Tensor, index: Tensor, inside: Tensor) -> Tensor:
-    """f(y_M) - y at the entries of index [B, C, n] of y, 0 where they are not inside: [B, C, n]."""
-    f = at_pixels(net, y_M, index.flatten(1)).view(
+    """f(y_M) - y at the masked entries, which index [B, C, n] lists; 0 where they lie outside the image: [B, C, n]."""
+    f = at_pixels(net, y_M, index.flatten(1).unsqueeze(1)).view(
         -1, index.shape[1], *index.shape[1:]
     )  # at the pixels of every channel
-    return (f.diagonal(dim1=1, dim2=2).transpose(1, 2) - y.flatten(2).gather(2, index)) * inside
+    return (f.diagonal(dim1=1, dim2=2).transpose(1, 2) - values_at(y, index)) * inside
 
 
 def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:

@@ -10,7 +10,7 @@ from .fitting import Fitted
 
 LARGEST = {"cpu": 2**20, "cuda": 2**22}  # pixels of a tile with its margin: about 1.5 GB of a U-Net's features for 2^20
 WHOLE = 64  # margin where an output depends on the whole image, so that tiles cannot be exact
-PROBE = 512  # side at least of the image on which the margin is found
+PROBE = 512  # the least side of the image on which the margin is found
 Read = Callable[[slice, slice], Image]  # the rows and columns of an image, [h, w, C] in 0..1
 
 

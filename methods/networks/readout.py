@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Grid(NamedTuple):
-    """Of each equal part of the batch every s-th row and column from an offset."""
+    """Every s-th row and column is read, from an offset of its own in each equal part of the batch."""
 
     s: int
     offsets: tuple[tuple[int, int], ...]  # row and column below s, one pair for each part
@@ -23,7 +23,7 @@ class Grid(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """Of each image n pixels, in other places in every one."""
+    """n pixels of each image are read; every image has its own."""
 
     at: Tensor  # row * W + column, int64 [B, n]
 
@@ -42,21 +42,21 @@ class Pixels(NamedTuple):
 
 
 class Corner(NamedTuple):
-    """All but the padding at the bottom and on the right."""
+    """All pixels are read but the padding at the bottom and on the right."""
 
     height: int
     width: int
 
 
 def at_pixels(net: nn.Module, x: Tensor, index: Tensor) -> Tensor:
-    """net(x) at the pixels of index [B, n] (row * W + column): [B, outputs, n]."""
-    few = 4 * index.shape[1] <= x.shape[2] * x.shape[3]  # windows of more take longer than the whole map
+    """net(x) at the pixels of index [B, 1, n] (row * W + column): [B, outputs, n]."""
+    few = 4 * index.shape[2] <= x.shape[2] * x.shape[3]  # windows of more take longer than the whole map
     if few and getattr(net, "reads_pixels", False):
-        read: Tensor = net(x, Pixels(index))
+        read: Tensor = net(x, Pixels(index[:, 0]))
         return read.squeeze(3)
     return values_at(net(x), index)
 
 
 def values_at(x: Tensor, index: Tensor) -> Tensor:
-    """The values [B, C, n] of x [B, C, H, W] at the pixels of index [B, n]."""
-    return x.flatten(2).gather(2, index.unsqueeze(1).expand(-1, x.shape[1], -1))
+    """The values [B, C, n] of x [B, C, H, W] at the pixels of index [B, C, n], or [B, 1, n] for all channels."""
+    return x.flatten(2).gather(2, index.expand(-1, x.shape[1], -1))

@@ -183,7 +183,7 @@ def test_pixels_of_a_convolution_are_part_of_it(height: int, width: int) -> None
     index = torch.cat([index, index[:, :1]], dim=1)
     with torch.no_grad():
         read = Pixels(index).convolve(conv, x).squeeze(3)  # type: ignore[arg-type]
-        torch.testing.assert_close(read, values_at(conv(x), index), **EXACT)
+        torch.testing.assert_close(read, values_at(conv(x), index.unsqueeze(1)), **EXACT)
 
 
 # ---- the decoder does not repeat what upsampling repeats
