@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -83,3 +85,22 @@ def test_progress_ends_at_one(machine: Machine) -> None:
 def test_a_method_without_a_network_has_no_margin(machine: Machine, tmp_path: Path) -> None:
     work, _, _ = plan("bm3d", as_images([[photograph(64, 64)]]))
     assert margin_of(Fitted(work, None, machine, frozenset())) is None
+
+
+class Alone:
+    """A fitted method that returns what it is given."""
+
+    net = True
+
+    def __init__(self, work: SimpleNamespace) -> None:
+        self.work = work
+
+    def __call__(self, image: Image) -> Image:
+        return image
+
+
+@pytest.mark.parametrize("multiple", [32, 544])
+def test_the_probe_is_large_enough_for_every_multiple(multiple: int) -> None:
+    """544: cells of width 17. An output that depends on its own pixel alone has no margin."""
+    work = SimpleNamespace(method=SimpleNamespace(multiple=multiple), channels=1)
+    assert margin_of(cast(Any, Alone(work))) == 0

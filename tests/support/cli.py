@@ -27,6 +27,7 @@ from bench.store.tensors import read_tensors
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = CHECKOUT.parent / "shared" / "data"  # the full image sets, where this machine has them
+LIMIT = 240.0  # seconds that no command here should need, even on a very busy machine
 
 
 class Result(NamedTuple):
@@ -87,10 +88,10 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Result:
-    """Waits for a started process; pytest's timeout ends a test whose process hangs."""
+def finish(process: subprocess.Popen[str], limit: float = LIMIT) -> Result:
+    """Waits for a started process, at most `limit` seconds."""
     try:
-        out, err = process.communicate()
+        out, err = process.communicate(timeout=limit)
     finally:
         process.kill()
     return Result(process.returncode, out, err)
