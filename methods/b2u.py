@@ -10,60 +10,11 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
-from .networks.readout import Grid
+from .masks import blind_output, blind_spots, cells, interpolate
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 from .rng import Rng
-
-
-def interpolate(y: Tensor) -> Tensor:
-    """Every pixel of [B, C, H, W] from its eight neighbours, sides 1/6, corners 1/12; zeros beyond the border."""
-    offset = torch.arange(-1, 2, device=y.device, dtype=y.dtype) ** 2
-    distance = offset[:, None] + offset
-    kernel = (distance > 0) / (6.0 * distance.clamp(min=1.0))
-    return F.conv2d(y, kernel.expand(y.shape[1], 1, 3, 3), padding=1, groups=y.shape[1])
-
-
-def cell_masks(s: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Omega: bool [s*s, 1, H, W]; mask k is true at row k // s, column k % s of every s x s cell."""
-    row, column, cell = (torch.arange(n, device=device) for n in (height, width, s * s))
-    position = row.remainder(s)[:, None] * s + column.remainder(s)
-    return (position == cell[:, None, None]).unsqueeze(1)
-
-
-def cells(image: Tensor, s: int) -> Tensor:
-    """[B, C, H, W] -> [B, C, s*s, H/s, W/s]: index k is row k // s, column k % s of every cell."""
-    apart = F.pixel_unshuffle(image, s)
-    return apart.view(len(image), -1, s * s, *apart.shape[2:])
-
-
-def blind_spots(net: nn.Module, y: Tensor, s: int, chunk: int) -> Iterator[tuple[slice, Tensor]]:
-    """Groups of masks, and f(Omega_y) where each of a group masks: [B, C, group, H/s, W/s]."""
-    filled, size = interpolate(y), max(1, chunk // y.shape[0])  # shape[0] can stay a symbol in an export
-    masks = cell_masks(s, y.shape[2], y.shape[3], y.device)
-    for start in range(0, s**2, size):
-        group = slice(start, min(start + size, s**2))
-        members = torch.where(masks[group].unsqueeze(1), filled, y)  # [group, B, C, H, W]
-        yield group, at_masks(net, members, s, range(*group.indices(s**2)))
-
-
-def at_masks(net: nn.Module, members: Tensor, s: int, group: range) -> Tensor:
-    """f of the members [group, B, C, H, W], each at its own mask: the other pixels need not be computed."""
-    offsets = tuple(divmod(k, s) for k in group)
-    if getattr(net, "reads_grid", False):
-        read: Tensor = net(members.flatten(0, 1), Grid(s, offsets))
-        read = read.view(*members.shape[:2], *read.shape[1:])
-    else:
-        denoised = net(members.flatten(0, 1)).view_as(members)
-        read = torch.stack([f[..., i::s, j::s] for f, (i, j) in zip(denoised, offsets, strict=True)])
-    return read.movedim(0, 2)
-
-
-def blind_output(net: nn.Module, y: Tensor, s: int, chunk: int) -> Tensor:
-    """h(f(Omega_y)): every pixel from the pass that masks it, [B, C, H, W]."""
-    there = torch.cat([h for _, h in blind_spots(net, y, s, chunk)], dim=2)
-    return F.pixel_shuffle(there.flatten(1, 2), s)
 
 
 @register("b2u")

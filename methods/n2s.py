@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets.errors import InputError
-from .b2u import blind_output, interpolate
 from .base import Batch, Card, Context, Method, Output
-from .n2v import box_index, mask_of
+from .masks import blind_output, box_index, interpolate, mask_of
 from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig

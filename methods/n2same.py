@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets.errors import InputError
-from .b2u import interpolate
 from .base import Batch, Card, Context, Method
-from .n2v import mask_of, masked_index
+from .masks import interpolate, mask_of, masked_index
 from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig

@@ -1,6 +1,5 @@
 """Noise2Void: predict a pixel whose input was replaced by a neighbour's value (Krull et al., CVPR 2019)."""
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -9,44 +8,11 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .networks.readout import at_pixels, values_at
+from .masks import mask_of, masked_difference, masked_index
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
 from .rng import Rng
-
-
-def masked_index(rng: Rng, perc: float, channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A random pixel in every box of side round(sqrt(100 / perc)), as `box_index` gives it."""
-    side = max(1, round(math.sqrt(100.0 / perc)))
-    boxes = (channels, -(-height // side), -(-width // side))
-    row, column = (rng.integers(f"masked {axis}", side, *boxes) for axis in ("row", "column"))
-    return box_index(row, column, side, height, width)
-
-
-def box_index(row: Tensor, column: Tensor, side: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The pixels at these places [B, C, ...] of the boxes: int64 row * W + column [B, C, n], bool inside [B, C, n].
-
-    Boxes may overhang; a pixel that is not inside the image has index 0.
-    """
-    row = row + side * torch.arange(-(-height // side), device=row.device)[:, None]
-    column = column + side * torch.arange(-(-width // side), device=column.device)
-    inside = (row < height) & (column < width)
-    return ((row * width + column) * inside).flatten(2), inside.flatten(2)
-
-
-def mask_of(index: Tensor, inside: Tensor, height: int, width: int) -> Tensor:
-    """bool [B, C, H, W]: true at the pixels of index [B, C, n] that are inside the image."""
-    mask = torch.zeros(*index.shape[:2], height * width, dtype=torch.int64, device=index.device)
-    return mask.scatter_add(2, index, inside.long()).view(-1, index.shape[1], height, width) > 0
-
-
-def masked_difference(net: nn.Module, y_M: Tensor, y: Tensor, index: Tensor, inside: Tensor) -> Tensor:
-    """f(y_M) - y at the masked entries, which index [B, C, n] lists; 0 where they lie outside the image: [B, C, n]."""
-    f = at_pixels(net, y_M, index.flatten(1).unsqueeze(1)).view(
-        -1, index.shape[1], *index.shape[1:]
-    )  # at the pixels of every channel
-    return (f.diagonal(dim1=1, dim2=2).transpose(1, 2) - values_at(y, index)) * inside
 
 
 def neighbours(rng: Rng, y: Tensor, radius: int, centre: bool) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .n2v import mask_of, masked_difference, masked_index
+from .masks import mask_of, masked_difference, masked_index
 from .networks.registry import Network
 from .networks.unet_blurpool import BlurUNetConfig
 from .registry import register

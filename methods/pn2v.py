@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method, Output
-from .n2v import mask_of, masked_index, neighbours
+from .masks import mask_of, masked_index
+from .n2v import neighbours
 from .networks.readout import Pixels, at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig

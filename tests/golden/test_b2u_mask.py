@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.methods.b2u import B2U, blind_spots, cell_masks, interpolate
+from bench.methods.b2u import B2U
+from bench.methods.masks import blind_spots, cell_masks, interpolate
 
 from .conftest import golden, matching
 from .official import Probe, Recorder, context, nearest

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from bench.datasets.errors import InputError
 from bench.methods.base import Batch, Method
+from bench.methods.masks import mask_of
 from bench.methods.n2s import N2S
 from bench.methods.n2same import N2Same
-from bench.methods.n2v import mask_of
 from bench.methods.n2v2 import N2V2
 from bench.methods.networks.unet import UNetConfig
 from bench.methods.networks.unet_blurpool import BlurUNetConfig

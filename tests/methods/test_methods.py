@@ -19,8 +19,9 @@ from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, parse
 from bench.datasets.sampling import Patches, Samples
 from bench.methods import nbr2nbr, registry
-from bench.methods.b2u import B2U, cell_masks, interpolate
+from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.masks import cell_masks, interpolate
 from bench.methods.n2c import N2C
 from bench.methods.nbr2nbr import NBR2NBR, subsample
 from bench.methods.networks.dncnn import DnCNN

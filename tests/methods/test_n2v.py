@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.methods.base import Batch, Context, Progress
-from bench.methods.n2v import N2V, mask_of, masked_index, neighbours
+from bench.methods.masks import mask_of, masked_index
+from bench.methods.n2v import N2V, neighbours
 from bench.methods.rng import Rng
 
 UNLIKELY = 1e-4  # p-value below which a uniform distribution is not believed

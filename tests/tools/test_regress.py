@@ -14,7 +14,7 @@ from bench.compute import step
 from bench.datasets.errors import AbsentError, InputError
 from bench.datasets.noise.model import Image, Noise, Numbers
 from bench.datasets.noise.named import named as plain_noise
-from bench.methods import b2u, nbr2nbr, registry
+from bench.methods import b2u, masks, nbr2nbr, registry
 from bench.methods.base import Batch, Context
 from bench.methods.classical import anscombe
 from bench.methods.rng import Rng
@@ -82,8 +82,8 @@ def losses(blind: Callable[[Tensor], Tensor], attached: bool) -> Callable[..., I
     def faulty(self: b2u.B2U, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         y, lam = batch.noisy, self.lambda_at(ctx.progress.t)
         d2 = net(y) - y if attached else (net(y) - y).detach()
-        for group, h in b2u.blind_spots(net, y, self.s, len(y) * self.s**2):  # one part: the graph of d2 is used once
-            d1, there = h - b2u.cells(y, self.s)[:, :, group], b2u.cells(d2, self.s)[:, :, group]
+        for group, h in masks.blind_spots(net, y, self.s, len(y) * self.s**2):  # one part: the graph of d2 is used once
+            d1, there = h - masks.cells(y, self.s)[:, :, group], masks.cells(d2, self.s)[:, :, group]
             yield ((blind(d1) + lam * there) ** 2 + self.eta * d1**2).sum() / y.numel()
 
     return faulty

@@ -3,7 +3,8 @@
 import torch
 
 from bench import register
-from bench.methods.n2v import N2V, mask_of, masked_difference, masked_index
+from bench.methods.masks import mask_of, masked_difference, masked_index
+from bench.methods.n2v import N2V
 
 # roi_span[randint(-5, 6)] for roi_span = -5..-1, 1..5: +1 twice, and never the row or the column of the pixel itself.
 OFFSETS = (-5, -4, -3, -2, -1, 1, 1, 2, 3, 4, 5)
