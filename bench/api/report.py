@@ -109,13 +109,16 @@ def verdicts(
 ) -> tuple[list[pd.DataFrame], list[str]]:
     """The verdicts on the paper's cells, counted and one by one, the columns' rank correlations, the inverted pairs.
 
-    Also which suites are left out. A number is the mean over three seeds where the store has them, else of seed 0.
+    Also what is left out. A number is the mean over three seeds where the store has them, else of seed 0.
     InputError as for tables.
     """
     from ..report import verdicts as judging  # imported here: scipy is slow to load
 
     place = store_of(store)
     (found, left_out), *others = (_tables(place, suite, preset, None, (), seeds=seeds) for seeds in judging.SEEDS)
+    recorded = {record.label["preset"] for record in place.find("")}
+    if recorded and preset not in recorded:
+        left_out.append(f"no record of preset {preset}; the store has --preset {', '.join(sorted(recorded))}")
     merged, known = judging.merged([found, *(tables for tables, _ in others)]), judging.expected()
     judged = judging.judge(merged, known.rule)
     counted = [judging.summary(judged), *map(judging.cells, judged)]

@@ -118,7 +118,7 @@ def figures(options: argparse.Namespace) -> int:
     what, made = (options.out, options.suite, options.preset, options.table), 0
     for one in api.figures(*what, **given(options)):
         print(one)
-        made += hasattr(one, "path")
+        made += one.path is not None
     tell([f"{made} files in {options.out}. Records: {api.store_folder(options.store)}"])
     return 0
 

@@ -44,6 +44,7 @@ class Skipped(NamedTuple):
 
     name: str
     reason: str
+    path: None = None
 
     def __str__(self) -> str:
         return f"{self.name}: skipped: {self.reason}"
@@ -74,7 +75,7 @@ def draw(inputs: Inputs, folder: Path, chosen: Sequence[Entry] | None = None) ->
         else:
             made += map(Made, save(figure, folder, name))
     if not made:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped)
+        reasons = "; ".join(f"{name}: {reason}" for name, reason, _ in skipped)
         raise InputError(f"nothing to draw from the store {inputs.store.root}: {reasons} (python -m bench run first)")
     return [*made, *skipped]
 

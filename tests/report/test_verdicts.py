@@ -1,5 +1,7 @@
 """Verdicts: the rule for a cell, rank correlations and inversions of a column, and the command."""
 
+from pathlib import Path
+
 import pytest
 from support.cli import bench, refused
 
@@ -22,6 +24,7 @@ from bench.report.verdicts import (
     summary,
 )
 
+MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured"
 RULE = Rule(within=0.15, apart=0.15, concordant=0.8)
 PRINTED = {"n2c": 32.43, "n2n": 32.41, "r2r": 32.25, "nbr2nbr": 32.08, "n2v": 30.32}  # Kodak, sigma 25
 
@@ -120,6 +123,11 @@ def test_command(preset: str, tmp_path: object) -> None:
 
 def test_an_unknown_preset_is_refused(tmp_path: object) -> None:
     assert "reduced" in refused("verdicts", "--suite", "synthetic", "--preset", "redced", "--store", tmp_path)
+
+
+def test_a_preset_without_records_names_those_that_have_some() -> None:
+    done = bench("verdicts", "--preset", "paper", "--store", MEASURED / "reduced")
+    assert (done.code, "--preset reduced" in done.err) == (0, True)
 
 
 def test_suites_that_cannot_be_judged_are_named(tmp_path: object) -> None:
