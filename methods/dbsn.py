@@ -24,11 +24,11 @@ class DBSN(Method, frozen=True):
         paper="Wu et al., Unpaired Learning of Deep Image Denoising, ECCV 2020",
         equations="Eq. 7-11",
         deviations="one stage of training as for gray images in the official code, diagonal variances, no "
-        "distillation (its second stage needs clean images); He initialisation, sigma's last layers 0; shared recipe",
+        "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 grey levels and sigma_mu at 5; shared recipe",
     )
     knowledge = "family"
     multiple = DBSNet.multiple
-    revision = 2  # 1 had the framework's initial weights, with which it did not learn in short runs
+    revision = 3  # 1 did not learn in short runs with the framework's initial weights; 2 started with equal variances
     outputs = (Output("mu", blind=True, primary=False), Output("map"))
     width: int = WIDTH
     blocks: Annotated[int, Meta(ge=1, le=1000)] = BLOCKS

@@ -88,6 +88,9 @@ def initialise(net: nn.Module, width: int) -> None:
             nn.init.normal_(parameter, std=(0.5 / width) ** 0.5)
 
 
+SIGMA_N = 2.0  # softplus(2 - 4) is 32 / 255, sigma_mu starts at 5 / 255: the loss sees only the sum of both variances
+
+
 class DBSNet(nn.Module):
     """mu, the standard deviation of its error, and that of the noise, all per pixel."""
 
@@ -99,12 +102,13 @@ class DBSNet(nn.Module):
         self.branches = nn.ModuleList(branch(width, blocks, kernel, Block) for kernel in (3, 5))
         self.tail = pointwise(2 * width, width, width, width)
         self.mu = nn.Conv2d(width, channels, 1)
-        self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), nn.Conv2d(32, channels, 1))
-        self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), nn.Conv2d(32, channels, 1))
+        of_mu, of_n = (nn.Conv2d(32, channels, 1) for _ in range(2))
+        self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), of_mu)
+        self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), of_n)
         initialise(self, width)
-        for name, parameter in self.named_parameters():
-            if name in ("sigma_mu.4.weight", "sigma_n.8.weight"):  # all sigma start at softplus(-4)
-                nn.init.zeros_(parameter)
+        nn.init.zeros_(of_mu.weight)
+        nn.init.zeros_(of_n.weight)
+        nn.init.constant_(of_n.bias, SIGMA_N)
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, 4 C, H, W]: mu, raw sigma_mu, raw sigma_n of y and of mu."""

@@ -271,6 +271,17 @@ def test_dbsn_loss_is_half_the_mean(family: str, images: tuple[Tensor, Tensor]) 
     assert float(loss) == pytest.approx(float(expected), rel=1e-12)
 
 
+@pytest.mark.parametrize("family", ["gauss", "poisson"])
+def test_dbsn_begins_with_its_mean(family: str, small: Small) -> None:
+    """The loss sees only the sum of both variances: what the start gives to the estimate's, the map takes from y."""
+    torch.manual_seed(3)
+    y, method = torch.rand(1, 3, 16, 16), small("dbsn", width=16, blocks=1)
+    net = method.build(3)
+    assert net is not None
+    _, s_mu, s_n = method.distributions(net, y, context(family))
+    assert (s_n > 30.0 * s_mu).all()
+
+
 # ---- robustness
 
 
