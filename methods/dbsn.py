@@ -24,7 +24,8 @@ class DBSN(Method, frozen=True):
         paper="Wu et al., Unpaired Learning of Deep Image Denoising, ECCV 2020",
         equations="Eq. 7-11",
         deviations="one stage of training as for gray images in the official code, diagonal variances, no "
-        "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 grey levels and sigma_mu at 5; shared recipe",
+        "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 grey levels and "
+        "sigma_mu at 5; shared recipe",
     )
     knowledge = "family"
     multiple = DBSNet.multiple

@@ -102,13 +102,11 @@ class DBSNet(nn.Module):
         self.branches = nn.ModuleList(branch(width, blocks, kernel, Block) for kernel in (3, 5))
         self.tail = pointwise(2 * width, width, width, width)
         self.mu = nn.Conv2d(width, channels, 1)
-        of_mu, of_n = (nn.Conv2d(32, channels, 1) for _ in range(2))
-        self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), of_mu)
-        self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), of_n)
+        self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), nn.Conv2d(32, channels, 1))
+        self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), nn.Conv2d(32, channels, 1))
         initialise(self, width)
-        nn.init.zeros_(of_mu.weight)
-        nn.init.zeros_(of_n.weight)
-        nn.init.constant_(of_n.bias, SIGMA_N)
+        for name, value in {"sigma_mu.4.weight": 0.0, "sigma_n.8.weight": 0.0, "sigma_n.8.bias": SIGMA_N}.items():
+            nn.init.constant_(self.get_parameter(name), value)
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, 4 C, H, W]: mu, raw sigma_mu, raw sigma_n of y and of mu."""
