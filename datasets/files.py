@@ -26,7 +26,7 @@ def write(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def write_folder(path: Path, make: Callable[[Path], object]) -> None:
-    """As `write` for a folder, which replaces one that is there."""
+    """Makes a folder beside `path`, then replaces what is there by it; an interruption leaves the old or no folder."""
     temporary = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         make(temporary)

@@ -29,7 +29,7 @@ class Samples(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One of them on the host."""
+    """One sample of a batch, as arrays on the host."""
 
     frames: list[Image]  # [crop, crop, C]
     levels: list[float]
@@ -204,7 +204,7 @@ class Patches:
         return [Cut(picture, *places) for picture in pictures]
 
     def _cuts_of(self, number: int, count: int, frames: int) -> list[Cut]:
-        """The same on the host."""
+        """Where the samples of these numbers lie, on the host."""
         return self._cuts(self.host, self._items(number, count, "cpu"), torch.arange(number, number + count), frames)
 
     def _noisy(self, clean: Tensor, cut: Cut, numbers: Tensor, frame: int) -> tuple[Tensor, Tensor]:

@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..apply import denoising
-from ..apply.denoising import Asked, Denoised, Watch, rescale, trained_range, training_images
+from ..apply.denoising import Asked, Denoised, Watch, check_channels, rescale, trained_range, training_images
 from ..apply.noise_card import Card
 from ..compute.machine import Machine
 from ..compute.step import Stopped
 from ..compute.training import Report
 from ..datasets import files
-from ..datasets.errors import InputError, unknown
+from ..datasets.errors import InputError
 from ..datasets.images import SetImage
 from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
 from ..datasets.own.own_file import Kind, OwnFile
+from ..runner import external_weights
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
@@ -90,7 +91,7 @@ def denoise(
         try:
             done = denoising.denoise(collection, images, Path(out), asked, machine, watch)
         except Stopped:
-            raise KeyboardInterrupt from None
+            raise KeyboardInterrupt(stop.received) from None
     _write_page(collection, Path(out), asked)
     return done, collection
 
@@ -143,6 +144,7 @@ def _training(collection: Collection, options: Denoising) -> list[SetImage]:
         return list(members(folder, how))
     found = opened([folder], **_images(options))
     rescale(found, first.range, first.origin)
+    check_channels([*collection.files, *found.files])
     return training_images(found)
 
 
@@ -197,14 +199,7 @@ def _weights(options: Denoising) -> Path | None:
         return weights
     if weights:
         raise InputError("--weights and --from exclude each other; give one of them")
-    store = store_of(options.get("store"))
-    fits = [record for record in store.find("") if record.kind == "fit"]
-    found = [record for record in store.find(cell) if record.kind == "fit"]
-    if len(found) != 1:
-        raise unknown("trained cell", cell, [record.key for record in fits], f"Store: {store.root}; see `bench show`.")
-    if (path := store.weights(found[0])) is None:
-        raise InputError(f"{found[0].title}: its weights are not in the store {store.root}")
-    return path
+    return external_weights.trained(store_of(options.get("store")), cell)[1]
 
 
 def centre(height: int, width: int) -> tuple[slice, slice]:

@@ -1,6 +1,6 @@
 """Which method is best on a user's own images, without clean ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -72,7 +72,7 @@ def made(
     out: Path,
     machine: Machine,
     display: Display,
-    stop: Callable[[], bool],
+    stop: StopSignals,
     *,
     repeats: bool = False,
     preset: str = "",
@@ -98,7 +98,7 @@ def made(
     try:
         answer = own_ranking.answer(scenes, known_of(card, (low, high)), methods, budget)
     except Stopped:
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt(stop.received) from None
     answer.notes[:0] = notes
     answer.notes.append(f"PSNR is for values {low:g}..{high:g} as 0..1.")
     _write(answer, out)

@@ -10,7 +10,7 @@ from ..datasets.errors import InputError, unknown
 from ..runner import external_weights, verification
 from ..runner.display import Display
 from ..runner.execution import Sets
-from ..runner.verification import Drift
+from ..runner.verification import Verification
 from ..store import clean, exchange
 from ..store.clean import Found
 from ..store.exchange import Merged
@@ -29,11 +29,11 @@ def merge(source: PathLike, *, store: PathLike | None = None) -> Merged:
     return exchange.merge(Path(source), store_of(store, must_exist=False))
 
 
-def verify(words: str = "", **options: Unpack[Computed]) -> list[Drift]:
+def verify(words: str = "", **options: Unpack[Computed]) -> list[Verification]:
     """Scores again what is stored; how far the numbers of today are from the records. InputError for unknown words."""
     machine, _ = machine_of(options)  # nothing is trained
     machine.apply()
-    store, found = store_of(options.get("store")), list[Drift]()
+    store, found = store_of(options.get("store")), list[Verification]()
     with Display(options.get("quiet", False)) as display:
         for one in verification.verify(store, words, machine, Sets(path_of(options.get("data")))):
             display.work_begins()

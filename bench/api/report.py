@@ -116,9 +116,9 @@ def verdicts(
 
     place = store_of(store)
     (found, left_out), *others = (_tables(place, suite, preset, None, (), seeds=seeds) for seeds in judging.SEEDS)
-    recorded = {record.label["preset"] for record in place.find("")}
+    recorded = {record.label["preset"].split(",")[0] for record in place.find("")}  # overrides follow
     if recorded and preset not in recorded:
-        left_out.append(f"no record of preset {preset}; the store has --preset {', '.join(sorted(recorded))}")
+        left_out.append(f"no record of preset {preset}; the store has {', '.join(sorted(recorded))} (--preset)")
     merged, known = judging.merged([found, *(tables for tables, _ in others)]), judging.expected()
     judged = judging.judge(merged, known.rule)
     counted = [judging.summary(judged), *map(judging.cells, judged)]
@@ -141,7 +141,7 @@ def unreadable(store: PathLike | None = None) -> list[str]:
 
 
 def find(words: str, *, store: PathLike | None = None) -> list[Record]:
-    """The records whose key starts so or whose titles have these words; the fit where the others are its scores."""
+    """The records whose key starts so or whose titles have these words; a fit alone where the others are its scores."""
     place = store_of(store)
     found, wrong = place.find(words), place.look()[1]
     for error in wrong:
@@ -151,8 +151,9 @@ def find(words: str, *, store: PathLike | None = None) -> list[Record]:
         damaged = f" Not readable: {few([str(error) for error in wrong])}" if wrong else ""
         titles = [record.title for record in place.find("")]
         raise unknown("cell", words, titles, f"Store: {place.root}.{damaged}") if titles or wrong else _empty(place)
-    shortest = min(found, key=lambda record: len(record.title))
-    return [shortest] if all(record.title.startswith(shortest.title) for record in found) else found
+    fits = [record for record in found if record.kind == "fit"]
+    of_it = len(fits) == 1 and all(record.identity.get("fit", record.key) == fits[0].key for record in found)
+    return fits if of_it else found
 
 
 def details(record: Record, *, store: PathLike | None = None) -> dict[str, Any]:
@@ -172,8 +173,8 @@ def figures(
     if not store.find(""):
         raise _empty(store)
     for asked in requests:
-        planned = plan.make(request_of(store, asked, bool(preset)), store.last.known().digests)
         try:
+            planned = plan.make(request_of(store, asked, bool(preset)), store.last.known().digests)
             yield from draw(Inputs(planned, store, machine, images), Path(out))
             drawn = True
         except InputError as error:

@@ -44,7 +44,7 @@ def regress(
 def update_references(
     cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = _silent
 ) -> list[str]:
-    """Writes the references of the regression check anew; the cases whose data are not on this machine."""
+    """Writes the references of the regression check anew; which cases were skipped, and why."""
     return regression.update(cases, path_of(data), progress)
 
 

@@ -144,7 +144,7 @@ def _scenes(collection: Collection) -> list[list[OwnFile]]:
     return [*collection.scenes.values(), *([own] for own in collection.files if own not in repeated)]
 
 
-def _check_channels(files: Sequence[OwnFile]) -> None:
+def check_channels(files: Sequence[OwnFile]) -> None:
     """InputError for files of different numbers of channels: one network cannot serve them."""
     first = files[0]
     for own in files:
@@ -173,7 +173,7 @@ def training_images(collection: Collection) -> list[SetImage]:
 
     InputError for files of different numbers of channels.
     """
-    _check_channels(collection.files)
+    check_channels(collection.files)
     pieces = [
         (group, i, rows, columns)
         for group in _scenes(collection)

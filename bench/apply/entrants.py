@@ -46,7 +46,7 @@ def candidate(name: str, trial: Trial, budget: Budget) -> Candidate:
     return Candidate(name, fitted, find(name).trains_on)
 
 
-def suitable(noise: Noise | None, channels: int) -> list[str]:
+def suitable(noise: Noise | None) -> list[str]:
     """The methods that are ranked where none are named: floors, BM3D as the noise asks for it, and networks."""
     distribution = noise.family.distribution if noise else "other"
     bm3d = {"gauss": "bm3d", "poisson": "anscombe"}.get(distribution, "bm3d-vst")

@@ -18,6 +18,7 @@ from .noise_plane import Movement, PlaneNoise, plane_noise
 
 Pixels = NDArray[Any]  # [H, W, C], stored values
 Scene = Sequence[Pixels]  # one frame, or repeated frames
+COUNTS = 1e6  # photons at white: beyond that the noise of counting is not seen, and names have no such numbers
 PHOTONS = 0.03  # of the variance at the mean brightness: a part that is smaller is left out of the closest noise
 BRIGHT = 0.999  # of the pixels are below the top of the proposed range
 
@@ -44,11 +45,6 @@ class Card(Struct, frozen=True):
     advice: tuple[Advice, ...] = ()
     recommended: Advice | None = None
     closest: str = ""  # the name of the closest known noise in the proposed range
-
-    @property
-    def white(self) -> bool:
-        """Whether the noise of pixels is independent."""
-        return self.whiteness == "white"
 
     @property
     def paired(self) -> str | None:
@@ -140,7 +136,8 @@ def _closest(card: Card) -> str:
     gain = float(np.mean([plane.gain.value for plane in card.planes]))
     dark = float(np.mean([plane.read_noise.value**2 for plane in card.planes]))
     level = float(np.mean([plane.level.value**2 for plane in card.planes]))
-    photons = all(plane.gain.low > 0.0 for plane in card.planes) and level - dark > PHOTONS * level
+    counted = all(plane.gain.low > 0.0 for plane in card.planes) and (high - low) / gain < COUNTS - 1.0
+    photons = counted and level - dark > PHOTONS * level
     sigma = 255.0 / (high - low) * np.sqrt(dark if photons else level)
     counts = f"poisson{_short((high - low) / gain)}" if photons else ""
     gauss = f"gauss{_short(float(sigma))}" if not photons or dark > PHOTONS * level else ""

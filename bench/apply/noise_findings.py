@@ -105,7 +105,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """Two digits."""
+    """A number with two digits."""
     return f"{number(100.0 * share, 2)} %"
 
 

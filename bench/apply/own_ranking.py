@@ -136,7 +136,7 @@ def _candidates(
 ) -> tuple[list[Candidate], list[str]]:
     """The methods that take part, and why others cannot; InputError for an unknown name, or if fewer than two can."""
     found, notes = list[Candidate](), list[str]()
-    for name in dict.fromkeys(names or suitable(known.noise, scenes[0][0].shape[2])):
+    for name in dict.fromkeys(names or suitable(known.noise)):
         find(name)
         try:
             found.append(candidate(name, trial, budget))

@@ -41,7 +41,7 @@ class Scores(NamedTuple):
         return float(self.found.means[self.names.index(name)])
 
     def difference(self, a: str, b: str) -> Difference:
-        """Of two methods."""
+        """The difference of the mean squared errors of two methods."""
         i, j = self.names.index(a), self.names.index(b)
         of: Callable[[Floats], Floats] = lambda means: means[..., i] - means[..., j]  # noqa: E731
         return Difference(float(of(self.found.means)), *self.found.interval(of))

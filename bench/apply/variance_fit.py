@@ -22,7 +22,6 @@ class VarianceFit(NamedTuple):
     read_noise: Estimate  # standard deviation in the dark
     level: Estimate  # standard deviation at the mean brightness
     brightness: float  # that mean
-    darkest: float
     brightest: float
     x: Floats  # mean brightness of each group
     variance: Floats  # and its noise variance
@@ -70,7 +69,6 @@ def fit(
         read_noise=read_noise,
         level=level,
         brightness=brightness,
-        darkest=darkest,
         brightest=brightest,
         x=x[0],
         variance=v[0],

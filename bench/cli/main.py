@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,7 +25,10 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 1 a cell is not done, 2 wrong input or an unwritable place, 130/143 interrupted."""
+    """The exit code.
+
+    0 done; 1 a cell, an image or a check is not; 2 wrong input or an unwritable place; 128 + n: ended by signal n.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show every character
@@ -39,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"bench: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("bench: interrupted", file=sys.stderr)
-        return 130
+        return 128 + int(next(iter(stop.args), signal.SIGINT))
     except BrokenPipeError:
         _drop_output()
-        return 141
+        return 141  # as if by SIGPIPE
     except OSError as error:  # of standard output, or of a file that nobody foresaw
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""

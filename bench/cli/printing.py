@@ -41,14 +41,10 @@ def print_tables(found: "Sequence[api.Table]", options: Namespace) -> None:
 
 
 def print_frames(tables: "Sequence[pd.DataFrame]", options: Namespace) -> None:
-    """Prints several frames; in csv and json as one document."""
-    import pandas as pd
+    """Prints several frames as one document."""
+    from ..report.render import several
 
-    from ..report.render import render
-
-    if options.format in ("json", "csv"):
-        tables = [pd.concat(tables).fillna("")]
-    print("\n\n".join(render(table, options.format) for table in tables))
+    print(several(tables, options.format))
 
 
 def print_record(found: dict[str, Any], options: Namespace) -> None:

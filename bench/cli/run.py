@@ -52,7 +52,9 @@ def add(commands: Commands) -> None:
         "rescore",
         "score the same weights and stored images under other evaluation protocols; nothing is trained",
     )
-    sub.add_argument("--scoring", type=names, required=True, metavar="A,B", help="see bench/scorings.toml, or all")
+    sub.add_argument(
+        "--scoring", type=names, required=True, metavar="A,B", help="see bench/protocol/scorings.toml, or all"
+    )
     add_data(sub)
     add_table(sub)
     add_request(sub, RECORDED)

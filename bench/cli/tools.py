@@ -104,8 +104,8 @@ def regression(options: argparse.Namespace) -> int:
         tell([case])
 
     if options.update:
-        for case in api.update_references(options.cases, data=options.data, progress=progress):
-            print(f"{case}: skipped, its data are not on this machine")
+        for skipped in api.update_references(options.cases, data=options.data, progress=progress):
+            print(skipped)
         return 0
     found = api.regress(options.cases, data=options.data, progress=progress)
     columns = ("case", "expected", "found", "verdict")

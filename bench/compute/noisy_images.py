@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage, unit
 from ..datasets.noise.captured import Captured
-from ..datasets.noise.model import Image
+from ..datasets.noise.model import Image, Noise
 from ..datasets.noise.named import named
 from ..protocol.suites import View
 from ..protocol.units import Score
@@ -46,6 +46,12 @@ def noisy_images(work: Score, set_images: list[SetImage]) -> Iterator[Noisy]:
             else:
                 image, level = named(work.noise, unit(set_image.pixels), set_image.digest, repeat)
             yield Noisy(set_image, repeat, centre_crop(image, work.centre_crop), level)
+
+
+def clean_of(noise: Noise, set_image: SetImage, repeat: int = 0) -> SetImage:
+    """What a noisy image is compared with: a captured frame's own clean image, where it has one."""
+    frame = set_image.frames[repeat] if isinstance(noise.family, Captured) else None
+    return (frame.clean if frame else None) or set_image
 
 
 def centre_crop(image: NDArray[Any], side: int) -> NDArray[Any]:

@@ -15,7 +15,6 @@ from torch import nn
 
 from ..datasets.formats.image_format import Stored
 from ..datasets.images import SetImage
-from ..datasets.noise.captured import Captured
 from ..datasets.noise.model import Image
 from ..protocol.metrics.registry import DEFAULT, measure
 from ..protocol.scoring import Scoring
@@ -25,7 +24,7 @@ from .cost import Costs
 from .image_cache import kept
 from .inference import padded, seen
 from .machine import Machine
-from .noisy_images import Noisy, centre_crop, noisy_images
+from .noisy_images import Noisy, centre_crop, clean_of, noisy_images
 from .step import Stopped
 from .training import Report
 from .zero_shot import restore, restore_batch
@@ -101,8 +100,7 @@ def _batches(work: Score, set_images: list[SetImage], machine: Machine) -> Itera
 
 
 def _rows(images: dict[str, Image], noisy: Noisy, work: Score) -> list[Row]:
-    frame = noisy.set_image.frames[noisy.repeat] if isinstance(work.noise.family, Captured) else None
-    clean = centre_crop(((frame.clean if frame else None) or noisy.set_image).pixels, work.centre_crop)
+    clean = centre_crop(clean_of(work.noise, noisy.set_image, noisy.repeat).pixels, work.centre_crop)
     reference, found = prepared(clean, work.scoring), []
     for output in work.fit.method.outputs:
         values = _compare(images[output.name], reference, work.scoring, work.metrics)

@@ -116,7 +116,7 @@ class Step:
         self.prepare(step)
         chunk, why = self.chunk, self.uncaptured
         if self.captures:
-            self._replay(step)
+            self._replay()
         else:
             self._update(stop)
         smaller = f"out of memory with {chunk} images at a time: {self.chunk} from here on"
@@ -194,7 +194,7 @@ class Step:
             raise ValueError("losses yielded nothing")
         return loss
 
-    def _replay(self, step: int) -> None:
+    def _replay(self) -> None:
         """The step as a graph, captured once per epoch; the same code without one where that fails."""
         if self.stale:
             try:

@@ -4,11 +4,11 @@ import numpy as np
 
 from ..compute.image_cache import kept
 from ..compute.machine import Machine
-from ..compute.noisy_images import Noisy, centre_crop, noisy_images
+from ..compute.noisy_images import Noisy, centre_crop, clean_of, noisy_images
 from ..compute.zero_shot import restore
 from ..datasets.errors import unknown
 from ..datasets.images import SetImage, unit
-from ..datasets.noise.model import Image
+from ..datasets.noise.model import Image, parse
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.units import Score
 from ..runner.execution import Sets, load
@@ -51,40 +51,39 @@ def images_of(
     noise: str,
     test: str,
     image: str,
-    repeat: int = 0,
     method: str = "",
 ) -> dict[str, Image]:
     """Label -> [H, W, C] in 0..1, NaN outside a scored centre crop: rows (of one method) in the store, clean last.
 
     InputError: the test images are not at hand, or `image` is none of them.
     """
-    clean = unit(_picture(sets(test, plan.suite.channels), test, image).pixels)
+    clean = unit(clean_of(parse(noise), _set_image(sets(test, plan.suite.channels), test, image)).pixels)
     found, restored = {}, dict[str, dict[str, Image]]()
     for line, score in scored(plan, store, noise, test):
         if method and line.method not in (BASELINES[0], method):
             continue
         if score.key not in restored:
-            restored[score.key] = restored_by(score, store, machine, sets, image, repeat)
+            restored[score.key] = restored_by(score, store, machine, sets, image)
         if line.output in restored[score.key]:
             found[line.label] = whole(restored[score.key][line.output], clean, score.centre_crop)
     return found | {CLEAN: clean}
 
 
-def recorded(store: Store, score: Score, output: str, image: str, metric: str, repeat: int = 0) -> float:
-    """The recorded metric of one output for one noisy image."""
-    wanted = (image, repeat, output)
+def recorded(store: Store, score: Score, output: str, image: str, metric: str) -> float:
+    """The recorded metric of one output for an image's first noise draw."""
+    wanted = (image, 0, output)
     return next(row.value(metric) for row in store.rows(score) if (row.image, row.repeat, row.output) == wanted)
 
 
 def restored_by(
-    score: Score, store: Store, machine: Machine, sets: Sets, image: str, repeat: int = 0, again: bool = False
+    score: Score, store: Store, machine: Machine, sets: Sets, image: str, again: bool = False
 ) -> dict[str, Image]:
-    """All outputs; empty if neither weights nor kept images are there: nothing is trained for a figure.
+    """All outputs for an image's first noise draw; empty without weights or kept images: nothing is trained.
 
     `again`: images that a training-free method would have kept are computed again, which may take seconds.
     """
     method = score.fit.method
-    noisy = _noisy(score, sets, image, repeat)
+    noisy = _noisy(score, sets, image)
     if method.keeps_images or method.per_image():
         folder = store.images(score)
         try:
@@ -102,12 +101,12 @@ def _absent() -> dict[str, Image]:
     raise LookupError
 
 
-def _noisy(score: Score, sets: Sets, image: str, repeat: int) -> Noisy:
-    set_image = _picture(sets(score.test, score.fit.channels), score.test, image)
-    return next(noisy for noisy in noisy_images(score, [set_image]) if noisy.repeat == repeat)
+def _noisy(score: Score, sets: Sets, image: str) -> Noisy:
+    set_image = _set_image(sets(score.test, score.fit.channels), score.test, image)
+    return next(noisy_images(score, [set_image]))
 
 
-def _picture(set_images: list[SetImage], test: str, image: str) -> SetImage:
+def _set_image(set_images: list[SetImage], test: str, image: str) -> SetImage:
     named = {set_image.name: set_image for set_image in set_images}
     if image not in named:
         raise unknown(f"image of {test}", image, named)

@@ -18,6 +18,7 @@ from .frames import by_noise, frame, long
 from .lines import Line, Table, caption, counted, notes, plain
 from .page.page import of_frames
 
+TITLE = "blind2unblind-bench"
 NARROWEST = 80  # columns that every terminal is taken to have
 PADDING = "\xa0" * 2  # what tabulate leaves beside the longest word of a heading
 LONGEST_WORD = 24  # characters of a word that is not broken: a key has so many
@@ -47,7 +48,7 @@ def page(tables: Sequence[Table], form: str, in_full: bool = False, all_rows: bo
         return "\n\n".join(map(_brief, tables))
     parts = [(caption(table), long(table) if in_full else frame(table), _notes(table)) for table in tables]
     if form == "html":
-        return of_frames("blind2unblind-bench", parts)
+        return of_frames(TITLE, parts)
     if form == "latex":
         return latex.document(parts)
     return "\n\n".join(_section(title, render(shown, form), below, form) for title, shown, below in parts)
@@ -59,7 +60,7 @@ def render(rows: pd.DataFrame | Sequence[Mapping[str, Any]], form: str, columns:
     if form == "json":
         return escape.json(str(table.to_json(orient="records", indent=1, force_ascii=False)))
     if form == "html":
-        return of_frames("blind2unblind-bench", [("", table, [])])
+        return of_frames(TITLE, [("", table, [])])
     safe = table.rename(columns=str).map(lambda value: escape.CELLS[form](str(value)))
     if form == "csv":
         text = io.StringIO()
@@ -69,6 +70,15 @@ def render(rows: pd.DataFrame | Sequence[Mapping[str, Any]], form: str, columns:
     if form != "terminal":
         return _grid(safe, {"md": "github", "latex": "latex_booktabs"}[form])
     return within(safe, terminal_width()) if len(safe) else ""
+
+
+def several(frames: Sequence[pd.DataFrame], form: str, notes: Sequence[str] = ()) -> str:
+    """Frames of strings and notes below them as one document; as csv and json one frame alone."""
+    if form in ("csv", "json"):
+        return render(pd.concat(frames).fillna(""), form)
+    if form == "html":
+        return of_frames(TITLE, [*(("", one, []) for one in frames[:-1]), ("", frames[-1], notes)])
+    return "\n\n".join([*(render(one, form) for one in frames), *notes])
 
 
 def within(table: pd.DataFrame, width: int | None) -> str:

@@ -13,7 +13,7 @@ from ..store.match import request_of_label
 from ..store.record import Record
 from ..store.rows import infinite
 from ..store.store import Store
-from .render import render, terminal_width
+from .render import render, several, terminal_width
 
 
 def details(store: Store, record: Record) -> dict[str, Any]:
@@ -49,6 +49,9 @@ def text(found: dict[str, Any], style: str) -> str:
     facts |= {name: environment[name] for name in ("device", "precision", "commit") if environment.get(name)}
     for output, means in result.get("outputs", {}).items():
         facts[output] = ", ".join(f"{name} {infinite(value):.5g}" for name, value in means.items())
+    if style == "html":
+        cells = [{"": name, "value": str(value)} for name, value in {"cell": found["title"], **facts}.items()]
+        return several([pd.DataFrame(cells), *([rows.round(4)] if len(rows) else [])], style)
     lines = [printable(found["title"])]
     lines += [_fact(name, printable(str(value))) for name, value in facts.items()]
     return "\n".join([*lines, render(rows.round(4), style)] if len(rows) else lines)

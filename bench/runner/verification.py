@@ -34,7 +34,7 @@ LEGEND = {
 }  # what the verdicts mean
 
 
-class Drift(Struct, kw_only=True):
+class Verification(Struct, kw_only=True):
     """One score of a store, recorded and of today."""
 
     title: str
@@ -78,12 +78,14 @@ class Drift(Struct, kw_only=True):
         return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
 
 
-def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[Drift]:
+def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[Verification]:
     """Scores again what the done scores with these words were made of; the store stays as it is."""
     every, damaged = store.look()
     last = store.last.known()
     units = match(every, last.requests.values(), last.digests)
-    yield from (Drift(title=error.path.name, verdict="wrong", reason=str(error.state)) for error in damaged)
+    for error in damaged:
+        if all(word in str(error.path.relative_to(store.root)) for word in words.split()):
+            yield Verification(title=error.path.name, verdict="wrong", reason=str(error.state))
     records = store.find(words)
     titles = Counter((record.kind, record.title) for record in records)
     for record in records:
@@ -91,30 +93,30 @@ def verify(store: Store, words: str, machine: Machine, sets: Sets) -> Iterator[D
         if (record.kind, record.state) != ("score", "done"):
             continue
         if isinstance(unit, Score):
-            one = _drift(store, record, unit, machine, sets)
+            one = _verified(store, record, unit, machine, sets)
         else:
-            one = Drift(title=record.title, verdict="left out", reason=str(unit))
+            one = Verification(title=record.title, verdict="left out", reason=str(unit))
         again = titles[record.kind, record.title] > 1  # with other steps, or under another evaluation protocol
         one.title = printable(f"{record.title} [{record.label['preset']}]" if again else record.title)
         yield one
 
 
-def _drift(store: Store, record: Record, unit: Score, machine: Machine, sets: Sets) -> Drift:
+def _verified(store: Store, record: Record, unit: Score, machine: Machine, sets: Sets) -> Verification:
     title = printable(record.title)
     try:
         if obstacle := _obstacle(store, record, unit):
-            return Drift(title=title, verdict=obstacle[0], reason=obstacle[1])
+            return Verification(title=title, verdict=obstacle[0], reason=obstacle[1])
         recorded = store.rows(unit)
     except (UnreadableError, DamagedError) as error:
-        return Drift(title=title, verdict="wrong", reason=str(error))
+        return Verification(title=title, verdict="wrong", reason=str(error))
     try:
         set_images = sets.used_by(unit)
     except InputError as error:
-        return Drift(title=title, verdict="left out", reason=str(error))
+        return Verification(title=title, verdict="left out", reason=str(error))
     try:
         rows, again = _rows(store, unit, machine, set_images)
     except Exception as error:  # weights of another network, a method's code
-        return Drift(title=title, verdict="wrong", reason=one_line(error))
+        return Verification(title=title, verdict="wrong", reason=one_line(error))
     return _compared(unit.title, unit.fit.method.primary().name, recorded, rows, again)
 
 
@@ -146,16 +148,16 @@ def _rows(store: Store, unit: Score, machine: Machine, set_images: list[SetImage
     return rows, not unit.fit.method.has_weights() and len(stored) < len({(row.image, row.repeat) for row in rows})
 
 
-def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], again: bool) -> Drift:
+def _compared(title: str, primary: str, recorded: list[Row], rows: list[Row], again: bool) -> Verification:
     was, now = ({(row.image, row.repeat, row.output): row for row in one} for one in (recorded, rows))
     if was.keys() != now.keys():
-        return Drift(title=title, verdict="wrong", reason="scores of other images or outputs")
+        return Verification(title=title, verdict="wrong", reason="scores of other images or outputs")
     metrics = list(recorded[0].metrics)
     pairs = {name: [(was[one].value(name), now[one].value(name)) for one in was] for name in metrics}
     metric = "psnr" if "psnr" in metrics else metrics[0]
     before, today = (infinite(summary(one)[primary][metric]) for one in (recorded, rows))
     near = all(_near(name, pairs[name]) for name in metrics)
-    return Drift(
+    return Verification(
         title=title,
         verdict=("recomputed" if again else "same") if near else "differs",
         metric=metric,

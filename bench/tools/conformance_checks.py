@@ -69,7 +69,7 @@ class Subject:
         """A new network with its named initial weights."""
         return build(self.method, self.channels, 1.0, 0) if self.method.learns() else None
 
-    def trained(self) -> nn.Module | None:
+    def for_inference(self) -> nn.Module | None:
         """A network as the harness gives it to `denoise`."""
         net = self.net()
         return net and net.eval()
@@ -142,7 +142,7 @@ def declaration(subject: Subject) -> str:
 def shapes(subject: Subject) -> str:
     """Every declared output has the image's size, also a small one's, under both paddings, and finite values."""
     for (height, width), padding in zip(ODD, PADDINGS, strict=True):
-        found = subject.outputs(subject.trained(), subject.image(height, width), padding)
+        found = subject.outputs(subject.for_inference(), subject.image(height, width), padding)
         for name, image in found.items():
             if not np.isfinite(image).all():
                 raise UnfitError(f"{name} of {_size(image.shape)} has values that are not finite")
@@ -153,7 +153,7 @@ def dtype(subject: Subject) -> str:
     """A batch of whole multiples: the same shape, float32 in, float32 out, the input left as it was."""
     noisy = _batch(subject)
     before = noisy.clone()
-    found = _denoised(subject, subject.trained(), noisy)
+    found = _denoised(subject, subject.for_inference(), noisy)
     if not torch.equal(noisy, before):
         raise UnfitError("denoise changed its input in place")
     for name, image in found.items():
@@ -166,7 +166,7 @@ def dtype(subject: Subject) -> str:
 
 def determinism(subject: Subject) -> str:
     """An image gives the same output whatever a global random generator did, and whatever stands beside it."""
-    net, noisy = subject.trained(), _batch(subject)
+    net, noisy = subject.for_inference(), _batch(subject)
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -183,7 +183,7 @@ def determinism(subject: Subject) -> str:
 
 def blindness(subject: Subject) -> str:
     """No pixel of a blind output depends on the same input pixel, exactly, in float64."""
-    net, side = subject.trained(), subject.side
+    net, side = subject.for_inference(), subject.side
     y = _batch(subject)[:1].double().requires_grad_()
     images = _denoised(subject, net and net.double(), y)
     end = side - 1

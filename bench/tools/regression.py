@@ -153,8 +153,8 @@ def update(
         report(case.name)
         try:
             known[case.name] = measure(case, SEEDS, sets)
-        except AbsentError:
-            skipped.append(case.name)
+        except AbsentError as error:
+            skipped.append(f"{case.name}: skipped: {error}")
         _write({name: known[name] for name in every if name in known})  # an interruption loses one case
     return skipped
 

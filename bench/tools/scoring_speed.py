@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..compute.machine import Machine
-from ..compute.noisy_images import noisy_images
+from ..compute.noisy_images import centre_crop, noisy_images
 from ..compute.scoring import evaluate
 from ..compute.step import build
 from ..datasets.images import SetImage
@@ -101,7 +101,7 @@ def scoring(work: Score, machine: Machine, test: str, data: Path | None) -> dict
 
 
 def _centre(set_image: SetImage) -> SetImage:
-    pixels = set_image.pixels[:192, :192]
+    pixels = centre_crop(set_image.pixels, 192)
     return SetImage.decoded(set_image.name, set_image.path, pixels, set_image.channels)
 
 

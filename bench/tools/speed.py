@@ -98,7 +98,7 @@ def _works(names: Sequence[str], noise: str) -> tuple[list[Score], list[Row]]:
 
 
 def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> Row:
-    """A training as the paper's (crop 128, batch 4, s = 4): steps/s, ratio, share of the matmul rate, overhead."""
+    """The training of a fit on the embedded photographs: steps/s, ratio, share of the matmul rate, overhead."""
     work = structs.replace(fit, train="embedded_train")
     set_images = find(work.train).load(None, work.channels)
     source: Source = Patches(set_images, work.noise, work.train_noise, work.crop, work.seed, device=machine.device)
@@ -150,7 +150,7 @@ def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(max(5, rounds)):
         for name, step in steps.items():
-            times[name].append(timed(step, machine))
+            times[name].append(timed(step))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -168,7 +168,7 @@ def _samples(step: Step) -> Tensor:
     return step.samples()[0].frames[-1]
 
 
-def timed(step: Callable[[], Tensor], machine: Machine) -> float:
+def timed(step: Callable[[], Tensor]) -> float:
     """Seconds until the result is there."""
     began = time.perf_counter()
     float(step().flatten()[0])  # waits for the device
@@ -179,4 +179,4 @@ def matmul_rate(machine: Machine) -> float:
     """Floating-point operations per second of a bf16 matrix product, the best of several."""
     n = 8192 if machine.device.startswith("cuda") else 2048
     a = torch.from_numpy(np.ones((n, n), np.float32)).to(machine.device, torch.bfloat16)
-    return max(2 * n**3 / timed(lambda: a @ a, machine) for _ in range(7))
+    return max(2 * n**3 / timed(lambda: a @ a) for _ in range(7))

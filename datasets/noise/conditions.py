@@ -28,7 +28,7 @@ class Correlated(Condition, frozen=True):
 
     def refusal(self, family: NoiseFamily) -> str:
         """Counts are drawn pixel by pixel."""
-        return "counts cannot be correlated; allowed: gauss..., sensor..." if family.counts else ""
+        return "counts cannot be correlated; allowed: families without them, as gauss..." if family.counts else ""
 
 
 @register_condition

@@ -51,7 +51,7 @@ class Overlap(Struct, frozen=True):
 
 
 class _Block(Struct):
-    """SetImages of one shape, by their index in the set."""
+    """Images of one shape, by their index in the set."""
 
     indices: list[int]
     bands: dict[int, Floats]  # [N, H, W], by reduction; at half the resolution of the reduced images
@@ -132,8 +132,8 @@ def _correlations(a: Floats, b: Floats, least: int) -> Iterator[Floats]:
     size = [scipy.fft.next_fast_len(a.shape[i] + b.shape[i] - least, real=True) for i in (1, 2)]
     spectra = scipy.fft.rfft2(b[:, ::-1, ::-1], size)  # flipped, so that the product is a correlation
     inside = np.s_[:, least - 1 : least - 1 + len(y), least - 1 : least - 1 + len(x)]
-    for set_image, norm in zip(a, own, strict=True):
-        yield scipy.fft.irfft2(scipy.fft.rfft2(set_image, size) * spectra, size)[inside] / (norm * others)
+    for image, norm in zip(a, own, strict=True):
+        yield scipy.fft.irfft2(scipy.fft.rfft2(image, size) * spectra, size)[inside] / (norm * others)
 
 
 def _spans(length: int, other: int, least: int) -> tuple[Integers, Integers, Integers]:

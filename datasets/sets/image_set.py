@@ -119,7 +119,7 @@ class CatalogueSet(ImageSet):
 
     def where(self, data: Path | None) -> str:
         """The folder where the images belong, in words."""
-        return str(self.place(data)) if data else f"DIR/{self.whole.folder}"
+        return str(self.place(data)) if data_root(data) else f"DIR/{self.whole.folder}"
 
     def existing(self, data: Path | None) -> Path:
         """The folder of the images; AbsentError if it is not there."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from support.cli import bench as command
 
 import bench
 from bench.apply import denoising
+from bench.runner.signals import StopSignals
 
 pytestmark = pytest.mark.usefixtures("narrow")
 QUICK = ("--steps", "3", "--threads", "1")
@@ -159,6 +161,22 @@ def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
     refused = command("denoise", frames, "--out", tmp_path / "other", "--method", "n2c", *QUICK)
     assert refused.code == 2
     assert "clean" in refused.err
+
+
+def test_training_images_of_other_channels_are_refused_before_training(frames: Path, tmp_path: Path) -> None:
+    (tmp_path / "colour").mkdir()
+    Pillow.fromarray(skimage.data.astronaut()[:96, :96]).save(tmp_path / "colour" / "a.png")
+    result = command("denoise", frames, "--train", tmp_path / "colour", "--out", tmp_path / "out", *QUICK)
+    assert (result.code, "channels" in result.err, (tmp_path / "out").exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_with_its_code(
+    number: signal.Signals, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopSignals, "__call__", lambda self: bool(self._note(number, None)) or True)
+    result = command("denoise", frames, "--out", tmp_path / "out", "--method", "n2v", *QUICK)
+    assert result.code == 128 + number
 
 
 def test_a_method_is_chosen_and_the_reason_printed(frames: Path, tmp_path: Path) -> None:

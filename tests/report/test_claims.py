@@ -317,6 +317,7 @@ def test_every_format_holds_the_flags(tmp_path: Path) -> None:
         result = bench("claim", path, "--format", form)
         assert result.code == 1, result.err
         assert "told the level" in result.out
+        assert result.out.count("<!doctype html>") == (form == "html")
     rows = list(csv.DictReader(io.StringIO(bench("claim", path, "--format", "csv").out)))
     assert {"severity", "kind", "lines", "what", "reason", "settled by"} == set(rows[0])
     assert max(map(len, bench("claim", PAPER / "table1.csv").out.splitlines())) <= 80

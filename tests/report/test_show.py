@@ -39,6 +39,21 @@ def test_a_record_leads_to_its_command_its_code_and_its_numbers(filled: Tiny) ->
     assert shown["command"] in " ".join(result.out.split("\n"))
 
 
+def test_two_fits_of_one_title_are_both_listed(filled: Tiny) -> None:
+    filled.run(methods="n2c")
+    assert "score" not in bench("show", "n2c", "--store", filled.store).out  # one fit stands for its scores
+    filled.run("--steps", 2, methods="n2c")
+    keys = {one["key"] for one in map(json.loads, map(Path.read_text, filled.store.glob("fits/n2c/*/*.json")))}
+    listed = bench("show", "n2c", "--store", filled.store).out
+    assert [len(keys), *(key[:8] in listed for key in keys)] == [2, True, True]
+
+
+def test_html_is_one_document(filled: Tiny) -> None:
+    found = [bench("show", "keeper", "--format", "html", "--store", filled.store)]
+    found.append(bench("verdicts", "--format", "html", "--store", MEASURED / "reduced"))
+    assert [(one.code, one.out.count("<!doctype html>"), one.out[:9]) for one in found] == [(0, 1, "<!doctype")] * 2
+
+
 def test_warnings_are_sentences(filled: Tiny) -> None:
     known, path = record(filled.store, "score", "keeper"), file_of(filled.store, "score", "keeper")
     known["result"]["warnings"] = ["one", "two"]

@@ -81,7 +81,7 @@ def said(level: Level) -> str:
 
 
 class Band(NamedTuple):
-    """By how much numbers differ by chance [dB], and what says so."""
+    """By how much a number may differ by chance [dB], and where that is known from."""
 
     width: float
     how: str

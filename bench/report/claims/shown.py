@@ -8,7 +8,7 @@ import pandas as pd
 
 from .. import escape
 from ..lines import counted
-from ..render import NARROWEST, render, within
+from ..render import NARROWEST, render, several, within
 from .report import SEVERITIES, Report
 
 
@@ -22,8 +22,7 @@ def text(report: Report, form: str) -> str:
     if form == "csv":
         return render(flags, form)
     numbers = pd.DataFrame(report.numbers())
-    parts = [render(numbers, form), render(flags, form) if len(flags) else "", summary(report), *report.remarks]
-    return "\n\n".join(filter(None, parts))
+    return several([numbers, flags] if len(flags) else [numbers], form, [summary(report), *report.remarks])
 
 
 COLUMNS = ["severity", "kind", "lines", "what", "reason", "settled by"]

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 
 from ...compute.machine import Machine
+from ...compute.noisy_images import clean_of
 from ...datasets.errors import InputError
 from ...datasets.images import unit
 from ...datasets.noise.model import Image
@@ -128,8 +129,7 @@ def _shot(place: Place, rows: list[tuple[Line, Score]], image: str) -> Shot:
     picture = next((one for one in set_images if one.name == image), None)
     if picture is None:
         raise InputError(f"{place.test} has no image {image!r}, which the records name")
-    frame = picture.frames[0].clean if picture.frames else None
-    clean = unit((frame or picture).pixels)
+    clean = unit(clean_of(rows[0][1].noise, picture).pixels)
     restored: dict[str, dict[str, Image]] = {}
     outputs: dict[str, Image] = {}
     failed: dict[str, str] = {}

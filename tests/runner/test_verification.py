@@ -34,7 +34,7 @@ def verify(place: Tiny, *argv: object) -> tuple[Result, dict[str, dict[str, Any]
     return result, {one["score"].split()[0]: one for one in json.loads(result.out)}
 
 
-def test_a_fresh_store_does_not_drift(place: Tiny) -> None:
+def test_a_fresh_store_is_verified(place: Tiny) -> None:
     result, found = verify(place)
     assert result.code == 0, result.err
     assert {name: one["result"] for name, one in found.items()} == {
@@ -72,7 +72,7 @@ def test_replaced_weights_are_noticed(place: Tiny) -> None:
     assert (result.code, found["n2c"]["result"]) == (1, "wrong: scored with other weights than its fit has now")
 
 
-def test_forged_records_drift(place: Tiny) -> None:
+def test_forged_records_are_wrong(place: Tiny) -> None:
     digest = replace_weights(place, 1.5)
     rewrite(place, "fit", weights=digest)
     rewrite(place, "score", weights=digest)
@@ -120,6 +120,8 @@ def test_damaged_records_and_rows_are_wrong(place: Tiny) -> None:
     assert result.code == 1
     assert "damaged" in found["n2c"]["result"]
     assert "damaged" in found["kodak-00000000.json"]["result"]
+    assert verify(place, "noisy")[0].code == 0
+    assert "blur" in refused("verify", "blurr", "--store", place.store)
 
 
 def test_stored_images_are_what_is_verified(place: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
