@@ -21,11 +21,12 @@ class DamagedError(InputError):
     """A file is not what it claims to be."""
 
 
-def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "") -> InputError:
-    """The error for a name that is not one of `allowed`, nearest match first."""
+def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "", meant: str = "") -> InputError:
+    """The error for a name that is not one of `allowed`: first the one that is meant or nearest."""
     names = list(allowed)
     lower = {name.lower(): name for name in names}
-    near = [lower[name] for name in get_close_matches(got.lower(), lower, n=1, cutoff=0.6)]
+    close = get_close_matches(got.lower(), lower, n=1, cutoff=0.6)
+    near = [meant] if meant in names else [lower[name] for name in close]
     guess = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(sorted(names, key=lambda name: (name not in near, name))) or "none"
     return InputError(f"unknown {what} {got!r}.{guess} Allowed: {listed}.{' ' + fix if fix else ''}")

@@ -13,6 +13,7 @@ from .networks import registry as networks
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 
+OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
 METHODS: Registry[type[Method]] = Registry("method", __package__)
 
 
@@ -57,7 +58,21 @@ def methods() -> dict[str, type[Method]]:
 
 def find(name: str) -> type[Method]:
     """The method of a name; InputError with the nearest names if there is none."""
-    return METHODS.find(name)
+    known = methods()
+    if name not in known:
+        raise unknown("method", name, known, OWN, meant(name))
+    return known[name]
+
+
+def meant(words: str) -> str:
+    """The method of the paper with these words in its title, such as noise2void; empty for none."""
+    plain = _plain(words)
+    named = [name for name, method in methods().items() if len(plain) > 3 and plain in _plain(method.card.paper)]
+    return min(named, key=lambda name: len(methods()[name].card.paper), default="")
+
+
+def _plain(words: str) -> str:
+    return "".join(filter(str.isalnum, words.lower()))
 
 
 def accepts_network(cls: type[Method]) -> bool:

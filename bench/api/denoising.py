@@ -25,7 +25,7 @@ from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
 from . import ranking
-from .options import Computed, PathLike, load_plugins, machine_of, path_of, store_of
+from .options import Computed, PathLike, check_folder, load_plugins, machine_of, path_of, store_of
 from .own import Images, noise_card, opened
 
 AUTO, RANKING = "auto", "ranking"  # the method that a ranking chooses, and its folder in that of the outputs
@@ -56,6 +56,7 @@ def denoise(
     InputError: nothing that can be denoised, a method that cannot be used here, outputs that would replace something.
     """
     load_plugins(options.get("plugins", ()))
+    check_folder(Path(out))
     minutes, weights = _minutes(options), _weights(options)
     machine, notes = machine_of(options)
     machine.apply()

@@ -8,9 +8,10 @@ from typing import TypedDict, Unpack
 from msgspec import structs
 
 from ..compute.machine import Machine, choose
+from ..datasets import files
 from ..datasets.errors import InputError, unknown
 from ..datasets.sets.own_folder import absolute
-from ..methods import plugins
+from ..methods import plugins, registry
 from ..protocol import plan, suite_files
 from ..protocol.request import Request
 from ..protocol.settings import canonical
@@ -85,7 +86,7 @@ def requests(methods: Sequence[str], suite: str, preset: str, **asked: Unpack[As
     for method in methods:
         if method != "all" and not any(method in inside for inside in known.values()):
             everywhere = dict.fromkeys(one for inside in known.values() for one in inside)
-            raise unknown("method", method, ["all", *everywhere], plan.OWN)
+            raise unknown("method", method, ["all", *everywhere], registry.OWN, registry.meant(method))
     found = []
     for name in names:
         rows = [row.method for row in suite_files.load(name).rows if not row.optional]
@@ -140,6 +141,12 @@ def asked_in(options: Options) -> Asked:
 def path_of(path: PathLike | None) -> Path | None:
     """A path as such."""
     return None if path is None else Path(path)
+
+
+def check_folder(out: Path) -> None:
+    """InputError for a place of outputs that is a file."""
+    if files.is_file(out):
+        raise InputError(f"--out {out}: a file; expected a folder, which is made if it is not there")
 
 
 def store_of(path: PathLike | None, must_exist: bool = True) -> Store:

@@ -22,10 +22,11 @@ from ..datasets import files
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Image
 from ..datasets.own.collection import Collection
+from ..methods import registry
 from ..runner.display import Display
 from ..runner.estimates import Cost
 from ..runner.signals import StopSignals
-from .options import Computed, PathLike, load_plugins, machine_of
+from .options import Computed, PathLike, check_folder, load_plugins, machine_of
 from .own import Images, noise_card, opened
 
 TEXT, JSON, CROPS, PAGE = "ranking.txt", "ranking.json", "crops.npz", "report.html"
@@ -50,6 +51,9 @@ def rank(
     With no methods, those that suit the noise. InputError: nothing to rank, a method that cannot be used here.
     """
     load_plugins(options.get("plugins", ()))
+    for name in methods:
+        registry.find(name)
+    check_folder(Path(out))
     machine, notes = machine_of(options)
     machine.apply()
     images: Any = {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[literal-required]

@@ -74,7 +74,7 @@ def _tables(
     known = {name for one in wanted for name in plan.methods_of(load(one.suite))}
     for name in methods:
         if name not in known:
-            raise unknown("method", name, known, plan.OWN)
+            raise unknown("method", name, known, registry.OWN, registry.meant(name))
     found, refused = list[Table](), dict[str, InputError]()
     for one in wanted:
         try:
@@ -121,6 +121,8 @@ def verdicts(
         left_out.append(f"no record of preset {preset}; the store has {', '.join(sorted(recorded))} (--preset)")
     merged, known = judging.merged([found, *(tables for tables, _ in others)]), judging.expected()
     judged = judging.judge(merged, known.rule)
+    if preset in recorded and all(said == judging.NOT_RUN for one in judged for _, said in one.verdicts):
+        left_out.append("no cell has a number on the paper's test images; the orders below are of others")
     counted = [judging.summary(judged), *map(judging.cells, judged)]
     return [*counted, judging.columns(merged, known), judging.inversions(merged, known)], left_out
 

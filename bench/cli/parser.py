@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -17,27 +18,25 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 class Parser(argparse.ArgumentParser):
     """Errors in one line, with the nearest option or command."""
 
+    def parse_args(self, args: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
+        """The options; InputError for what the command that was given does not know."""
+        found, rest = self.parse_known_args(args)
+        if rest:
+            found.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found
+
     def error(self, message: str) -> NoReturn:
         """Raises InputError instead of printing the usage."""
         known = re.search(r"unrecognized arguments: (-\S+)", message)
         if known:
-            options = [option for action in self._walk() for option in action.option_strings]
-            options = [option for option in options if option != known[1]]  # of another command
-            near = get_close_matches(known[1].split("=")[0], options, 1, 0.6)
+            options = [option for action in self._actions for option in action.option_strings]
+            near = get_close_matches(known[1].split("=")[0], options, 1, 0.7)
             message += f". Did you mean {near[0]}?" if near else ""
         choice = re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message)
         if choice:
             near = get_close_matches(choice[1], re.findall(r"[\w-]+", choice[2]), 1, 0.6)
             message += f". Did you mean {near[0]}?" if near else ""
         raise InputError(f"{message} (help: {self.prog} --help)")
-
-    def _walk(self) -> list[argparse.Action]:
-        """All options, those of the subcommands included: argparse reports unknown ones at the top."""
-        actions = list(self._actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                actions += [inner for parser in action.choices.values() for inner in parser._actions]
-        return actions
 
 
 def command(commands: Commands, name: str, text: str) -> Parser:
@@ -46,6 +45,7 @@ def command(commands: Commands, name: str, text: str) -> Parser:
     adds = "a file that registers a method, network, noise, metric or image format"
     sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=adds)
     sub.add_argument("--format", choices=FORMATS, default="terminal")
+    sub.set_defaults(parser=sub)
     return sub
 
 

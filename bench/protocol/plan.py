@@ -21,9 +21,6 @@ from .states import State
 from .suites import Budget, Configuration, Preset, Recipe, Suite, merged
 from .units import Fit, Score, Unit
 
-OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
-
-
 BASELINES = ("noisy", "blur")  # in every table
 
 
@@ -135,7 +132,7 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], Configuration]:
     """The method's class and the configuration of a name."""
     configuration = suite.configurations.get(name)
     if configuration is None and name not in registry.methods():
-        raise unknown("method", name, methods_of(suite), OWN)
+        raise unknown("method", name, methods_of(suite), registry.OWN, registry.meant(name))
     configuration = configuration or Configuration(method=name)
     return registry.find(configuration.method), configuration
 

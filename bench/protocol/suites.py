@@ -141,5 +141,5 @@ def training_sets(preset: Preset) -> tuple[str, ...]:
 def preset(suite: Suite, name: str) -> Preset:
     """A preset of a suite; InputError with the nearest name."""
     if name not in suite.presets:
-        raise unknown(f"preset of suite {suite.name!r}", name, suite.presets)
+        raise unknown("preset", name, suite.presets, f"These are the presets of suite {suite.name!r}.")
     return suite.presets[name]

@@ -53,7 +53,10 @@ def build(
     found[0].notes += _unknown_methods(records, plan)
     found[0].notes += [] if preset else _not_known(store.last.known().requests.get(plan.request.suite))
     if methods:
-        found = [one for one in (_only(one, methods) for one in found) if one.lines] or found[:1]
+        found = [one for one in (_only(one, methods) for one in found) if one.lines]
+        if not found:
+            tables = f"table {number}" if number else f"suite {plan.suite.name!r}"
+            raise InputError(f"--methods {','.join(methods)}: {tables} has no row of it")
     return [_with_others(one) for one in found] if published == "all" else found
 
 

@@ -58,7 +58,8 @@ def read(path: Path, expected: Collection[str] = ()) -> dict[str, Tensor]:
         fix = "expected what torch.save(net.state_dict(), FILE) writes"
         raise InputError(f"--weights {path}: refused: {why}; {fix}") from None
     except Exception as error:  # a damaged or hostile file may raise anything
-        raise InputError(f"--weights {path}: not a file of weights: {_said(one_line(error))}") from None
+        fix = "expected .safetensors, or what torch.save(net.state_dict(), FILE) writes"
+        raise InputError(f"--weights {path}: not a file of weights; {fix} ({_said(one_line(error))})") from None
 
 
 def _unpickled(path: Path) -> Any:

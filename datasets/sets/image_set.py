@@ -75,7 +75,8 @@ class CatalogueSet(ImageSet):
         super().__init__(name)
         self.entry, self.whole = entry(name), whole(name)
         self.frames = self.entry.frames
-        self.how_to_get = self.entry.fetch or f"{self.entry.count} images from {self.entry.source}"  # by hand
+        self.how_to_get = self.entry.fetch or f"{self.entry.count} images from {self.entry.source}"
+        self.how_to_get += f"; python -m bench data fetch {name} --data DIR" if self.whole.urls else ""
 
     @property
     def references(self) -> list[Reference]:

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("narrow", "beside_photographs")
     [
         (("run", "--methods", "b2uu"), "'b2u'"),
         (("run", "--methods", "n2c,NBR2NBR"), "'nbr2nbr'"),
+        (("run", "--methods", "blind2unblind"), "'b2u'"),
+        (("run", "--methods", "Noise2Void"), "'n2v'"),
         (("run", "--methods", "n2c", "--suite", "synthetics"), "'synthetic'"),
         (("run", "--methods", "n2c", "--preset", "redued"), "'reduced'"),
         (("run", "--methods", "n2c", "--noise", "gaus25"), "'gauss25'"),
@@ -33,10 +35,11 @@ pytestmark = pytest.mark.usefixtures("narrow", "beside_photographs")
         (("tables", "--suite", "sinthetic"), "'synthetic'"),
         (("show", "n2c gauss26 seed 0"), "'n2c gauss25 seed 0'"),
         (("speed", "--methods", "b2uu"), "'b2u'"),
+        (("rank", ".", "--methods", "b2uu,blur"), "'b2u'"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(untouched: Path, argv: tuple[str, ...], nearest: str) -> None:
-    where = () if argv[0] in ("speed", "rnu", "tabels") else ("--store", untouched)
+    where = () if argv[0] in ("speed", "rnu", "tabels", "rank") else ("--store", untouched)
     assert f"Did you mean {nearest}?" in refused(*argv, *where)
 
 
@@ -52,6 +55,10 @@ def test_an_unknown_name_is_refused_with_the_nearest(untouched: Path, argv: tupl
         (("run", "--methods", "zzz"), "Allowed: "),
         (("methods", "--format", "yaml"), "json"),
         (("tables", "--table", "one"), "--table"),
+        (("tables", "--methods", "n2v", "--table", "2"), "no row"),
+        (("score", "--weights", "x", "--steps", "3"), "bench score --help"),
+        (("denoise", ".", "--out", __file__), "expected a folder"),
+        (("rank", ".", "--out", __file__), "expected a folder"),
     ],
 )
 def test_a_missing_or_wrong_argument_is_refused(argv: tuple[str, ...], says: str) -> None:
