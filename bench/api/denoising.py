@@ -26,7 +26,7 @@ from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
 from . import ranking
 from .options import Computed, PathLike, check_folder, load_plugins, machine_of, path_of, store_of
-from .own import Images, noise_card, opened
+from .own import Images, images_of, noise_card, opened
 
 AUTO, RANKING = "auto", "ranking"  # the method that a ranking chooses, and its folder in that of the outputs
 SHOWN = 512  # pixels of a side, on the page
@@ -60,7 +60,7 @@ def denoise(
     minutes, weights = _minutes(options), _weights(options)
     machine, notes = machine_of(options)
     machine.apply()
-    collection = opened(paths, **_images(options))
+    collection = opened(paths, **images_of(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
         for line in notes:
             display.note(line)
@@ -143,15 +143,10 @@ def _training(collection: Collection, options: Denoising) -> list[SetImage]:
     if (folder / NOISY).is_dir() and (folder / CLEAN).is_dir():
         how = Reading(first.channels, options.get("axes", ""), first.range)
         return list(members(folder, how))
-    found = opened([folder], **_images(options))
+    found = opened([folder], **images_of(options))
     rescale(found, first.range, first.origin)
     check_channels([*collection.files, *found.files])
     return training_images(found)
-
-
-def _images(options: Denoising) -> Images:
-    """How files are understood."""
-    return {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[literal-required, return-value]
 
 
 def _method(method: str, card: Card | None, options: Denoising) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """A user's own images: what is read of them, and what their noise is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
@@ -22,6 +22,11 @@ class Images(TypedDict, total=False):
     value_range: tuple[float, float] | None  # the values that stand for 0 and 1
     channels: Channels
     recursive: bool  # sub-folders, too
+
+
+def images_of(options: Mapping[str, Any]) -> Images:
+    """How files are understood, of all options of a command."""
+    return {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[return-value]
 
 
 def opened(paths: Sequence[PathLike], **images: Unpack[Images]) -> Collection:

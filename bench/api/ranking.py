@@ -27,7 +27,7 @@ from ..runner.display import Display
 from ..runner.estimates import Cost
 from ..runner.signals import StopSignals
 from .options import Computed, PathLike, check_folder, load_plugins, machine_of
-from .own import Images, noise_card, opened
+from .own import Images, images_of, noise_card, opened
 
 TEXT, JSON, CROPS, PAGE = "ranking.txt", "ranking.json", "crops.npz", "report.html"
 TRAININGS = "trainings"  # in the folder of the results: checkpoints and weights, so that a ranking goes on
@@ -56,8 +56,7 @@ def rank(
     check_folder(Path(out))
     machine, notes = machine_of(options)
     machine.apply()
-    images: Any = {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[literal-required]
-    found = opened(paths, **images)
+    found = opened(paths, **images_of(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
         card = _card(found, options.get("repeats", False))
         if not options.get("value_range"):

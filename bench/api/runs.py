@@ -237,10 +237,7 @@ def _last_requests(store: Store, suite: str, preset: str, asked: Request) -> lis
     if not last:
         of = f" of {suite}" if suite else ""
         raise InputError(f"the store {store.root} has seen no run{of}; say what would be run: --methods A,B")
-    plain = structs.asdict(Request())
-    given = {name: value for name, value in structs.asdict(asked).items() if value != plain[name]}
-    given = {name: value for name, value in given.items() if name not in ("suite", "preset")}
-    return [structs.replace(one, **given | ({"preset": preset} if preset else {})) for one in last]
+    return [structs.replace(asked.over(one), preset=preset or one.preset) for one in last]
 
 
 def _works(wanted: list[Request], options: RunOptions, display: Display) -> list[Run]:

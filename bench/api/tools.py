@@ -14,8 +14,7 @@ from ..compute.machine import environment as machine_facts
 from ..datasets.errors import InputError
 from ..methods import registry
 from ..protocol import plan, suite_files
-from ..report.claims.report import Report
-from ..report.claims.report import check as check_claims
+from ..report.claims.report import Report, check_claims
 from ..runner.display import Display, Lines
 from ..tools import conformance, regression, scaling
 from ..tools import speed as steps
@@ -26,7 +25,7 @@ def check(method: str) -> Iterator[tuple[str, conformance.Finding]]:
     """Whether a registered method, or those of FILE.py or package:Class, fit the harness: findings as they come."""
     torch.set_num_threads(1)  # small images, and numbers that do not depend on the machine
     for name, one in conformance.targets(method).items():
-        for finding in conformance.check(name, one):
+        for finding in conformance.findings(name, one):
             yield name, finding
 
 
@@ -38,7 +37,7 @@ def regress(
     cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = _silent
 ) -> list[regression.Finding]:
     """Compares small subsets of the suites with the committed references; `progress` is given each case's name."""
-    return list(regression.check(cases, path_of(data), progress))
+    return list(regression.compared(cases, path_of(data), progress))
 
 
 def update_references(

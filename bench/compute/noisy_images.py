@@ -62,7 +62,7 @@ def centre_crop(image: NDArray[Any], side: int) -> NDArray[Any]:
     return image[top : top + side, left : left + side]
 
 
-def check(set_images: list[SetImage], view: View, frames: int = 0) -> None:
+def check_images(set_images: list[SetImage], view: View, frames: int = 0) -> None:
     """InputError for an image that cannot be scored: size, unknown Bayer pattern, too few real frames."""
     for set_image in set_images:
         if len(set_image.frames) < frames:

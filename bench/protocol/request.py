@@ -72,6 +72,11 @@ class Request(Limited, frozen=True, kw_only=True, omit_defaults=True):
             one, **{name: getattr(plain, name) for name, value in own.items() if getattr(one, name) == value}
         )
 
+    def over(self, last: "Request") -> "Request":
+        """What a run was asked for, and what is asked for otherwise now; its suite and preset stay."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("suite", "preset")}
+        return structs.replace(last, **{name: value for name, value in given.items() if value})
+
     @property
     def label(self) -> str:
         """The preset and every override, such as `mini, steps=20`."""

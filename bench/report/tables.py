@@ -80,9 +80,7 @@ def request_of(store: Store, asked: Request, preset: bool, records: Sequence[Rec
     """All rows and noises of what is asked; without a preset, on top of the store's last run of the suite."""
     last, wanted = store.last.known().requests.get(asked.suite), asked.noises
     if last is not None and not preset:
-        last = _known(last)
-        given = {name: value for name in asked.__struct_fields__ if (value := getattr(asked, name))}
-        asked = structs.replace(last, **given | {"preset": last.preset})
+        asked = asked.over(_known(last))
     suite = load(asked.suite)
     if not wanted and set(asked.noises) <= set(suite.noises):
         asked = structs.replace(asked, noises=())

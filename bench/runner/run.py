@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, field, structs
 
 from ..compute.machine import Machine
-from ..compute.noisy_images import check
+from ..compute.noisy_images import check_images
 from ..compute.step import Stopped
 from ..compute.training import Report, source_of
 from ..datasets.noise.captured import Captured
@@ -127,7 +127,7 @@ class Run:
                 for metric in unit.metrics:
                     find_metric(metric).check()
                 frames = unit.repeats if isinstance(unit.noise.family, Captured) else 0
-                check(self.sets.used_by(unit), unit.fit.view, frames)
+                check_images(self.sets.used_by(unit), unit.fit.view, frames)
             else:
                 source_of(unit, self.sets.used_by(unit))
             notes |= dict.fromkeys([*self.sets.left_out(unit), *self.sets.copies(unit)])

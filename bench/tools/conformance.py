@@ -60,7 +60,7 @@ CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
 EVERYWHERE = ("odd sizes", "firewall")
 
 
-def check(name: str, method: Method) -> Iterator[Finding]:
+def findings(name: str, method: Method) -> Iterator[Finding]:
     """All findings of one method, as they come."""
     # Noisy images without clean ones cannot train a supervised method.
     noises = NOISES if method.supervision in ("noisy", "none") else NOISES[:-1]

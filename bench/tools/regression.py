@@ -119,7 +119,7 @@ def references() -> dict[str, Numbers]:
         ) from None
 
 
-def check(
+def compared(
     names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = lambda case: None
 ) -> Iterator[Finding]:
     """The findings of the cases, as they come; InputError for an unknown case or one without a reference."""

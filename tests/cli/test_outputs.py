@@ -181,7 +181,9 @@ def test_an_empty_plan_prints_no_box(tiny: Tiny) -> None:
 
 
 def test_check_prints_each_result_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.api.tools.conformance.check", lambda name, method: [Finding("odd sizes", "ok", "29x61")])
+    monkeypatch.setattr(
+        "bench.api.tools.conformance.findings", lambda name, method: [Finding("odd sizes", "ok", "29x61")]
+    )
     result = bench("check", "n2c")
     assert (result.out.count("odd sizes"), result.err) == (1, "")
     assert "29x61" in result.out

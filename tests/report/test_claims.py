@@ -11,7 +11,7 @@ import pytest
 from support.cli import CHECKOUT, bench, refused
 
 from bench.report.claims import evidence
-from bench.report.claims.report import Report, check
+from bench.report.claims.report import Report, check_claims
 from bench.report.published import published
 
 PAPER = CHECKOUT / "results" / "paper"
@@ -47,7 +47,7 @@ def printed(
 def flags(folder: Path, rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     """Kind -> severities of the flags of some claims."""
     found: dict[str, list[str]] = {}
-    for flag in check(table(folder / "claims.csv", rows)).flags:
+    for flag in check_claims(table(folder / "claims.csv", rows)).flags:
         found.setdefault(flag.kind, []).append(flag.severity)
     return found
 
@@ -57,7 +57,7 @@ def flags(folder: Path, rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", [f"table{n}" for n in range(1, 9)] + ["others"])
 def test_printed_tables_pass_and_their_oddities_are_explained(name: str) -> None:
-    report = check(PAPER / f"{name}.csv")
+    report = check_claims(PAPER / f"{name}.csv")
     assert [flag for flag in report.flags if flag.severity != "note"] == []
     assert not report.failed
 
@@ -78,11 +78,11 @@ def oddities(report: Report) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def test_the_explained_oddities_are_those_of_the_paper() -> None:
-    found = oddities(check(PAPER / "table1.csv"))
+    found = oddities(check_claims(PAPER / "table1.csv"))
     anscombe = [("unlike our records", (line,)) for line in (77, 79)]
     r2r = [("SSIM", (line,)) for line in (95, 96, 97, 128, 129, 130)]
     assert found == [("SSIM", (49,)), ("SSIM", (82,)), *r2r, ("Set14 of 12", (10,)), *anscombe]
-    assert oddities(check(PAPER / "table2.csv")) == [("SSIM", (28,))]
+    assert oddities(check_claims(PAPER / "table2.csv")) == [("SSIM", (28,))]
 
 
 def test_an_oddity_explains_no_other_digits(tmp_path: Path) -> None:
@@ -99,12 +99,12 @@ def test_a_row_that_repeats_that_of_another_level(tmp_path: Path) -> None:
     """As in the table of Noise2Score, whose Kodak row at sigma 50 repeats the one at sigma 25."""
     row = {"BM3D": "31.68", "N2V": "30.02", "N2S": "30.53", "SURE": "30.75", "Noise2Score": "31.89", "N2N": "32.20"}
     rows = [claimed(name, psnr, noise=noise) for noise in ("gauss25", "gauss50") for name, psnr in row.items()]
-    report = check(table(tmp_path / "claims.csv", rows))
+    report = check_claims(table(tmp_path / "claims.csv", rows))
     (flag,) = [flag for flag in report.flags if flag.kind == "equal digits"]
     assert (flag.severity, len(flag.lines)) == ("error", 12)
     assert all(name in flag.reason for name in row)
     rows[-1]["psnr"], rows[-2]["psnr"] = "29.10", "28.95"
-    (flag,) = [flag for flag in check(table(tmp_path / "claims.csv", rows)).flags if flag.kind == "equal digits"]
+    (flag,) = [flag for flag in check_claims(table(tmp_path / "claims.csv", rows)).flags if flag.kind == "equal digits"]
     assert len(flag.lines) == 8
 
 
@@ -143,7 +143,7 @@ def test_above_the_supervised_row(tmp_path: Path, networks: tuple[str, str], psn
 
 
 def test_the_printed_supervised_row_is_anothers(tmp_path: Path) -> None:
-    report = check(table(tmp_path / "claims.csv", [claimed("Ours", "32.90")]))
+    report = check_claims(table(tmp_path / "claims.csv", [claimed("Ours", "32.90")]))
     (flag,) = [flag for flag in report.flags if flag.kind == "above supervised"]
     assert (flag.severity, "printed elsewhere" in flag.reason) == ("note", True)
     assert "above supervised" not in flags(tmp_path, [claimed("Ours", "32.40")])
@@ -264,7 +264,7 @@ def test_a_gain_as_of_a_hidden_ensemble(tmp_path: Path) -> None:
 
 def test_numbers_that_are_not_those_of_the_print(tmp_path: Path) -> None:
     rows = [claimed("NBR2NBR", "31.40"), claimed("N2V", "30.32")]
-    report = check(table(tmp_path / "claims.csv", rows))
+    report = check_claims(table(tmp_path / "claims.csv", rows))
     (flag,) = [flag for flag in report.flags if flag.kind == "unlike the print"]
     assert (flag.severity, flag.lines) == ("warning", (2,))
     assert "-0.68 dB from the printed 32.08" in flag.reason
@@ -277,7 +277,7 @@ def test_numbers_that_are_not_those_of_our_records(tmp_path: Path) -> None:
 
 
 def test_a_second_hand_number_is_said_to_be_one(tmp_path: Path) -> None:
-    report = check(table(tmp_path / "claims.csv", [claimed("Prompt-SID", "32.00", 0.878)]))
+    report = check_claims(table(tmp_path / "claims.csv", [claimed("Prompt-SID", "32.00", 0.878)]))
     (flag,) = [flag for flag in report.flags if flag.kind == "unlike the print"]
     assert "image of its source's table" in flag.reason
     assert report.numbers()[0]["printed"] == "32.41/0.883 [image]"
@@ -325,7 +325,7 @@ def test_every_format_holds_the_flags(tmp_path: Path) -> None:
 
 def test_names_of_papers_mean_our_methods(tmp_path: Path) -> None:
     names = ["Blind2Unblind", "Neighbor2Neighbor", "Noise2Void", "CBM3D", "Laine19-pme", "Baseline, N2C", "Prompt-SID"]
-    report = check(table(tmp_path / "claims.csv", [claimed(name, "31.00") for name in names]))
+    report = check_claims(table(tmp_path / "claims.csv", [claimed(name, "31.00") for name in names]))
     found = [(claim.method, claim.output) for claim in report.claims]
     expected = [("b2u", ""), ("nbr2nbr", ""), ("n2v", ""), ("bm3d", ""), ("laine19", "pme"), ("n2c", "")]
     assert found == [*expected, ("prompt-sid", "")]

@@ -34,7 +34,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def red(*methods: str) -> list[str]:
     """The cases of these methods that fail."""
-    findings = list(regress.check([SHORT[method] for method in methods]))
+    findings = list(regress.compared([SHORT[method] for method in methods]))
     assert all(finding.state != "skipped" for finding in findings)
     return [finding.case for finding in findings if finding.state == "failed"]
 
@@ -151,7 +151,7 @@ def test_a_wrong_inverse_turns_its_own_output_red(monkeypatch: pytest.MonkeyPatc
 
 def test_a_broken_training_is_red_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "schedule", lambda *names: math.nan)
-    (finding,) = regress.check([SHORT["n2n"]])
+    (finding,) = regress.compared([SHORT["n2n"]])
     assert (finding.state, finding.found.split(":")[0]) == ("failed", "DivergedError")
 
 
@@ -211,7 +211,7 @@ def test_every_case_has_a_reference_of_enough_seeds_and_no_other_has() -> None:
 
 def test_an_unknown_case_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match="Did you mean 'synthetic/n2n/gauss25/losses'"):
-        list(regress.check(["synthetic/n2n/gauss25/loses"]))
+        list(regress.compared(["synthetic/n2n/gauss25/loses"]))
 
 
 def test_a_missing_reference_is_an_error_before_anything_runs(copied: Path) -> None:
@@ -219,14 +219,14 @@ def test_a_missing_reference_is_an_error_before_anything_runs(copied: Path) -> N
     del known[SHORT["b2u"]]
     copied.write_bytes(msgspec.json.encode(known))
     with pytest.raises(InputError, match=f"--update {SHORT['b2u']}"):
-        next(regress.check([SHORT["noisy"], SHORT["b2u"]]))
+        next(regress.compared([SHORT["noisy"], SHORT["b2u"]]))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": {"losses": "none"}}', None])
 def test_damaged_references_are_an_error(content: bytes | None, copied: Path) -> None:
     copied.unlink() if content is None else copied.write_bytes(content)
     with pytest.raises(InputError, match="--update"):
-        next(regress.check())
+        next(regress.compared())
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [
@@ -257,7 +257,7 @@ def test_absent_data_are_skipped_with_the_reason(copied: Path, monkeypatch: pyte
 
     before = regress.references()
     monkeypatch.setattr(regress, "measure", absent)
-    (finding,) = regress.check([SHORT["noisy"]])
+    (finding,) = regress.compared([SHORT["noisy"]])
     assert (finding.state, finding.found) == ("skipped", "no folder kodak")
     assert regress.update([SHORT["noisy"]]) == [SHORT["noisy"]]
     assert regress.references() == before

@@ -59,7 +59,7 @@ class Report(Struct, frozen=True):
         return {"numbers": self.numbers(), "flags": to_builtins(self.flags), "remarks": self.remarks}
 
 
-def check(path: Path) -> Report:
+def check_claims(path: Path) -> Report:
     """Reads a file of claims and checks it; InputError for a file that holds none."""
     claims = read(path)
     flags = [_explained(flag, claims) for one in CHECKS for flag in one(claims)]
