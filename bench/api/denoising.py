@@ -25,8 +25,8 @@ from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
 from ..runner.signals import StopSignals
 from . import ranking
-from .options import Computed, PathLike, check_folder, load_plugins, machine_of, path_of, store_of
-from .own import Images, images_of, noise_card, opened
+from .options import Computed, Images, PathLike, check_folder, images_of, load_plugins, machine_of, path_of, store_of
+from .own import noise_card, opened
 
 AUTO, RANKING = "auto", "ranking"  # the method that a ranking chooses, and its folder in that of the outputs
 SHOWN = 512  # pixels of a side, on the page

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from msgspec import structs
 
 from ..compute.machine import Machine, choose
 from ..datasets import files
 from ..datasets.errors import InputError, unknown
+from ..datasets.own.collection import Channels
 from ..datasets.sets.own_folder import absolute
 from ..methods import plugins, registry
 from ..protocol import plan, suite_files
@@ -64,6 +65,20 @@ class RunOptions(Options, total=False):
     engine: str  # what starts them: local, dask, slurm
     scheduler: str  # the address of Dask's
     slurm: Mapping[str, int | str]  # parameters of submitit
+
+
+class Images(TypedDict, total=False):
+    """How files of images are understood."""
+
+    axes: str  # letters of TZCYXS, for arrays with as many axes
+    value_range: tuple[float, float] | None  # the values that stand for 0 and 1
+    channels: Channels
+    recursive: bool  # sub-folders, too
+
+
+def images_of(options: Mapping[str, Any]) -> Images:
+    """How files are understood, of all options of a command."""
+    return {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[return-value]
 
 
 def request(suite: str, methods: Sequence[str], preset: str = "mini", **asked: Unpack[Asked]) -> Request:

@@ -1,8 +1,8 @@
 """A user's own images: what is read of them, and what their noise is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Unpack
 
 import msgspec
 
@@ -11,22 +11,8 @@ from ..apply.noise_card import Card
 from ..apply.noise_card import noise_card as _card
 from ..datasets import files
 from ..datasets.errors import InputError
-from ..datasets.own.collection import Channels, Collection, collect
-from .options import PathLike
-
-
-class Images(TypedDict, total=False):
-    """How files of images are understood."""
-
-    axes: str  # letters of TZCYXS, for arrays with as many axes
-    value_range: tuple[float, float] | None  # the values that stand for 0 and 1
-    channels: Channels
-    recursive: bool  # sub-folders, too
-
-
-def images_of(options: Mapping[str, Any]) -> Images:
-    """How files are understood, of all options of a command."""
-    return {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[return-value]
+from ..datasets.own.collection import Collection, collect
+from .options import Images, PathLike
 
 
 def opened(paths: Sequence[PathLike], **images: Unpack[Images]) -> Collection:

@@ -26,8 +26,8 @@ from ..methods import registry
 from ..runner.display import Display
 from ..runner.estimates import Cost
 from ..runner.signals import StopSignals
-from .options import Computed, PathLike, check_folder, load_plugins, machine_of
-from .own import Images, images_of, noise_card, opened
+from .options import Computed, Images, PathLike, check_folder, images_of, load_plugins, machine_of
+from .own import noise_card, opened
 
 TEXT, JSON, CROPS, PAGE = "ranking.txt", "ranking.json", "crops.npz", "report.html"
 TRAININGS = "trainings"  # in the folder of the results: checkpoints and weights, so that a ranking goes on
