@@ -77,6 +77,45 @@ def probe(step: Step) -> tuple[float | None, str | None]:
     return quality, sanity.check_output(looked.frames[0], output, std)
 
 
+class Checkpoints:
+    """Counts the seconds of a training and saves its state, which takes less than 1 % of them."""
+
+    def __init__(self, state: State, path: Path | None, every_seconds: float) -> None:
+        self.state, self.path, self.least, self.pause = state, path, every_seconds, every_seconds
+        self.counted = self.saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return not self.least or time.monotonic() - self.saved > self.pause
+
+    def save(self) -> None:
+        """Saves the state, where there is a place for it."""
+        now = time.monotonic()
+        self.state.seconds += now - self.counted
+        self.counted = now
+        if self.path is not None:
+            self.state.save(self.path)
+        self.saved = time.monotonic()
+        self.pause = max(self.least, 100.0 * (self.saved - now))
+
+    @property
+    def seconds(self) -> float:
+        """Those of the whole training, with what was done before an interruption."""
+        return self.state.seconds + time.monotonic() - self.counted
+
+
+def note(state: State, update: Step, loss: float, seen: bool) -> tuple[float | None, str]:
+    """Notes the loss and, where one crop is to be `seen`, its PSNR; a warning that was not given before, or none."""
+    state.history.append((state.step, loss))
+    quality, warning = probe(update) if seen else (None, None)
+    if quality is not None and math.isfinite(quality):
+        state.quality.append((state.step, round(quality, 3)))
+    if not warning or not sanity.settled(state.step, update.work.steps) or warning.split(":")[0] in state.said():
+        return quality, ""
+    state.warnings.append(f"step {state.step}: {warning}")
+    return quality, warning
+
+
 def train(
     work: Fit,
     images: Sequence[SetImage] | Source,
@@ -95,28 +134,17 @@ def train(
     source = source_of(work, images, machine.device) if isinstance(images, Sequence) else images
     update = Step(work, source, machine)
     state = State(work.key, machine.setting, update)
-    if note := state.load(checkpoint):
-        report(Report(0, work.steps, math.nan, None, note))
-    began = saved = time.monotonic()
-    quality, pause = None, every_seconds
-
-    def keep() -> None:
-        nonlocal began, saved, pause
-        now = time.monotonic()
-        state.seconds += now - began
-        began = now
-        if checkpoint is not None:
-            state.save(checkpoint)
-        saved = time.monotonic()
-        pause = max(every_seconds, 100.0 * (saved - now))  # under 1 % of the time
-
+    if said := state.load(checkpoint):
+        report(Report(0, work.steps, math.nan, None, said))
+    checkpoints, quality = Checkpoints(state, checkpoint, every_seconds), None
     interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
     # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
     dear, own = max(work.method.passes().values()) > interval, work.method.per_image()
     stride = CUDA_LOOKS if update.captures else 1
     try:
         for step in range(state.step, work.steps):
-            probing = (step + 1) % interval == 0 or step + 1 == work.steps
+            last = step + 1 == work.steps
+            probing = (step + 1) % interval == 0 or last
             if probing or step == 0:
                 update.prepare(step)
                 for looked in update.on_host():
@@ -125,30 +153,23 @@ def train(
             state.step = step + 1
             if message:
                 state.warnings.append(f"step {step + 1}: {message}")
-            looking = probing or bool(message) or step % stride == 0
-            loss = float(update.loss) if looking else math.nan
-            if looking:
+            if probing or message or step % stride == 0:
+                loss = float(update.loss)
                 sanity.check_loss(loss, step)
-            if probing:
-                state.history.append((step + 1, loss))
-                quality, warning = (None, None) if own or (dear and step + 1 < work.steps) else probe(update)
-                if quality is not None and math.isfinite(quality):
-                    state.quality.append((step + 1, round(quality, 3)))
-                if warning and sanity.settled(step + 1, work.steps) and warning.split(":")[0] not in state.said():
-                    state.warnings.append(f"step {step + 1}: {warning}")
-                    message = warning
-            if looking:
+                if probing:
+                    quality, warning = note(state, update, loss, not own and (not dear or last))
+                    message = warning or message
                 report(Report(step + 1, work.steps, loss, quality, message))
-            if step + 1 == work.steps:
+            if last:
                 break  # trained: a late signal must not throw it away
             if stop():
                 raise Stopped
-            if not every_seconds or time.monotonic() - saved > pause:
-                keep()
+            if checkpoints.due():
+                checkpoints.save()
     except Stopped:  # between two updates: the state is whole
-        keep()
+        checkpoints.save()
         raise
-    seconds = state.seconds + time.monotonic() - began
+    seconds = checkpoints.seconds
     update.optimiser.zero_grad()  # what is left of the memory of graphs can then be used by others
     net = update.net.network
     parameters = sum(parameter.numel() for parameter in net.parameters())

@@ -174,7 +174,7 @@ def test_a_step_that_is_short_of_memory_and_cannot_be_captured_says_both(
     made = step()
     made.captures = True
 
-    def replay(number: int) -> None:
+    def replay() -> None:
         made.chunk, made.captures, made.uncaptured = 2, False, "steps run without a CUDA graph: line 1"
 
     monkeypatch.setattr(made, "_replay", replay)
