@@ -202,7 +202,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[Method], Iterator[kit.Fi
     def findings(method: Method) -> Iterator[kit.Finding]:
         name = type(method).__name__.lower()
         monkeypatch.setitem(registry.METHODS.entries, name, type(method))
-        return kit.check(name, method)
+        return kit.findings(name, method)
 
     return findings
 
@@ -247,7 +247,7 @@ def test_every_method_of_ours_can_be_captured(name: str, small: Callable[..., Me
 def test_a_loss_that_fails_for_some_channels_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "CHANNELS", (3, 1))
     monkeypatch.setitem(registry.METHODS.entries, "partial", Partial)
-    failed = [finding for finding in kit.check("partial", Partial()) if finding.state == "failed"]
+    failed = [finding for finding in kit.findings("partial", Partial()) if finding.state == "failed"]
     assert {finding.check for finding in failed} == {
         f"firewall, {noise}, C = 1" for noise in ("gauss25", "poisson30", "none")
     }
@@ -258,7 +258,7 @@ def test_an_answer_that_raises_is_a_finding() -> None:
         def applies(self, noise: object, channels: int) -> str | None:
             raise KeyError("no idea")
 
-    (finding,) = kit.check("raising", Raising())
+    (finding,) = kit.findings("raising", Raising())
     assert (finding.state, finding.text) == ("failed", "applies raised KeyError: 'no idea'")
 
 
@@ -282,7 +282,7 @@ EVERY = [
 def test_our_own_methods_pass(name: str, small: Callable[..., Method], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "CHANNELS", (3, 1, 4))
     method = small(name)
-    findings = list(kit.check(name, method))
+    findings = list(kit.findings(name, method))
     failed = [f"{finding.check}: {finding.text}" for finding in findings if finding.state == "failed"]
     assert not failed
     passed = {finding.check.split(",")[0] for finding in findings if finding.state == "ok"}
@@ -293,7 +293,7 @@ def test_our_own_methods_pass(name: str, small: Callable[..., Method], monkeypat
 
 @pytest.mark.slow
 def test_structured_masks_pass(small: Callable[..., Method]) -> None:
-    findings = list(kit.check("n2v2-struct", small("n2v2", span=4)))
+    findings = list(kit.findings("n2v2-struct", small("n2v2", span=4)))
     assert {finding.state for finding in findings} == {"ok", "does not apply"}  # no output claims to be blind
 
 
@@ -308,7 +308,7 @@ def test_the_released_cell_width_is_blind() -> None:
 
 
 def test_what_is_not_defined_is_said(small: Callable[..., Method]) -> None:
-    findings = {finding.check: finding for finding in kit.check("noisier2noise", small("noisier2noise"))}
+    findings = {finding.check: finding for finding in kit.findings("noisier2noise", small("noisier2noise"))}
     assert findings["poisson30"].state == "not defined"
     assert "Gaussian" in findings["poisson30"].text
     assert findings["loss goes down"].state == "ok"

@@ -259,5 +259,5 @@ def test_absent_data_are_skipped_with_the_reason(copied: Path, monkeypatch: pyte
     monkeypatch.setattr(regress, "measure", absent)
     (finding,) = regress.compared([SHORT["noisy"]])
     assert (finding.state, finding.found) == ("skipped", "no folder kodak")
-    assert regress.update([SHORT["noisy"]]) == [SHORT["noisy"]]
+    assert regress.update([SHORT["noisy"]]) == [f"{SHORT['noisy']}: skipped: no folder kodak"]
     assert regress.references() == before
