@@ -1,6 +1,6 @@
 """Methods by name, our own and those of plug-ins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import msgspec
@@ -13,7 +13,6 @@ from .networks import registry as networks
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 
-OWN = "Own methods: --plugin FILE.py; list: python -m bench methods."
 METHODS: Registry[type[Method]] = Registry("method", __package__)
 
 
@@ -60,12 +59,19 @@ def find(name: str) -> type[Method]:
     """The method of a name; InputError with the nearest names if there is none."""
     known = methods()
     if name not in known:
-        raise unknown("method", name, known, OWN, meant(name))
+        raise unknown_method(name, known)
     return known[name]
 
 
-def meant(words: str) -> str:
-    """The method of the paper with these words in its title, such as noise2void; empty for none."""
+def unknown_method(name: str, allowed: Iterable[str]) -> InputError:
+    """The error for a name that is no allowed method: with the method whose paper has it in its title, or the nearest."""
+    return unknown(
+        "method", name, allowed, "Own methods: --plugin FILE.py; list: python -m bench methods.", _by_title(name)
+    )
+
+
+def _by_title(words: str) -> str:
+    """The method whose paper has these words in its title, such as noise2void; empty for none."""
     plain = _plain(words)
     named = [name for name, method in methods().items() if len(plain) > 3 and plain in _plain(method.card.paper)]
     return min(named, key=lambda name: len(methods()[name].card.paper), default="")

@@ -77,7 +77,7 @@ class Images(TypedDict, total=False):
 
 
 def images_of(options: Mapping[str, Any]) -> Images:
-    """How files are understood, of all options of a command."""
+    """The options of a command that say how files of images are understood."""
     return {name: options[name] for name in Images.__annotations__ if name in options}  # type: ignore[return-value]
 
 
@@ -101,7 +101,7 @@ def requests(methods: Sequence[str], suite: str, preset: str, **asked: Unpack[As
     for method in methods:
         if method != "all" and not any(method in inside for inside in known.values()):
             everywhere = dict.fromkeys(one for inside in known.values() for one in inside)
-            raise unknown("method", method, ["all", *everywhere], registry.OWN, registry.meant(method))
+            raise registry.unknown_method(method, ["all", *everywhere])
     found = []
     for name in names:
         rows = [row.method for row in suite_files.load(name).rows if not row.optional]

@@ -74,7 +74,7 @@ def _tables(
     known = {name for one in wanted for name in plan.methods_of(load(one.suite))}
     for name in methods:
         if name not in known:
-            raise unknown("method", name, known, registry.OWN, registry.meant(name))
+            raise registry.unknown_method(name, known)
     found, refused = list[Table](), dict[str, InputError]()
     for one in wanted:
         try:
@@ -122,7 +122,9 @@ def verdicts(
     merged, known = judging.merged([found, *(tables for tables, _ in others)]), judging.expected()
     judged = judging.judge(merged, known.rule)
     if preset in recorded and all(said == judging.NOT_RUN for one in judged for _, said in one.verdicts):
-        left_out.append("no cell has a number on the paper's test images; the orders below are of others")
+        left_out.append(
+            "No cell has a number on the paper's test images. The orders below are those of other test images."
+        )
     counted = [judging.summary(judged), *map(judging.cells, judged)]
     return [*counted, judging.columns(merged, known), judging.inversions(merged, known)], left_out
 

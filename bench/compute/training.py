@@ -104,8 +104,8 @@ class Checkpoints:
         return self.state.seconds + time.monotonic() - self.counted
 
 
-def note(state: State, update: Step, loss: float, seen: bool) -> tuple[float | None, str]:
-    """Notes the loss and, where one crop is to be `seen`, its PSNR; a warning that was not given before, or none."""
+def record_probe(state: State, update: Step, loss: float, seen: bool) -> tuple[float | None, str]:
+    """Records the loss and, if `seen`, the PSNR of one crop; returns that PSNR and a warning that is new, or none."""
     state.history.append((state.step, loss))
     quality, warning = probe(update) if seen else (None, None)
     if quality is not None and math.isfinite(quality):
@@ -157,7 +157,7 @@ def train(
                 loss = float(update.loss)
                 sanity.check_loss(loss, step)
                 if probing:
-                    quality, warning = note(state, update, loss, not own and (not dear or last))
+                    quality, warning = record_probe(state, update, loss, not own and (not dear or last))
                     message = warning or message
                 report(Report(step + 1, work.steps, loss, quality, message))
             if last:

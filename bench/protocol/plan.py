@@ -132,7 +132,7 @@ def _resolve(suite: Suite, name: str) -> tuple[type[Method], Configuration]:
     """The method's class and the configuration of a name."""
     configuration = suite.configurations.get(name)
     if configuration is None and name not in registry.methods():
-        raise unknown("method", name, methods_of(suite), registry.OWN, registry.meant(name))
+        raise registry.unknown_method(name, methods_of(suite))
     configuration = configuration or Configuration(method=name)
     return registry.find(configuration.method), configuration
 

@@ -73,7 +73,7 @@ class Request(Limited, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def over(self, last: "Request") -> "Request":
-        """What a run was asked for, and what is asked for otherwise now; its suite and preset stay."""
+        """The request of the last run with the fields that this one sets; the suite and preset of the last run stay."""
         given = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("suite", "preset")}
         return structs.replace(last, **{name: value for name, value in given.items() if value})
 
