@@ -64,10 +64,9 @@ def find(name: str) -> type[Method]:
 
 
 def unknown_method(name: str, allowed: Iterable[str]) -> InputError:
-    """The error for a name that is no allowed method: with the method whose paper has it in its title, or the nearest."""
-    return unknown(
-        "method", name, allowed, "Own methods: --plugin FILE.py; list: python -m bench methods.", _by_title(name)
-    )
+    """The error for a name that no allowed method has; it suggests one by its paper's title, or the nearest name."""
+    fix = "Own methods: --plugin FILE.py; list: python -m bench methods."
+    return unknown("method", name, allowed, fix, _by_title(name))
 
 
 def _by_title(words: str) -> str:

@@ -122,9 +122,7 @@ def verdicts(
     merged, known = judging.merged([found, *(tables for tables, _ in others)]), judging.expected()
     judged = judging.judge(merged, known.rule)
     if preset in recorded and all(said == judging.NOT_RUN for one in judged for _, said in one.verdicts):
-        left_out.append(
-            "No cell has a number on the paper's test images. The orders below are those of other test images."
-        )
+        left_out.append("No cell has a number on the paper's test images. The orders below are of other images.")
     counted = [judging.summary(judged), *map(judging.cells, judged)]
     return [*counted, judging.columns(merged, known), judging.inversions(merged, known)], left_out
 
