@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from msgspec import structs
@@ -28,6 +27,7 @@ from .scoring_speed import scoring as scoring_speed
 from .scoring_speed import without_shortcuts
 
 Row = dict[str, str]
+CUDA_STEPS = 5  # timed in a row, as a training does not wait for each
 
 
 def plain_step(method: Method, channels: int, batch: Batch, context: Context) -> Callable[[], Tensor]:
@@ -114,8 +114,7 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> Row:
     ours(0)  # warm up, capture, and compile if that is on
     steps: dict[str, Callable[[], Tensor]] = {
         "plain": plain,
-        "bare": partial(ours.update, batch, context),
-        "samples": partial(_samples, ours),
+        "samples": _captured_samples(ours) if ours.captures else partial(_samples, ours),
         "ours": partial(_whole_step, ours, ours.captures),
     }
     if ours.captures:
@@ -131,7 +130,7 @@ def _training(fit: Fit, machine: Machine, rounds: int, peak: float) -> Row:
         "ratio": f"{times['plain'] / times['ours']:.2f}",
         "plain step / plain U-Net's": f"{times['plain'] / times['unet']:.2f}",
         "of bf16 matmul": f"{counter.get_total_flops() / times['ours'] / peak:.0%}",
-        "harness overhead": f"{times['samples'] / times['bare']:.1%}",
+        "harness overhead": f"{times['samples'] / (times['ours'] - times['samples']):.1%}",
         "captured / uncaptured": f"{times['uncaptured'] / times['ours']:.2f}" if ours.captures else ours.uncaptured,
         "training, preset standard": f"{work.steps * times['ours'] / 3600:.2f} h",
         "machine": f"{machine.device}, {machine.precision}, {machine.threads} threads",
@@ -150,7 +149,7 @@ def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(max(5, rounds)):
         for name, step in steps.items():
-            times[name].append(timed(step))
+            times[name].append(timed(step, CUDA_STEPS if machine.kind == "cuda" else 1))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -168,15 +167,31 @@ def _samples(step: Step) -> Tensor:
     return step.samples()[0].frames[-1]
 
 
-def timed(step: Callable[[], Tensor]) -> float:
-    """Seconds until the result is there."""
+def _captured_samples(step: Step) -> Callable[[], Tensor]:
+    """`_samples` as a graph of its own."""
+    step.prepare(1)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        made = step.samples()[0].frames[-1]
+
+    def replay() -> Tensor:
+        graph.replay()
+        return made
+
+    return replay
+
+
+def timed(step: Callable[[], Tensor], calls: int = 1) -> float:
+    """Seconds of a call until its result is there; the mean of so many in a row."""
     began = time.perf_counter()
-    float(step().flatten()[0])  # waits for the device
-    return time.perf_counter() - began
+    for _ in range(calls):
+        made = step()
+    float(made.flatten()[0])  # waits for the device
+    return (time.perf_counter() - began) / calls
 
 
 def matmul_rate(machine: Machine) -> float:
     """Floating-point operations per second of a bf16 matrix product, the best of several."""
     n = 8192 if machine.device.startswith("cuda") else 2048
-    a = torch.from_numpy(np.ones((n, n), np.float32)).to(machine.device, torch.bfloat16)
+    a = Rng(0, torch.arange(n, device=machine.device)).normal("matrix", n).bfloat16()  # ones would run faster
     return max(2 * n**3 / timed(lambda: a @ a) for _ in range(7))

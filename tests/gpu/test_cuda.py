@@ -206,14 +206,11 @@ def test_an_interrupted_captured_training_continues(
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_the_memory_of_a_step(
-    name: str, work: Work, set_images: list[SetImage], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Of the whole network, crop 64, batch 4, bf16; the number is printed at once."""
+def test_the_memory_of_a_step(name: str, work: Work, set_images: list[SetImage]) -> None:
+    """Of the whole network, crop 64, batch 4, bf16; `pytest -rP` shows the number."""
     torch.cuda.reset_peak_memory_stats()
     unit = work(registry.find(name)(), noise_of(name), steps=4, crop=64, batch=4)
     train(unit, set_images, Machine(DEVICE, "bf16", 1, compile=False))
     gibibytes = torch.cuda.max_memory_allocated() / 2**30
-    with capsys.disabled():
-        print(f"{name}: {gibibytes:.2f} GiB at most")
+    print(f"{name}: {gibibytes:.2f} GiB at most")
     assert gibibytes < 8.0
