@@ -1,6 +1,10 @@
 """Philox4x32-10 (Salmon et al., SC 2011): random numbers that are a function of a key and a counter, on any device."""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -11,10 +15,22 @@ LOW = 0xFFFFFFFF
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def philox(counter: Words, key: int) -> Words:
-    """Four words in 0..2^32-1 for each counter of four such words, int64; the key has 64 bits."""
+FUSED: ContextVar[bool] = ContextVar("fused", default=False)
+
+
+@contextmanager
+def fused(on: bool) -> Iterator[None]:
+    """Within it, one compiled kernel draws the words of a call, instead of 130 small ones: the same words."""
+    before = FUSED.set(on)
+    try:
+        yield
+    finally:
+        FUSED.reset(before)
+
+
+def philox(counter: Words, low: int | Tensor, high: int | Tensor) -> Words:
+    """Four words in 0..2^32-1 for each counter of four such words, int64; the key is two such words."""
     a, b, c, d = counter
-    low, high = key & LOW, key >> 32 & LOW
     for _ in range(10):
         first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # their 64 bits are right, whatever the sign
         a = (second >> 32).bitwise_and_(LOW).bitwise_xor_(b).bitwise_xor_(low)
@@ -26,8 +42,21 @@ def philox(counter: Words, key: int) -> Words:
 
 def words(key: int, element: Tensor, sample: Tensor, draw: int = 0) -> Words:
     """The words of every (element, sample); element below 2^32, sample below 2^63, both int64 and broadcast."""
+    low, high = key & LOW, key >> 32 & LOW
+    if not FUSED.get():
+        return _words(element, sample, draw, low, high)
+    device = element.device  # as tensors, the keys are no constants of the kernel
+    return _kernel()(element, sample, *(torch.full((), word, device=device) for word in (draw, low, high)))
+
+
+def _words(element: Tensor, sample: Tensor, draw: int | Tensor, low: int | Tensor, high: int | Tensor) -> Words:
     zero = torch.zeros_like(element + sample)
-    return philox((element + zero, zero + draw, (sample & LOW) + zero, (sample >> 32) + zero), key)
+    return philox((element + zero, zero + draw, (sample & LOW) + zero, (sample >> 32) + zero), low, high)
+
+
+@cache
+def _kernel() -> Callable[..., Words]:
+    return torch.compile(_words, dynamic=True)
 
 
 def integers(word: Tensor, high: int | Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..datasets.philox import fused
 from ..datasets.sampling import Sample, Samples, Source, hosted
 from ..datasets.seeds import seed
 from ..methods.base import Batch, Context, Method, Progress
@@ -165,8 +166,9 @@ class Step:
 
     def _update(self, stop: Callable[[], bool] = never) -> None:
         """The step: the same code whether it is captured or not."""
-        made, numbers = self.samples()
-        self.update(collate(made, self.method), self.context(numbers), stop)
+        with fused(self.net.compiled):
+            made, numbers = self.samples()
+            self.update(collate(made, self.method), self.context(numbers), stop)
 
     def update(self, batch: Batch, context: Context, stop: Callable[[], bool] = never) -> Tensor:
         """Loss, gradients and one step of the optimiser; the loss, not yet read."""

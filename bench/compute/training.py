@@ -66,10 +66,10 @@ def probe(step: Step) -> tuple[float | None, str | None]:
     context = step.context(torch.zeros(1, dtype=torch.int64, device=step.device))
     if method.knowledge == "level":
         context = context._replace(level=torch.tensor(looked.levels[:1], device=step.device))
-    step.net.eval()
+    net = step.machine.place(step.net.network).eval()  # not compiled, which would be done anew for this shape
     with torch.no_grad():
-        image = method.denoise(step.net, noisy, context)[method.primary().name]
-    step.net.train()
+        image = method.denoise(net, noisy, context)[method.primary().name]
+    net.train()
     output = image[0].permute(1, 2, 0).float().cpu().numpy()
     known = looked.clean is not None and work.noise.family.simulated
     std = work.noise.std(looked.clean, looked.levels[0]) if known and looked.clean is not None else None

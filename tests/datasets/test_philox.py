@@ -1,6 +1,7 @@
 """The generator: published known answers, its distributions, and numbers that do not depend on each other."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,20 @@ from numpy.typing import NDArray
 from scipy.special import kolmogorov, ndtr
 from torch import Tensor
 
-from bench.datasets.philox import LOW, Words, integers, normal, philox, uniform, words
+from bench.compute.machine import can_compile
+from bench.datasets.philox import LOW, Words, fused, integers, normal, philox, uniform, words
 
 COUNT = 20_000
 KNOWN = [  # of the authors' Random123: counter, key, words
     ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
     ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+]
+FUSED_COUNTERS: list[tuple[Any, ...]] = [
+    (5, torch.arange(1000), torch.tensor([[0], [7], [2**40 + 3]])),
+    (2**64 - 1, torch.arange(77), torch.tensor([[2**62 + 1]]), 1),
+    (2**63 + 12345, torch.zeros(4, dtype=torch.int64), torch.arange(4)),
+    (77, torch.arange(60).view(1, 6, 10), torch.arange(3).view(3, 1, 1), 2),
 ]
 
 
@@ -39,7 +47,7 @@ def test_the_published_answers(counter: str, key: str, expected: str) -> None:
     """Alone, and among others in a tensor."""
     low, high = read(key)
     for shape in ((), (2, 3)):
-        found = philox(tuple(torch.full(shape, word) for word in read(counter)), low | high << 32)  # type: ignore[arg-type]
+        found = philox(tuple(torch.full(shape, word) for word in read(counter)), low, high)  # type: ignore[arg-type]
         assert [sorted(set(word.flatten().tolist())) for word in found] == [[word] for word in read(expected)]
 
 
@@ -48,8 +56,18 @@ def test_a_counter_is_element_draw_and_sample() -> None:
     element, draw, low, high = read(KNOWN[2][0])
     sample = low | (high & 0x7FFFFFFF) << 32
     found = words(7 + 2**64, torch.tensor(element), torch.tensor(sample), draw)
-    expected = philox(tuple(map(torch.tensor, (element, draw, low, high & 0x7FFFFFFF))), 7)  # type: ignore[arg-type]
+    expected = philox(tuple(map(torch.tensor, (element, draw, low, high & 0x7FFFFFFF))), 7, 0)  # type: ignore[arg-type]
     assert [int(word) for word in found] == [int(word) for word in expected]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile(), reason="no C compiler (cc) or no Python.h on this machine")
+def test_one_compiled_kernel_draws_the_same_words() -> None:
+    """For any key, draw and shape; of a single sample, too."""
+    with fused(True):
+        found = [words(key, *counters) for key, *counters in FUSED_COUNTERS]
+    for kernel, (key, *counters) in zip(found, FUSED_COUNTERS, strict=True):
+        assert torch.equal(torch.stack(kernel), torch.stack(words(key, *counters)))
 
 
 @pytest.mark.parametrize("word", range(4))
