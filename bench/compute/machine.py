@@ -26,6 +26,7 @@ PACKAGES = ("torch", "numpy", "scikit-image", "pillow", "bm3d", "deepinv", "care
 # Compiling takes 20 s on an H100 and saves 0.7 ms of a captured step of N2C, 5 ms of Blind2Unblind's (a prototype's
 # times), so it pays from about here; on CPUs it was 1.4x slower than oneDNN's kernels.
 COMPILE_STEPS = 20_000
+NETWORKS = 64  # that one process compiles; after torch's 8, the others would run uncompiled
 
 
 class Machine(Struct, frozen=True):
@@ -112,6 +113,7 @@ def _apply(net: nn.Module, x: Tensor, *others: Any) -> Tensor:
 @cache
 def _graph() -> Callable[..., Tensor]:
     """`_apply` compiled: one graph serves all networks of a class and shape."""
+    torch._dynamo.config.recompile_limit = NETWORKS
     return torch.compile(_apply)
 
 

@@ -60,7 +60,7 @@ class State:
         write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
 
     def load(self, path: Path | None) -> str:
-        """Continues at the newer whole checkpoint of the same work and machine; a sentence if one does not fit.
+        """Continues at the newer whole checkpoint of the same work; a sentence if none is, or if the machine changed.
 
         InputError for a checkpoint that this user may not read: its progress would be lost.
         """
@@ -77,14 +77,16 @@ class State:
         past = msgspec.convert(about, Past)
         if about.get("key") != self.about["key"]:
             return "the checkpoint is of another training; starting again"
-        if changed := self._changed(about.get("machine")):
-            return f"the checkpoint was made with {changed}; starting again"
         if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or _forms(tensors) != _forms(
             self.holder.state()
         ):
             raise DamagedError("other tensors than were saved")
         self._take(tensors, past)
-        return ""
+        if not (changed := self._changed(about.get("machine"))):
+            self.holder.chunk = past.chunk
+            return ""
+        self.warnings.append(f"step {self.step}: continued with {changed}")
+        return f"continued at step {self.step} with {changed}: sums differ in their last digits from here on"
 
     def _changed(self, machine: Any) -> str:
         """The settings of the machine that differ from the checkpoint's, such as `threads 2 instead of 1`."""
@@ -96,7 +98,7 @@ class State:
     def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
         self.holder.load(tensors)
         self.step, self.seconds, self.warnings = past.step, past.seconds, past.warnings
-        self.history, self.quality, self.holder.chunk = past.history, past.quality, past.chunk
+        self.history, self.quality = past.history, past.quality
 
 
 def _forms(tensors: dict[str, Tensor]) -> dict[str, Any]:

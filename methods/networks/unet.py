@@ -117,11 +117,11 @@ class Trunk(nn.Module):
 
     def features(self, x: Tensor, read: Grid | Pixels | None = None) -> Tensor:
         """[B, C, H, W] -> [B, 2 width, H, W], or what is read of it."""
-        *skips, x = self.encoded(x)
-        *coarser, last = self.up
-        for decode in coarser:
+        skips = self.encoded(x)
+        x = skips.pop()
+        for decode in self.up[:-1]:
             x = decode(x, skips.pop())
-        features: Tensor = last(x, skips.pop(), read)
+        features: Tensor = self.up[-1](x, skips.pop(), read)
         return features
 
 

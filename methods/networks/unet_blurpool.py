@@ -43,7 +43,8 @@ class BlurUNet(UNet):
 
     def features(self, x: Tensor, read: object = None) -> Tensor:
         """[B, C, H, W] -> [B, 2 width, H, W], or what is read of it."""
-        _, *skips, x = self.encoded(x)
+        skips = self.encoded(x)[1:]
+        x = skips.pop()
         for decode in self.up:
             x = decode(x, skips.pop())
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -12,13 +12,18 @@ from weakref import WeakSet
 import pytest
 import torch
 from msgspec import structs
+from support.libraries import ours
 from support.watch import on_device
 from torch import Tensor, nn
 
+from bench.compute import machine as machines
 from bench.compute.machine import Machine
 from bench.compute.step import Step, epoch_of, schedule
 from bench.compute.training import source_of
 from bench.datasets.images import SetImage
+from bench.datasets.noise.model import parse
+from bench.datasets.sampling import OneImage, Source, one_sample
+from bench.methods import registry
 from bench.methods.base import Batch, Context
 from bench.methods.n2c import N2C
 from bench.methods.n2n import N2N
@@ -33,6 +38,8 @@ CYCLE = Recipe(schedule="cycle", lr=1e-2, beta2=0.95, weight_decay=0.0)
 HALVING = structs.replace(CYCLE, schedule="halving")
 CONSTANT = structs.replace(CYCLE, schedule="constant")
 MUON = structs.replace(CYCLE, optimiser="muon", kernel_decay=0.1)
+# self2self draws its dropout, whose names are hashed, within its network.
+COMPILED = sorted({name for name, one in registry.methods().items() if one.learns() and ours(name)} - {"self2self"})
 RECIPES = pytest.mark.parametrize("recipe", [CYCLE, HALVING, CONSTANT, MUON], ids=["cycle", "halving", "const", "muon"])
 
 
@@ -311,3 +318,24 @@ def test_a_step_reads_nothing_and_makes_nothing_on_the_host(
     made.prepare(2)
     with on_device():
         made._update()
+
+
+# ---- the compiler
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_compiler_gets_a_network_as_one_graph(
+    name: str, work: Work, small: Any, set_images: list[SetImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph in pieces is compiled again for every layer and shape, until torch gives up."""
+    torch.compiler.reset()
+    whole = torch.compile(machines._apply, backend="eager", fullgraph=True)
+    monkeypatch.setattr(machines, "_graph", lambda: whole)
+    method = small(name)
+    noise = next(noise for noise in ("gauss25", "poisson30") if method.applies(parse(noise), 3) is None)
+    unit = work(method, noise, steps=1)
+    source: Source = source_of(unit, set_images)
+    if method.per_image():
+        source = OneImage(one_sample(source, 0, 1).frames[0], 25.0, "cpu", method.prepare)
+    assert Step(unit, source, Machine(compile=True))(0) == ""
