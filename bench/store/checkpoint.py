@@ -89,11 +89,11 @@ class State:
         return f"continued at step {self.step} with {changed}: sums differ in their last digits from here on"
 
     def _changed(self, machine: Any) -> str:
-        """The settings of the machine that differ from the checkpoint's, such as `threads 2 instead of 1`."""
+        """The settings of the machine that differ from the checkpoint's, such as `threads 1 instead of 2`."""
         old: dict[str, Any] = machine if isinstance(machine, dict) else {}
         now = self.setting
         names = [name for name in now if old.get(name) != now[name]]
-        return ", ".join(f"{name} {old.get(name)} instead of {now[name]}" for name in names)
+        return ", ".join(f"{name} {now[name]} instead of {old.get(name)}" for name in names)
 
     def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
         self.holder.load(tensors)

@@ -149,7 +149,8 @@ def test_another_machine_continues_a_checkpoint_and_says_so(
     found, steps = continued(unit, set_images, structs.replace(machine, **other), tmp_path / "c")
     assert steps == [5, 6]
     (warning,) = [one for one in found.warnings if "continued" in one]
-    assert all(word in warning for word in ("step 4", *other))
+    assert all(f"{name} {value} instead of" in warning for name, value in other.items())
+    assert warning.startswith("step 4:")
     assert found.history[:4] == expected.history[:4]
     for one, two in zip(found.net.parameters(), expected.net.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=0.1, atol=1e-3)
