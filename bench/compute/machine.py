@@ -23,8 +23,8 @@ CPU_PIXELS = 4 * 128 * 128
 CUDA_PIXELS = 128 * 128 * 128
 CUDA_THREADS = 4  # of torch on the host: more fight each other for the little that is done there
 PACKAGES = ("torch", "numpy", "scikit-image", "pillow", "bm3d", "deepinv", "careamics")  # that numbers depend on
-# Compiling takes 20 s on an H100 and saves 0.7 ms of a captured step of N2C, 5 ms of Blind2Unblind's (a prototype's
-# times), so it pays from about here; on CPUs it was 1.4x slower than oneDNN's kernels.
+# Compiling takes about 25 s on an H200 and saves 1 ms of a captured step of N2C, 2 ms of Blind2Unblind's, so it pays
+# from about here; on CPUs it was 1.4x slower than oneDNN's kernels.
 COMPILE_STEPS = 20_000
 NETWORKS = 64  # that one process compiles; after torch's 8, the others would run uncompiled
 

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..compute.machine import Machine
 from ..compute.step import Step, collate
+from ..datasets.philox import fused
 from ..datasets.sampling import OneImage, Patches, Source, one_sample
 from ..datasets.sets.find import find
 from ..methods import registry
@@ -168,10 +169,10 @@ def _samples(step: Step) -> Tensor:
 
 
 def _captured_samples(step: Step) -> Callable[[], Tensor]:
-    """`_samples` as a graph of its own."""
+    """`_samples` as a graph of its own, with the kernels of the whole step."""
     step.prepare(1)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with fused(step.net.compiled), torch.cuda.graph(graph):
         made = step.samples()[0].frames[-1]
 
     def replay() -> Tensor:
