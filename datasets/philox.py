@@ -43,7 +43,7 @@ def philox(counter: Words, low: int | Tensor, high: int | Tensor) -> Words:
 def words(key: int, element: Tensor, sample: Tensor, draw: int = 0) -> Words:
     """The words of every (element, sample); element below 2^32, sample below 2^63, both int64 and broadcast."""
     low, high = key & LOW, key >> 32 & LOW
-    if not FUSED.get():
+    if torch.compiler.is_compiling() or not FUSED.get():  # a network may draw within its own graph
         return _words(element, sample, draw, low, high)
     device = element.device  # as tensors, the keys are no constants of the kernel
     return _kernel()(element, sample, *(torch.full((), word, device=device) for word in (draw, low, high)))

@@ -36,11 +36,20 @@ class Batch(NamedTuple):
     level: Tensor | None = None  # [B], sigma in 0..255 units or lambda
 
 
-class Progress(NamedTuple):
-    """Where a training stands; short runs have virtual epochs, so that schedules keep their shape."""
+class Progress:
+    """Where a training stands; short runs have virtual epochs, so that schedules keep their shape.
 
-    epoch: int  # e = 1..N
-    epochs: int
+    It notes whether a method read it: what is captured as a graph then holds for one epoch only.
+    """
+
+    def __init__(self, epoch: int, epochs: int) -> None:
+        self._epoch, self.epochs, self.read = epoch, epochs, False
+
+    @property
+    def epoch(self) -> int:
+        """e = 1..N."""
+        self.read = True
+        return self._epoch
 
     @property
     def t(self) -> float:

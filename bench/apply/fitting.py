@@ -208,7 +208,7 @@ def fit(
         net = build(planned.method, planned.planes, 1.0, 0)
         tensors, known = read_tensors(kept)
         net.load_state_dict(tensors)
-        made.seconds = known["seconds"]
+        made.seconds, made.warnings = known["seconds"], known["warnings"]
     else:
         checkpoint = kept and kept.with_suffix(".checkpoint")
         if kept:
@@ -217,6 +217,7 @@ def fit(
         net, made.seconds, made.warnings = trained.net, trained.seconds, trained.warnings
         if kept is not None and checkpoint is not None:
             known = {"key": planned.key, "identity": planned.identity, "seconds": trained.seconds}
+            known["warnings"] = trained.warnings
             write_tensors(kept, net.state_dict(), {**about, **known})
             forget(checkpoint)
     made.net = machine.place(net, precision="float32").eval()

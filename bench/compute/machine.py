@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from msgspec import Struct, structs
+from msgspec import Struct
 from torch import Tensor, nn
 
 from ..datasets.errors import InputError
@@ -26,7 +26,7 @@ PACKAGES = ("torch", "numpy", "scikit-image", "pillow", "bm3d", "deepinv", "care
 # Compiling takes about 25 s on an H200 and saves 1 ms of a captured step of N2C, 2 ms of Blind2Unblind's, so it pays
 # from about here; on CPUs it was 1.4x slower than oneDNN's kernels.
 COMPILE_STEPS = 20_000
-NETWORKS = 64  # that one process compiles; after torch's 8, the others would run uncompiled
+VARIANTS = 64  # of networks, shapes and modes that one process compiles; after torch's 8, others would run uncompiled
 
 
 class Machine(Struct, frozen=True):
@@ -43,10 +43,17 @@ class Machine(Struct, frozen=True):
         """The device without its number: cpu or cuda."""
         return self.device.partition(":")[0]
 
-    @property
-    def setting(self) -> dict[str, Any]:
-        """What a checkpoint's bytes depend on; any GPU of a machine continues it."""
-        return structs.asdict(structs.replace(self, device=self.kind))
+    def setting(self, steps: int) -> dict[str, Any]:
+        """What the bytes of a training of `steps` depend on besides its work."""
+        cpu = self.kind == "cpu"
+        return {
+            "device": _processor() if cpu else torch.cuda.get_device_name(self.device),
+            "threads": self.threads if cpu else None,
+            "precision": self.precision,
+            "deterministic": self.deterministic,
+            "compiled": self.compiles(steps),
+            "torch": str(torch.__version__),
+        }
 
     def chunk(self, height: int, width: int) -> int:
         """Images of this size per network call."""
@@ -113,7 +120,7 @@ def _apply(net: nn.Module, x: Tensor, *others: Any) -> Tensor:
 @cache
 def _graph() -> Callable[..., Tensor]:
     """`_apply` compiled: one graph serves all networks of a class and shape."""
-    torch._dynamo.config.recompile_limit = NETWORKS
+    torch._dynamo.config.recompile_limit = VARIANTS
     return torch.compile(_apply)
 
 

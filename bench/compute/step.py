@@ -104,12 +104,13 @@ class Step:
         rates = [schedule(work.recipe, step, work.steps, work.epochs) for step in range(work.steps)]
         self.rates = torch.tensor(rates, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the next step
+        self.items = source.items(0, work.steps * work.batch).view(-1, work.batch)  # of all steps
         self.slots = torch.arange(work.batch, device=device)
         self.loss = torch.zeros((), device=device)  # of the last step
-        self.epoch = self.first = 0
+        self.epoch, self.progress = 0, Progress(0, work.epochs)
         self.captures, self.uncaptured = device.type == "cuda", ""  # why not
         self.graph: torch.cuda.CUDAGraph | None = None  # the last one: its memory is taken over by the next
-        self.stale = True  # a new epoch has other constants than the graph
+        self.stale = True  # a new epoch has other constants than the graph, if the method reads which one it is
         self.pool: Any = None  # of the graphs' memory, once steps were warmed up
 
     def __call__(self, step: int, stop: Callable[[], bool] = never) -> str:
@@ -128,17 +129,16 @@ class Step:
         """Puts this step's number and samples, and what is constant within its epoch, on the device."""
         work = self.work
         epoch = epoch_of(step, work.steps, work.epochs)
-        if epoch != self.epoch or step < self.first:
-            end = work.steps if epoch == work.epochs else -(-epoch * work.steps // work.epochs)
-            self.epoch, self.first, self.stale = epoch, step, True
-            self.items = self.source.items(step * work.batch, (end - step) * work.batch).view(-1, work.batch)
+        if epoch != self.epoch:
+            self.stale |= self.progress.read
+            self.epoch, self.progress = epoch, Progress(epoch, work.epochs)
         self.source.feed(step * work.batch, work.batch, FRAMES[self.method.supervision])
         self.number.fill_(step)
 
     def context(self, numbers: Tensor) -> Context:
         """What the method is told of these samples."""
         return Context(
-            progress=Progress(self.epoch, self.work.epochs),
+            progress=self.progress,
             rng=Rng(self.work.seed, numbers),
             chunk=self.chunk,
             noise=None if self.method.knowledge == "blind" else self.work.noise.family,
@@ -146,7 +146,7 @@ class Step:
 
     def samples(self) -> tuple[Samples, Tensor]:
         """The samples of the step that is prepared, and their numbers [B]."""
-        items = self.items.index_select(0, self.number - self.first).view(-1)
+        items = self.items.index_select(0, self.number).view(-1)
         numbers = self.number * self.work.batch + self.slots
         return self.source.samples(items, numbers, FRAMES[self.method.supervision]), numbers
 
@@ -197,7 +197,7 @@ class Step:
         return loss
 
     def _replay(self) -> None:
-        """The step as a graph, captured once per epoch; the same code without one where that fails."""
+        """The step as a graph, captured again where its constants changed; the same code without one if that fails."""
         if self.stale:
             try:
                 self._capture()

@@ -16,7 +16,7 @@ from ..protocol.metrics.builtin import psnr
 from ..protocol.units import Fit
 from ..store.checkpoint import State
 from . import sanity
-from .machine import Machine
+from .machine import Machine, Placed
 from .step import FRAMES, Step, Stopped, never
 
 PROBES, PROBE_STEPS = 20, 1000  # looks at one fixed crop while training: so many, but at least every so many steps
@@ -66,7 +66,7 @@ def probe(step: Step) -> tuple[float | None, str | None]:
     context = step.context(torch.zeros(1, dtype=torch.int64, device=step.device))
     if method.knowledge == "level":
         context = context._replace(level=torch.tensor(looked.levels[:1], device=step.device))
-    net = step.machine.place(step.net.network).eval()  # not compiled, which would be done anew for this shape
+    net = Placed(step.net.network, step.net.bf16, compiled=False).eval()  # it would be compiled anew for this shape
     with torch.no_grad():
         image = method.denoise(net, noisy, context)[method.primary().name]
     net.train()
@@ -127,15 +127,15 @@ def train(
 ) -> Trained:
     """Trains on crops of the images of a set, or on what a source gives.
 
-    It continues at `checkpoint` if that holds a state of this very work on this machine.
+    It continues at `checkpoint` if that holds a state of this very work; of another machine, with a warning.
     `every_seconds`: least time between two checkpoints; 0: one after every step.
     DivergedError, WrongNoiseError: by the rules of sanity.py. Stopped: `stop` said so; the state is saved.
     """
     source = source_of(work, images, machine.device) if isinstance(images, Sequence) else images
     update = Step(work, source, machine)
-    state = State(work.key, machine.setting, update)
+    state = State(work.key, machine.setting(work.steps), update)
     if said := state.load(checkpoint):
-        report(Report(0, work.steps, math.nan, None, said))
+        report(Report(state.step, work.steps, math.nan, None, said))
     checkpoints, quality = Checkpoints(state, checkpoint, every_seconds), None
     interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
     # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.

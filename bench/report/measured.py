@@ -9,6 +9,7 @@ from ..datasets.sets.find import find
 from ..protocol.metrics.registry import find_metric
 from ..protocol.states import State
 from ..protocol.units import Fit, Score
+from ..store.checkpoint import continued
 from ..store.record import Record, UnreadableError
 from ..store.rows import Row, infinite
 from ..store.rows import mean as mean_score
@@ -93,6 +94,8 @@ def _read(store: Store, score: Score, line: Line) -> dict[str, float] | State:
         known = ", ".join(record.result["outputs"])
         return State("damaged", printable(f"record {record.key} has no output {line.output!r}; it has {known}"))
     line.images = means["images"]
+    if fit is not None and (said := continued(fit.result.get("warnings", []))):
+        line.seconds, line.warnings = None, tuple(dict.fromkeys([*line.warnings, *map(printable, said)]))
     line.image_seconds, line.image_megabytes = store.seconds(score, record), store.megabytes(score)
     line.warnings = tuple(dict.fromkeys([*line.warnings, *map(printable, record.result.get("warnings", []))]))
     line.parameters = line.parameters or record.result.get("parameters")

@@ -23,6 +23,7 @@ from ..methods.base import Method
 from ..methods.guard import guarded
 from ..methods.n2c import N2C
 from ..protocol.units import Fit, Score, Unit
+from ..store.checkpoint import continued
 from ..store.store import Store
 
 SIDE = 32  # of the image whose operations are counted
@@ -61,7 +62,7 @@ class Estimates:
         for record in store.look()[0]:
             same = all(record.environment.get(name) == here[name] for name in ("device", "precision", "threads"))
             steps, took = record.identity.get("steps"), store.seconds(record, record) if record.kind == "fit" else None
-            if same and steps and took:
+            if same and steps and took and not continued(record.result.get("warnings", [])):
                 self._steps[_like(record.identity)] = took / steps
 
     def cost(self, unit: Unit) -> Cost:

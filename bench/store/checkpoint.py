@@ -1,6 +1,7 @@
 """The checkpoints of a training: all that a killed one needs to end in the same bytes."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -12,6 +13,9 @@ from torch import Tensor
 from ..datasets import files
 from ..datasets.errors import DamagedError
 from .tensors import read_tensors, write_tensors
+
+CONTINUED = "continued with "
+ASKED = {"precision", "deterministic"}  # the user's choice, of more than last digits
 
 
 class Holder(Protocol):
@@ -60,7 +64,7 @@ class State:
         write_tensors(path, tensors, self.about | rest | {"sha256": _digest(tensors, rest)})
 
     def load(self, path: Path | None) -> str:
-        """Continues at the newer whole checkpoint of the same work; a sentence if none is, or if the machine changed.
+        """Continues at the newer whole checkpoint of the same work; a sentence if none fits, or if the machine changed.
 
         InputError for a checkpoint that this user may not read: its progress would be lost.
         """
@@ -77,28 +81,37 @@ class State:
         past = msgspec.convert(about, Past)
         if about.get("key") != self.about["key"]:
             return "the checkpoint is of another training; starting again"
+        changed = self._changed(about.get("machine"))
+        if asked := changed.keys() & ASKED:
+            return f"the checkpoint was made with another setting of {' and '.join(sorted(asked))}; starting again"
         if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or _forms(tensors) != _forms(
             self.holder.state()
         ):
             raise DamagedError("other tensors than were saved")
-        self._take(tensors, past)
-        if not (changed := self._changed(about.get("machine"))):
-            self.holder.chunk = past.chunk
+        self._take(tensors, past, same_device="device" not in changed)
+        if not changed:
             return ""
-        self.warnings.append(f"step {self.step}: continued with {changed}")
-        return f"continued at step {self.step} with {changed}: sums differ in their last digits from here on"
+        said = CONTINUED + ", ".join(changed.values())
+        self.warnings.append(f"step {self.step}: {said}")
+        return f"{said}: sums differ in their last digits from here on"
 
-    def _changed(self, machine: Any) -> str:
-        """The settings of the machine that differ from the checkpoint's, such as `threads 1 instead of 2`."""
+    def _changed(self, machine: Any) -> dict[str, str]:
+        """The settings of the machine that differ from the checkpoint's, such as `threads 1 instead of 2`, by name."""
         old: dict[str, Any] = machine if isinstance(machine, dict) else {}
-        now = self.setting
-        names = [name for name in now if old.get(name) != now[name]]
-        return ", ".join(f"{name} {now[name]} instead of {old.get(name)}" for name in names)
+        differing = {name: (now, old.get(name)) for name, now in self.setting.items() if old.get(name) != now}
+        return {name: f"{name} {now} instead of {before}" for name, (now, before) in differing.items()}
 
-    def _take(self, tensors: dict[str, Tensor], past: Past) -> None:
+    def _take(self, tensors: dict[str, Tensor], past: Past, same_device: bool) -> None:
         self.holder.load(tensors)
         self.step, self.seconds, self.warnings = past.step, past.seconds, past.warnings
         self.history, self.quality = past.history, past.quality
+        if same_device:  # with its memory
+            self.holder.chunk = past.chunk
+
+
+def continued(warnings: Sequence[str]) -> list[str]:
+    """Those that say that another machine continued the training."""
+    return [one for one in warnings if CONTINUED in one]
 
 
 def _forms(tensors: dict[str, Tensor]) -> dict[str, Any]:

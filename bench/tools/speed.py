@@ -172,7 +172,7 @@ def _captured_samples(step: Step) -> Callable[[], Tensor]:
     """`_samples` as a graph of its own, with the kernels of the whole step."""
     step.prepare(1)
     graph = torch.cuda.CUDAGraph()
-    with fused(step.net.compiled), torch.cuda.graph(graph):
+    with torch.cuda.device(step.device), fused(step.net.compiled), torch.cuda.graph(graph):
         made = step.samples()[0].frames[-1]
 
     def replay() -> Tensor:

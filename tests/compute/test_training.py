@@ -1,5 +1,6 @@
 """The training loop: exact resume, named seeds, and faults that are noticed at once."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from msgspec import structs
+from support.libraries import ours
 from torch import Tensor, nn
 
+from bench.compute import machine as machines
 from bench.compute import sanity as health
 from bench.compute.machine import Machine, has_bf16
-from bench.compute.step import Stopped, build
-from bench.compute.training import PROBES, Report, Trained, train
+from bench.compute.step import Step, Stopped, build
+from bench.compute.training import PROBES, Report, Trained, probe, source_of, train
 from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, Numbers, parse
@@ -35,17 +38,19 @@ BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16("cpu"), reason
 def interrupted(unit: Fit, set_images: list[SetImage], machine: Machine, checkpoint: Path, after: int) -> list[int]:
     """Stops as a signal would after so many steps; the numbers of the steps done."""
     seen: list[int] = []
+
+    def see(report: Report) -> None:
+        seen.extend([report.step] * math.isfinite(report.loss))
+
     with pytest.raises(Stopped):
-        train(
-            unit, set_images, machine, checkpoint, lambda report: seen.append(report.step), lambda: len(seen) >= after
-        )
+        train(unit, set_images, machine, checkpoint, see, lambda: len(seen) >= after)
     return seen
 
 
 def continued(unit: Fit, set_images: list[SetImage], machine: Machine, checkpoint: Path) -> tuple[Trained, list[int]]:
-    seen: list[int] = []
-    trained = train(unit, set_images, machine, checkpoint, lambda report: seen.append(report.step))
-    return trained, [step for step in seen if step]  # step 0 only tells why a checkpoint does not fit
+    seen: list[Report] = []
+    trained = train(unit, set_images, machine, checkpoint, seen.append)
+    return trained, [one.step for one in seen if math.isfinite(one.loss)]  # the first may only tell of the checkpoint
 
 
 def assert_identical(one: Trained, two: Trained) -> None:
@@ -138,22 +143,57 @@ def test_a_checkpoint_of_other_work_is_left_alone(
     assert continued(work(seed=1), set_images, machine, tmp_path / "c")[1][0] == 1
 
 
-@pytest.mark.parametrize("other", [{"threads": 2}, {"precision": "bf16"}, {"deterministic": True}])
-def test_another_machine_continues_a_checkpoint_and_says_so(
+@pytest.mark.parametrize("other", [{"precision": "bf16"}, {"deterministic": True}])
+def test_a_checkpoint_of_other_arithmetic_is_left_alone(
     other: dict[str, Any], work: Work, set_images: list[SetImage], machine: Machine, tmp_path: Path
 ) -> None:
-    """In the record; the weights are nearly those of one machine alone."""
+    interrupted(work(), set_images, machine, tmp_path / "c", 2)
+    assert continued(work(), set_images, structs.replace(machine, **other), tmp_path / "c")[1][0] == 1
+
+
+@pytest.mark.parametrize("other", ["threads", "device"])
+def test_another_machine_continues_a_checkpoint_and_its_record_says_so(
+    other: str,
+    work: Work,
+    set_images: list[SetImage],
+    machine: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once, however often it is interrupted there; the weights are nearly those of one machine alone."""
     unit = work()
     expected = train(unit, set_images, machine)
-    interrupted(unit, set_images, machine, tmp_path / "c", 4)
-    found, steps = continued(unit, set_images, structs.replace(machine, **other), tmp_path / "c")
+    interrupted(unit, set_images, machine, tmp_path / "c", 3)
+    monkeypatch.setattr(machines, "_processor", lambda: "another" if other == "device" else "this one")
+    there = structs.replace(machine, threads=2 if other == "threads" else 1)
+    assert interrupted(unit, set_images, there, tmp_path / "c", 1) == [4]
+    found, steps = continued(unit, set_images, there, tmp_path / "c")
     assert steps == [5, 6]
     (warning,) = [one for one in found.warnings if "continued" in one]
-    assert all(f"{name} {value} instead of" in warning for name, value in other.items())
-    assert warning.startswith("step 4:")
-    assert found.history[:4] == expected.history[:4]
+    assert warning.startswith("step 3:")
+    assert f"{other} " in warning
+    assert found.history[:3] == expected.history[:3]
     for one, two in zip(found.net.parameters(), expected.net.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=0.1, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "name", sorted(name for name, one in registry.methods().items() if one.learns() and ours(name))
+)
+def test_a_look_leaves_the_network_where_it_is(
+    name: str, channels: int, work: Work, small: Any, set_images: list[SetImage], machine: Machine
+) -> None:
+    """Captured steps hold the places of its parameters."""
+    method = small(name)
+    noise = next(one for one in ("gauss25", "poisson30") if method.applies(parse(one), channels) is None)
+    unit = work(method, noise, channels=channels)
+    images = [SetImage.decoded(one.name, one.path, one.pixels[..., :channels], channels) for one in set_images]
+    step = Step(unit, source_of(unit, images), machine)
+    step.prepare(0)
+    before = [one.data_ptr() for one in step.net.network.state_dict().values()]
+    probe(step)
+    assert [one.data_ptr() for one in step.net.network.state_dict().values()] == before
 
 
 def test_a_signal_in_the_last_step_loses_nothing(

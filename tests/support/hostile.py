@@ -216,7 +216,7 @@ class Layer:
 
 
 def state() -> State:
-    return State("key", Machine().setting, Layer())
+    return State("key", Machine().setting(1), Layer())
 
 
 def checkpoint(path: Path) -> None:
