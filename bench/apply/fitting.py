@@ -216,8 +216,8 @@ def fit(
         trained = train(planned, images, machine, checkpoint, report, stop)
         net, made.seconds, made.warnings = trained.net, trained.seconds, trained.warnings
         if kept is not None and checkpoint is not None:
-            known = {"key": planned.key, "identity": planned.identity, "seconds": trained.seconds}
-            known["warnings"] = trained.warnings
+            known = {"key": planned.key, "identity": planned.identity}
+            known |= {"seconds": trained.seconds, "warnings": trained.warnings}
             write_tensors(kept, net.state_dict(), {**about, **known})
             forget(checkpoint)
     made.net = machine.place(net, precision="float32").eval()

@@ -44,7 +44,7 @@ class Machine(Struct, frozen=True):
         return self.device.partition(":")[0]
 
     def setting(self, steps: int) -> dict[str, Any]:
-        """What the bytes of a training of `steps` depend on besides its work."""
+        """The properties of this machine on which the last digits of a training of `steps` depend."""
         cpu = self.kind == "cpu"
         return {
             "device": _processor() if cpu else torch.cuda.get_device_name(self.device),

@@ -15,7 +15,7 @@ from ..datasets.errors import DamagedError
 from .tensors import read_tensors, write_tensors
 
 CONTINUED = "continued with "
-ASKED = {"precision", "deterministic"}  # the user's choice, of more than last digits
+CHOSEN = {"precision", "deterministic"}  # by the user; they change more than the last digits
 
 
 class Holder(Protocol):
@@ -82,8 +82,8 @@ class State:
         if about.get("key") != self.about["key"]:
             return "the checkpoint is of another training; starting again"
         changed = self._changed(about.get("machine"))
-        if asked := changed.keys() & ASKED:
-            return f"the checkpoint was made with another setting of {' and '.join(sorted(asked))}; starting again"
+        if chosen := changed.keys() & CHOSEN:
+            return f"the checkpoint has another setting of {' and '.join(sorted(chosen))}; starting again"
         if about.get("sha256") != _digest(tensors, msgspec.to_builtins(past)) or _forms(tensors) != _forms(
             self.holder.state()
         ):
@@ -110,7 +110,7 @@ class State:
 
 
 def continued(warnings: Sequence[str]) -> list[str]:
-    """Those that say that another machine continued the training."""
+    """The warnings that say that another machine continued the training."""
     return [one for one in warnings if CONTINUED in one]
 
 

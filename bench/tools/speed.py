@@ -183,7 +183,7 @@ def _captured_samples(step: Step) -> Callable[[], Tensor]:
 
 
 def timed(step: Callable[[], Tensor], calls: int = 1) -> float:
-    """Seconds of a call until its result is there; the mean of so many in a row."""
+    """The mean seconds of so many calls in a row, until the last result is there."""
     began = time.perf_counter()
     for _ in range(calls):
         made = step()

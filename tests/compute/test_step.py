@@ -12,6 +12,7 @@ import pytest
 import torch
 from msgspec import structs
 from support.libraries import ours
+from support.trainings import suitable_noise
 from support.watch import on_device
 from torch import Tensor, nn
 
@@ -21,7 +22,6 @@ from bench.compute.step import Step, epoch_of, schedule
 from bench.compute.training import source_of
 from bench.datasets import philox
 from bench.datasets.images import SetImage
-from bench.datasets.noise.model import parse
 from bench.datasets.sampling import OneImage, Source, one_sample
 from bench.methods import registry
 from bench.methods.base import Batch, Context
@@ -333,8 +333,7 @@ def test_the_compiler_gets_a_network_as_one_graph(
     monkeypatch.setattr(machines, "_graph", lambda: whole)
     monkeypatch.setattr(philox, "_kernel", lambda: philox._words)
     method = small(name)
-    noise = next(noise for noise in ("gauss25", "poisson30") if method.applies(parse(noise), 3) is None)
-    unit = work(method, noise, steps=1)
+    unit = work(method, suitable_noise(method), steps=1)
     source: Source = source_of(unit, set_images)
     if method.per_image():
         source = OneImage(one_sample(source, 0, 1).frames[0], 25.0, "cpu", method.prepare)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from msgspec import structs
 from support.libraries import ours
+from support.trainings import suitable_noise
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -51,8 +52,7 @@ def applied(request: pytest.FixtureRequest, cuda: Machine) -> Iterator[Machine]:
 
 
 def noise_of(name: str) -> str:
-    method = registry.find(name)()
-    return next(noise for noise in ("gauss25", "poisson30") if method.applies(parse(noise), 3) is None)
+    return suitable_noise(registry.find(name)())
 
 
 def weights(trained: Trained | Step) -> Tensor:
