@@ -24,12 +24,12 @@ class DBSN(Method, frozen=True):
         paper="Wu et al., Unpaired Learning of Deep Image Denoising, ECCV 2020",
         equations="Eq. 7-11",
         deviations="one stage of training as for gray images in the official code, diagonal variances, no "
-        "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 grey levels and "
+        "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 gray levels and "
         "sigma_mu at 5; shared recipe",
     )
     knowledge = "family"
     multiple = DBSNet.multiple
-    revision = 3  # 1 did not learn in short runs with the framework's initial weights; 2 started with equal variances
+    revision = 4  # 3 had rectified linear units, and the input of sigma_mu, at other places than the official network
     outputs = (Output("mu", blind=True, primary=False), Output("map"))
     width: int = WIDTH
     blocks: Annotated[int, Meta(ge=1, le=1000)] = BLOCKS
@@ -60,7 +60,7 @@ class DBSN(Method, frozen=True):
             assert ctx.noise is not None
             model = ctx.noise.distribution
         s_n = of_y.mean((2, 3), keepdim=True) if model == "gauss" else of_mu
-        return mu, deviation(s_mu).square(), deviation(s_n).square().expand_as(mu)
+        return mu, s_mu.square(), deviation(s_n).square().expand_as(mu)
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Half the mean over pixels and channels."""

@@ -45,7 +45,7 @@ def negative_log_likelihood(y: Tensor, mu: Tensor, sigma_x: Tensor, noise: Tenso
 
 
 def posterior_mean(y: Tensor, mu: Tensor, sigma_x: Tensor, noise: Tensor) -> Tensor:
-    """mu + Sigma_x S^-1 (y - mu), by a solve: two inverses lose whole grey levels in float32."""
+    """mu + Sigma_x S^-1 (y - mu), by a solve: two inverses lose whole gray levels in float32."""
     factor = torch.linalg.cholesky_ex(sigma_x + torch.diag_embed(noise))[0]
     solved = torch.cholesky_solve((y - mu).unsqueeze(-1), factor)
     return mu + (sigma_x @ solved).squeeze(-1)

@@ -123,10 +123,10 @@ def weights(options: argparse.Namespace) -> int:
     """Writes a training as a file; 1 if the file, run back, gives another output than ours, and is not kept."""
     title, checked = api.export_weights(options.cell, options.out, store=options.store)
     if checked is not None:
-        apart = f"at most {checked.difference:.2g} grey levels of 255 from our own output"
+        apart = f"at most {checked.difference:.2g} gray levels of 255 from our own output"
         tell([f"{checked.runtime} on {' and '.join(checked.shapes)}: {apart}"])
         if not checked.agrees:
-            tell([f"{title}: not written; allowed are {api.TOLERANCE:g} grey levels"])
+            tell([f"{title}: not written; allowed are {api.TOLERANCE:g} gray levels"])
             return 1
     print(f"{title}: {options.out}")
     return 0

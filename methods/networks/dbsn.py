@@ -1,5 +1,6 @@
 """The dilated blind-spot network of DBSN (Wu et al., ECCV 2020), and the lighter one of AP-BSN (Lee et al., 2022)."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -48,7 +49,7 @@ class Block(nn.Module):
             nn.Conv2d(width, width, kernel, padding=kernel // 2 * dilation, dilation=dilation) for kernel in (3, 5)
         )
         self.join = pointwise(3 * width, width)
-        self.leave = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1))
+        self.leave = pointwise(width, width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, H, W]."""
@@ -76,19 +77,20 @@ def branch(width: int, blocks: int, kernel: int, block: Callable[[int, int], nn.
     """First offsets of 1..kernel//2, then multiples of the dilation (kernel + 1) / 2: they never cancel."""
     dilated = [block(width, (kernel + 1) // 2) for _ in range(blocks)]
     return nn.Sequential(
-        MaskedConv(width, kernel), nn.ReLU(), *pointwise(width, width, width), *dilated, *pointwise(width, width)
+        MaskedConv(width, kernel), nn.ReLU(), *pointwise(width, width, width), *dilated, nn.Conv2d(width, width, 1)
     )
 
 
-def initialise(net: nn.Module, width: int) -> None:
-    """He's, halved in the last layer of a block: signals keep their size over the blocks."""
+def initialise(net: nn.Module, block_variance: float) -> None:
+    """He's, and a smaller variance (in units of 1 / fan_in) in the last layer of a block: signals keep their size."""
     he_normal(net)
     for name, parameter in net.named_parameters():
         if name.endswith("leave.2.weight"):
-            nn.init.normal_(parameter, std=(0.5 / width) ** 0.5)
+            nn.init.normal_(parameter, std=(block_variance / parameter.shape[1]) ** 0.5)
 
 
-SIGMA_N = 2.0  # softplus(2 - 4) is 32 / 255, sigma_mu starts at 5 / 255: the loss sees only the sum of both variances
+SIGMA_N = 2.0  # softplus(2 - 4) is 32 / 255
+SIGMA_MU = 5 / 255  # well below SIGMA_N: the loss sees only the sum of both variances
 
 
 class DBSNet(nn.Module):
@@ -100,22 +102,25 @@ class DBSNet(nn.Module):
         super().__init__()
         self.head = pointwise(channels, width)
         self.branches = nn.ModuleList(branch(width, blocks, kernel, Block) for kernel in (3, 5))
-        self.tail = pointwise(2 * width, width, width, width)
+        self.concat = nn.Conv2d(2 * width, width, 1)
+        self.tail = pointwise(width, width, width)
         self.mu = nn.Conv2d(width, channels, 1)
         self.sigma_mu = nn.Sequential(*pointwise(width, 32, 32), nn.Conv2d(32, channels, 1))
         self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), nn.Conv2d(32, channels, 1))
-        initialise(self, width)
-        for name, value in {"sigma_mu.4.weight": 0.0, "sigma_n.8.weight": 0.0, "sigma_n.8.bias": SIGMA_N}.items():
-            nn.init.constant_(self.get_parameter(name), value)
+        initialise(self, 2 / (2 + 2 / math.pi))  # a block adds two rectified signals of equal size and of positive mean
+        for net, bias in ((self.sigma_mu, SIGMA_MU), (self.sigma_n, SIGMA_N)):
+            nn.init.zeros_(net[-1].weight)
+            nn.init.constant_(net[-1].bias, bias)
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, 4 C, H, W]: mu, raw sigma_mu, raw sigma_n of y and of mu."""
         x = self.head(y)
-        features = self.tail(torch.cat([each(x) for each in self.branches], dim=1))
+        features = self.concat(torch.cat([each(x) for each in self.branches], dim=1))
+        last = self.tail(features)
         with torch.autocast(y.device.type, enabled=False):
-            features = features.to(self.mu.weight.dtype)
-            mu = self.mu(features)
-            return torch.cat([mu, self.sigma_mu(features), self.sigma_n(y), self.sigma_n(mu)], dim=1)
+            kind = self.mu.weight.dtype
+            mu = self.mu(last.to(kind))
+            return torch.cat([mu, self.sigma_mu(features.to(kind)), self.sigma_n(y), self.sigma_n(mu)], dim=1)
 
 
 class DBSNLight(nn.Module):
@@ -128,12 +133,12 @@ class DBSNLight(nn.Module):
         self.tail = nn.Sequential(
             *pointwise(2 * width, width, width // 2, width // 2), nn.Conv2d(width // 2, channels, 1)
         )
-        initialise(self, width)
+        initialise(self, 0.5)
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W]; the last layer runs in float32."""
         x = self.head(y)
-        features = self.tail[:-1](torch.cat([each(x) for each in self.branches], dim=1))
+        features = self.tail[:-1](torch.cat([F.relu(each(x)) for each in self.branches], dim=1))
         with torch.autocast(y.device.type, enabled=False):
             mean: Tensor = self.tail[-1](features.to(self.tail[-1].weight.dtype))
         return mean

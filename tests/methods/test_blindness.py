@@ -328,3 +328,36 @@ def test_parameters_of_dbsn() -> None:
     assert isinstance(net, DBSNet)
     assert count(net) == 6620329
     assert (count(net.sigma_mu), count(net.sigma_n)) == (4259, 3395)
+
+
+def test_dbsn_has_its_rectified_linear_units_where_the_official_network_has_them() -> None:
+    """None after a branch's last convolution and after the one that joins both; sigma_mu reads what is joined."""
+    net, y = seeded(lambda: DBSNet(3, 16, 2)), random_image(3, 21, 21)
+    weight = dict(net.named_parameters())
+
+    def layer(name: str, x: Tensor, dilation: int = 1) -> Tensor:
+        kernel = weight[f"{name}.weight"]
+        return F.conv2d(x, kernel, weight[f"{name}.bias"], padding=kernel.shape[2] // 2 * dilation, dilation=dilation)
+
+    def block(name: str, x: Tensor, dilation: int) -> Tensor:
+        first = [layer(f"{name}.enter.{i}.0", x).relu() for i in range(3)]
+        wide = [
+            layer(f"{name}.{size}", x, dilation).relu() for size, x in zip(("small", "large"), first[1:], strict=True)
+        ]
+        x = x + layer(f"{name}.join.0", torch.cat([first[0], *wide], 1)).relu()
+        return layer(f"{name}.leave.2", layer(f"{name}.leave.0", x).relu()).relu()
+
+    def branch(name: str, x: Tensor, dilation: int) -> Tensor:
+        centre = torch.ones_like(weight[f"{name}.0.weight"][0, 0]).fill_diagonal_(1.0)
+        centre[dilation - 1, dilation - 1] = 0.0
+        x = F.conv2d(x, weight[f"{name}.0.weight"] * centre, weight[f"{name}.0.bias"], padding=dilation - 1).relu()
+        for i in (2, 4):
+            x = layer(f"{name}.{i}", x).relu()
+        return layer(f"{name}.8", block(f"{name}.7", block(f"{name}.6", x, dilation), dilation))
+
+    x = layer("head.0", y).relu()
+    joined = layer("concat", torch.cat([branch("branches.0", x, 2), branch("branches.1", x, 3)], 1))
+    mu = layer("mu", layer("tail.2", layer("tail.0", joined).relu()).relu())
+    nn.init.normal_(net.sigma_mu[-1].weight)  # zeros at first, which would hide what it reads
+    sigma_mu = layer("sigma_mu.4", layer("sigma_mu.2", layer("sigma_mu.0", joined).relu()).relu())
+    torch.testing.assert_close(net(y)[:, :6], torch.cat([mu, sigma_mu], 1))
