@@ -17,7 +17,7 @@ NOT_HERE = {  # command -> where it is executed instead
     "pip install -e .": "tox installs the package",
     "pip install tox": ".ci/run",
     "tox": ".ci/run",
-    "pip install 'blind2unblind-bench[deepinv,careamics]'": "nowhere: they are optional",
+    "pip install -e '.[deepinv,careamics]'": "nowhere: they are optional",
 }
 LACKING = missing("deepinv") or missing("careamics")
 FAILS = {  # start of a command -> its exit code on this machine, and why
