@@ -1,5 +1,6 @@
 """The images of a folder that is used as a set: files, noisy/ beside clean/, or SCENE/frame-* with repeated frames."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,20 @@ class Reading(NamedTuple):
 
 
 def members(folder: Path, how: Reading) -> list[SetImage]:
-    """The images of a folder, those with real noisy frames among them; one that cannot be used raises when it is."""
+    """The images of a folder, some with real noisy frames; InputError if two have one name.
+
+    An image that cannot be read raises its error when its pixels are used.
+    """
+    found = _found(folder, how)
+    counted = Counter(image.name for image in found)
+    for image in found:
+        if counted[image.name] > 1:
+            same = few([str(other.path) for other in found if other.name == image.name])
+            raise InputError(f"{same}: have images of one name, {image.name!r}; rename one of the files")
+    return found
+
+
+def _found(folder: Path, how: Reading) -> list[SetImage]:
     if _is_paired(folder):
         return _pairs(folder, how)
     if files := listing(folder):

@@ -55,6 +55,14 @@ def test_deep_files_and_stacks_are_images_in_the_unit_range(tmp_path: Path) -> N
     assert images(tmp_path, channels=3)[0].pixels.shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("kind", ["folder", "usable"])
+def test_a_frame_with_the_name_of_another_file_is_refused(kind: str, tmp_path: Path) -> None:
+    save(tmp_path / "a.tif", np.stack([noisy("coffee", i) for i in range(2)]), metadata={"axes": "ZYX"})
+    save(tmp_path / "a-0.tif", noisy("chelsea", 0))
+    with pytest.raises(InputError, match=r"a-0\.tif, .*a\.tif: .*'a-0'; rename"):
+        find(f"{kind}:{tmp_path}").digest(1)
+
+
 def test_axes_of_an_array_are_said_behind_the_path(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.stack([noisy("coffee", i) for i in range(3)]))
     with pytest.raises(InputError, match="folder:PATH@ZYX"):
