@@ -94,10 +94,11 @@ def test_a_set_has_its_own_views_only(data: Path) -> None:
     assert [set_image.name for set_image in find("first").load(data, 1)] == ["scope-1"]
 
 
-def test_a_view_may_be_numbered_with_zeros(data: Path) -> None:
-    for kind in ("raw", "gt"):
-        (data / "scope" / kind / "1").rename(data / "scope" / kind / "001")
-    assert [set_image.name for set_image in find("both").load(data, 1)] == ["scope-001", "scope-19"]
+def test_a_view_numbered_with_zeros_is_missing_everywhere(data: Path) -> None:
+    (data / "scope" / "raw" / "1").rename(data / "scope" / "raw" / "001")
+    assert find("both").summary(data) == (1, 1)
+    with pytest.raises(InputError, match="raw/1: no such folder"):
+        find("both").load(data, 1)
 
 
 # ---- training
@@ -289,18 +290,13 @@ def delete(*paths: str) -> Callable[[Path], object]:
     return lambda scope: [(scope / path).unlink() for path in paths]
 
 
-def copy_view(scope: Path) -> None:
-    shutil.copytree(scope / "raw" / "19", scope / "raw" / "019")
-
-
 def in_colour(path: str) -> Callable[[Path], object]:
     return lambda scope: save(scope / path, photo("chelsea", SIDE, SIDE))
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "missing gt": (delete("gt/19/avg50.png"), "gt/19/avg50.png", "no such file"),
-    "missing view": (lambda scope: shutil.rmtree(scope / "raw" / "19"), "raw/19", "missing; expected one folder"),
-    "duplicate views": (copy_view, "raw/19", "019 and 19 are the same view; expected one folder of frames"),
+    "missing view": (lambda scope: shutil.rmtree(scope / "raw" / "19"), "raw/19", "no such folder"),
     "frame counts": (delete("raw/19/1.png"), "raw/19", "2 frames, expected 3"),
     "surplus frame": (lambda scope: save(scope / "raw/19/9.png", sample(1, 0)), "raw/19", "4 frames, expected 3"),
     "another shape": (

@@ -14,14 +14,13 @@ CLEAN = "avg50"  # FMDD's estimate of the clean image: the mean of a view's 50 f
 
 @layout("views")
 class Views(Images):
-    """<folder>/raw/<view>/*.png beside gt/<view>/avg50.png; 1, 01 and 001 are the same view."""
+    """<folder>/raw/<view>/*.png beside gt/<view>/avg50.png; a view is a number, such as 19."""
 
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
         """The clean images with their frames; InputError for anything else than the layout says."""
         self.require(channels)
         folder = self.existing(data)
-        views = [_view(folder / "raw", number) for number in self.entry.views]
-        return [self._scene(folder, view) for view in views]
+        return [self._scene(folder, folder / "raw" / str(number)) for number in self.entry.views]
 
     def present(self, data: Path | None) -> dict[str, Path]:
         """The frames and clean images by their path below the folder, without the suffix."""
@@ -67,12 +66,3 @@ class Views(Images):
         if stem not in known:
             raise InputError(f"{path}: does not belong to the set {self.name!r}; allowed: {few(list(known))}")
         return checked(self.name, known[stem], path)
-
-
-def _view(folder: Path, number: int) -> Path:
-    """The only folder of a view."""
-    found = [path for path in folder.glob("*") if path.is_dir() and path.name.isdecimal() and int(path.name) == number]
-    if len(found) != 1:
-        what = f"{' and '.join(sorted(path.name for path in found))} are the same view" if found else "missing"
-        raise InputError(f"{folder / str(number)}: {what}; expected one folder of frames")
-    return found[0]
