@@ -18,7 +18,7 @@ Stored = NDArray[Any]  # floats in 0..1, or bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
 FLOATS = {"single": "float32", "double": "float64"}  # MATLAB's names of what is allowed
 BYTES = {"uint8": "uint8"}
-LIMIT = 2**28  # elements; the largest array of SIDD has 84 million
+LIMIT = 2**28  # elements; the largest arrays of SIDD, its sRGB blocks, have 252 million
 ROUNDING = 1e-6  # how far beyond 0..1 a value may be
 
 

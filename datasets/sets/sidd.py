@@ -31,7 +31,7 @@ def pattern_of(name: str) -> str:
 
 
 def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Stored, Stored | None]]:
-    """(name "iii-bb" by image and block from 0, noisy [H, W, 1 or 3], clean or None); InputError names the file.
+    """(name, noisy [H, W, 1 or 3], clean or None) of every block; InputError names the file.
 
     A file whose name ends in Srgb has colour blocks in bytes, any other one mosaics of floats.
     """
@@ -40,9 +40,14 @@ def blocks(noisy: Path, clean: Path | None) -> Iterator[tuple[str, Stored, Store
     if truth is not None and truth.shape != observed.shape:
         raise InputError(f"{clean}: shape {truth.shape}, but {noisy.name} has {observed.shape}")
     return (
-        (f"{i:03}-{b:02}", _block(observed, i, b), None if truth is None else _block(truth, i, b))
+        (block_name(i, b), _block(observed, i, b), None if truth is None else _block(truth, i, b))
         for i, b in np.ndindex(observed.shape[:2])
     )
+
+
+def block_name(i: int, b: int) -> str:
+    """Such as 000-31; image and block are counted from 0."""
+    return f"{i:03}-{b:02}"
 
 
 def is_srgb(path: Path) -> bool:

@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from golden.conftest import golden, matching
+from msgspec.structs import replace
 from scipy.io import savemat
 from support.matlab import mosaic, save73, scene
 
 from bench.datasets.errors import InputError
+from bench.datasets.sets import catalogue
+from bench.datasets.sets.find import find_known
 from bench.datasets.sets.sidd import blocks, crop_corners, instances, pattern_of
 
 
 def block_file(folder: Path, name: str, *shape: int, seed: int = 0) -> Path:
+    folder.mkdir(exist_ok=True)
     savemat(folder / f"{name}.mat", {name: mosaic(*shape, seed=seed)}, do_compression=True)
     return folder / f"{name}.mat"
 
@@ -42,6 +46,17 @@ def test_blocks_come_in_order_each_with_its_clean_one(tmp_path: Path) -> None:
     for (_, observed, truth), (i, b) in zip(found, np.ndindex(2, 3), strict=True):
         np.testing.assert_array_equal(observed, mosaic(2, 3, 8, 8)[i, b, :, :, None], strict=True)
         np.testing.assert_array_equal(truth, mosaic(2, 3, 8, 8, seed=1)[i, b, :, :, None], strict=True)
+
+
+def test_blocks_are_counted_by_the_names_that_they_are_loaded_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, kind in enumerate(("Noisy", "Gt")):
+        block_file(tmp_path / "sidd", f"Validation{kind}BlocksRaw", 2, 3, 8, 8, seed=seed)
+    small = {"sidd_val": replace(catalogue.catalogue()["sidd_val"], count=6)}
+    monkeypatch.setattr(catalogue, "catalogue", lambda: small)
+    image_set = find_known("sidd_val")
+    assert list(image_set.parts(tmp_path)) == [image.name for image in image_set.load(tmp_path, 1)]
 
 
 def test_blocks_of_doubles_or_without_clean_ones_are_float32(tmp_path: Path) -> None:

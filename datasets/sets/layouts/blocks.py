@@ -31,7 +31,7 @@ class Blocks(CatalogueSet):
             return []
         kinds = mat.BYTES if sidd.is_srgb(noisy) else mat.FLOATS
         images, count, *_ = mat.layout(noisy, noisy.stem, kinds)[0]
-        return [f"{i}-{b}" for i in range(images) for b in range(count)]
+        return [sidd.block_name(i, b) for i in range(images) for b in range(count)]
 
     def files(self, folder: Path) -> tuple[Path, Path]:
         """The noisy blocks and the clean ones."""
