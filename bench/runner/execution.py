@@ -21,7 +21,7 @@ from ..compute.step import Stopped, build
 from ..datasets.errors import InputError, few, one_line, printable
 from ..datasets.images import SetImage
 from ..datasets.sets.find import find
-from ..datasets.sets.own_folder import is_folder, short_name
+from ..datasets.sets.own_folder import names_folder, short_name
 from ..methods.guard import guarded
 from ..protocol.metrics.registry import find_metric
 from ..protocol.units import Fit, Score, Unit
@@ -72,7 +72,7 @@ class Sets:
         if isinstance(unit, Fit) or not unit.fit.method.has_weights() or unit.fit.weights:
             return []
         train, test = unit.fit.train, unit.test
-        if not (is_folder(train) or is_folder(test)) or find(train).overlaps(find(test)):
+        if not (names_folder(train) or names_folder(test)) or find(train).overlaps(find(test)):
             return []
         place = (train, test, unit.fit.channels, unit.fit.crop)
         if place not in self._copies:

@@ -21,7 +21,7 @@ from ..datasets.errors import DamagedError, InputError, few, printable, unknown
 from ..datasets.sets.archives import Limits, extract
 from ..datasets.sets.catalogue import entry, references
 from ..datasets.sets.find import find
-from ..datasets.sets.own_folder import is_folder
+from ..datasets.sets.own_folder import names_folder
 from ..protocol import plan
 from ..protocol.differences import differences
 from ..protocol.request import Request
@@ -184,7 +184,7 @@ def _suite(request: Request) -> str:
 
 def image_names(test: str, channels: int) -> set[str]:
     """The names of a test set's images; empty if they are not known here."""
-    if is_folder(test):
+    if names_folder(test):
         image_set = find(test)
         here = image_set.folder is not None and files.is_folder(image_set.folder)
         return {image.name for image in image_set.load(None, channels)} if here else set()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ..datasets.sets.own_folder import is_folder
+from ..datasets.sets.own_folder import names_folder
 from ..protocol.units import Fit, Unit
 from .record import Record
 
@@ -44,7 +44,7 @@ def _facts(unit: Unit | Record) -> tuple[str, str, list[str]]:
 def _last(image_set: object) -> str:
     """The name of an image set, of a folder the last part of its path."""
     name = str(image_set)
-    return Path(name).name if is_folder(name) else name
+    return Path(name).name if names_folder(name) else name
 
 
 def safe(name: str) -> str:

@@ -16,7 +16,7 @@ from msgspec import structs
 from ..datasets import files
 from ..datasets.errors import InputError
 from ..datasets.sets.catalogue import entry
-from ..datasets.sets.own_folder import is_folder
+from ..datasets.sets.own_folder import names_folder
 from ..protocol.units import Fit, Score, Unit
 from .checkpoint import forget
 from .folder import QUARANTINED, Folder, encoded
@@ -68,7 +68,8 @@ class Store(Folder):
             return None
         if isinstance(unit, Score) and record.state == "done":
             images = {name: mean["images"] for name, mean in record.result["outputs"].items()}
-            counted = max(images.values(), default=0) if is_folder(unit.test) else entry(unit.test).count * unit.repeats
+            most = max(images.values(), default=0)
+            counted = most if names_folder(unit.test) else entry(unit.test).count * unit.repeats
             if images != {output.name: counted for output in unit.fit.method.outputs}:
                 raise UnreadableError(path, "damaged", "scores of other outputs, or of another number of images")
         return record

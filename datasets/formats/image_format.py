@@ -37,7 +37,7 @@ class ImageFormat:
 
     suffixes: ClassVar[tuple[str, ...]]  # of file names, such as ".png"
     writes: ClassVar[tuple[str, ...]] = ()  # the types of values that `write` can store, such as "uint8"
-    is_folder: ClassVar[bool] = False  # whether an image is a folder
+    as_folder: ClassVar[bool] = False  # whether an image is stored as a folder
 
     def read(self, path: Path) -> Stored:
         """The pixels [H, W, 1 or 3] exactly as stored: uint8 in 0..255 or float32 in 0..1, if they are that."""
@@ -91,14 +91,14 @@ def read(path: Path) -> Stored:
 def size(path: Path) -> tuple[int, int]:
     """(width, height), from the file's header alone where the format allows it; InputError as `read`."""
     image_format = format_of(path)
-    with readable(path, image_format.is_folder):
+    with readable(path, image_format.as_folder):
         return image_format.size(path)
 
 
 def opened(path: Path) -> ImageFile:
     """Everything in a file as it is stored; InputError naming a file that cannot be used."""
     image_format = format_of(path)
-    with readable(path, image_format.is_folder):
+    with readable(path, image_format.as_folder):
         file = image_format.open(path)
         kind = file.array.dtype
         if kind.kind not in "iuf":

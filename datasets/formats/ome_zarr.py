@@ -24,7 +24,7 @@ class OmeZarr(ImageFormat):
 
     suffixes = (".zarr",)
     writes = TYPES
-    is_folder = True
+    as_folder = True
 
     def size(self, path: Path) -> tuple[int, int]:
         """(width, height) from the metadata alone; of an array without axes, its last two."""

@@ -130,7 +130,7 @@ def _inside(folder: Path, recursive: bool, unused: list[str]) -> Iterator[tuple[
 def _is_image(path: Path) -> bool:
     """Whether it is one by its name; some formats are folders."""
     known = formats().get(path.suffix.lower())
-    return known is not None and known.is_folder == is_folder(path)
+    return known is not None and known.as_folder == is_folder(path)
 
 
 def _named(candidates: dict[Path, str]) -> dict[Path, str]:

@@ -146,7 +146,7 @@ class OwnFile:
                 yield output
                 output.complete()
                 file = _file(self.path, _stamp(self.path))._replace(array=array, axes=self.axes, alpha=self.alpha)
-                write = files.write_folder if image_format.is_folder else files.write
+                write = files.write_folder if image_format.as_folder else files.write
                 with _damage_named(self.path):
                     write(path, lambda temporary: image_format.write(temporary, file, self.path))
         except OSError as error:

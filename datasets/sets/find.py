@@ -3,12 +3,12 @@
 from . import layouts  # noqa: F401 - its modules register themselves
 from .catalogue import entry
 from .image_set import LAYOUTS, CatalogueSet, ImageSet, whole
-from .own_folder import USABLE, OwnFolder, UsableFolder, is_folder
+from .own_folder import USABLE, OwnFolder, UsableFolder, names_folder
 
 
 def find(name: str) -> ImageSet:
     """The set of a name; InputError with the nearest names if the catalogue has none of that name."""
-    if is_folder(name):
+    if names_folder(name):
         return UsableFolder(name) if name.startswith(USABLE) else OwnFolder(name)
     return find_known(name)
 

@@ -22,19 +22,19 @@ NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
 SAID = re.compile(rf"@(?:(?P<axes>[TZCYXS]{{2,6}})|(?P<low>{NUMBER})\.\.(?P<high>{NUMBER}))$")  # of its files
 
 
-def is_folder(name: str) -> bool:
-    """Whether the name of a set is that of a folder."""
+def names_folder(name: str) -> bool:
+    """Whether the name of a set names a folder."""
     return name.startswith((ALL, USABLE))
 
 
 def usable(name: str) -> str:
     """The name of a set; of a folder, the name of those images that can be used."""
-    return USABLE + name.partition(":")[2] if is_folder(name) else name
+    return USABLE + name.partition(":")[2] if names_folder(name) else name
 
 
 def absolute(name: str) -> str:
     """The name of a set; that of a folder with a path that means the same from everywhere."""
-    if not is_folder(name):
+    if not names_folder(name):
         return name
     path, said = _parts(name)
     return f"{name[:7]}{Path(path).expanduser().resolve()}{said}"
@@ -43,7 +43,7 @@ def absolute(name: str) -> str:
 def short_name(name: str) -> str:
     """The name of a set as tables show it: a folder without the path to it."""
     path, said = _parts(name)
-    return f"folder {Path(path).name}{said}" if is_folder(name) else name
+    return f"folder {Path(path).name}{said}" if names_folder(name) else name
 
 
 def short_names(text: str) -> str:
