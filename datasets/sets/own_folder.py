@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import is_folder
 from ..formats.image_format import size
 from ..images import SetImage
 from ..own.members import Reading, members, sources
@@ -36,8 +37,8 @@ def absolute(name: str) -> str:
     """The name of a set; that of a folder with a path that means the same from everywhere."""
     if not names_folder(name):
         return name
-    path, said = _parts(name)
-    return f"{name[:7]}{Path(path).expanduser().resolve()}{said}"
+    path, said = _parts(f"{name[:7]}{Path(name[7:]).expanduser()}")
+    return f"{name[:7]}{Path(path).resolve()}{said}"
 
 
 def short_name(name: str) -> str:
@@ -52,9 +53,9 @@ def short_names(text: str) -> str:
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """The path, and what is said of the files in it, each with its @."""
+    """The path, and what is said of the files in it, each with its @; a folder's own name may end like that."""
     path, said = name.partition(":")[2], ""
-    while found := SAID.search(path):
+    while (found := SAID.search(path)) and not is_folder(Path(path)):
         path, said = path[: found.start()], f"{found[0]}{said}"
     return path, said
 

@@ -91,6 +91,18 @@ def test_names_of_folders_keep_what_is_said_of_them(tmp_path: Path, monkeypatch:
         images(_one(tmp_path), "@5..5")
 
 
+@pytest.mark.parametrize("said", ["", "@0..4095"])
+def test_the_name_of_a_folder_may_end_like_what_is_said_of_it(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path / "dir@XY" / "a.tif", noisy("coffee", 0))
+    name = f"folder:{tmp_path}/dir@XY{said}"
+    assert absolute(f"folder:~/dir@XY{said}") == absolute(name) == name
+    assert short_name(name) == f"folder dir@XY{said}"
+    assert [image.name for image in find(name).load(None, 1)] == ["a"]
+
+
 def _one(folder: Path) -> Path:
     save(folder / "one" / "a.tif", noisy("coffee", 0))
     return folder / "one"
