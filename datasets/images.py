@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .formats.image_format import Stored, digest, read, size
 
-Pixels = NDArray[np.uint8]  # [H, W, C]
-
 
 def unit(pixels: Stored) -> NDArray[np.float32]:
     """[H, W, C] in 0..1."""
     return pixels.astype(np.float32) / np.float32(255.0) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
 
 
-def gray(pixels: Pixels) -> Pixels:
+def gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Luminance [H, W, 1] of RGB: floor(0.2989 R + 0.5870 G + 0.1140 B + 0.5), as Urban100's gray copy was made."""
-    rounded: Pixels = np.floor(pixels @ np.array([0.2989, 0.5870, 0.1140]) + 0.5).astype(np.uint8)[..., None]
-    return rounded
+    luminance: NDArray[np.uint8] = np.floor(pixels @ np.array([0.2989, 0.5870, 0.1140]) + 0.5).astype(np.uint8)
+    return luminance[..., None]
 
 
 class SetImage(Struct, dict=True):

@@ -13,31 +13,31 @@ from .images import SetImage, unit
 LARGEST = 2**32  # bytes of a set that is held on the device; a pack on the disk may have many times more
 AHEAD = 8  # batches that threads have ready or at work
 THREADS = 4
-Cuts = Sequence[tuple[Tensor, Tensor, Tensor]]  # pictures [B], rows [B, h], columns [B, w]
+Cuts = Sequence[tuple[Tensor, Tensor, Tensor]]  # images [B], rows [B, h], columns [B, w]
 Batch = tuple[int, int, int]  # number of its first sample, how many samples, noisy frames of each
 
 
-class Pixels(Protocol):
+class CropSource(Protocol):
     """Where crops come from."""
 
     def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
         """Makes the crops of samples `first` and following ready; `cuts` tells those from any number, on the host."""
 
-    def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def cut(self, which: int, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """The crops [B, C, h, w] in 0..1 of the cut with this number."""
 
 
-def pixels_of(pictures: Sequence[SetImage], device: str) -> Pixels:
+def crop_source(images: Sequence[SetImage], device: str) -> CropSource:
     """Resident pixels, or streamed ones for a set that is too large to be held."""
-    held = all(picture.keep for picture in pictures) and sum(one.pixels.nbytes for one in pictures) <= LARGEST
-    return Resident(pictures, device) if held else Streamed(pictures, device)
+    held = all(image.keep for image in images) and sum(image.pixels.nbytes for image in images) <= LARGEST
+    return Resident(images, device) if held else Streamed(images, device)
 
 
 class Resident:
-    """All pictures one after another on the device, as stored: landscape and portrait alike."""
+    """All images one after another on the device, as stored: landscape and portrait alike."""
 
-    def __init__(self, pictures: Sequence[SetImage], device: str) -> None:
-        stored = [picture.pixels for picture in pictures]
+    def __init__(self, images: Sequence[SetImage], device: str) -> None:
+        stored = [image.pixels for image in images]
         if any(pixels.dtype != np.uint8 for pixels in stored):
             stored = [unit(pixels) for pixels in stored]
         joined = np.concatenate([pixels.reshape(-1, pixels.shape[2]) for pixels in stored])
@@ -49,9 +49,9 @@ class Resident:
     def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
         """They are there."""
 
-    def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def cut(self, which: int, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """The crops [B, C, h, w] in 0..1."""
-        first, width = (table.index_select(0, picture).view(-1, 1, 1) for table in (self.first, self.width))
+        first, width = (table.index_select(0, image).view(-1, 1, 1) for table in (self.first, self.width))
         index = first + rows.unsqueeze(2) * width + columns.unsqueeze(1)
         crops = self.pixels.index_select(0, index.view(-1)).view(*index.shape, -1)
         return in_unit(crops).permute(0, 3, 1, 2)
@@ -60,8 +60,8 @@ class Resident:
 class Streamed:
     """Crops that threads read from files ahead of the steps that need them, copied to buffers that stay in place."""
 
-    def __init__(self, pictures: Sequence[SetImage], device: str) -> None:
-        self.pictures, self.device = pictures, torch.device(device)
+    def __init__(self, images: Sequence[SetImage], device: str) -> None:
+        self.images, self.device = images, torch.device(device)
         self.threads = ThreadPoolExecutor(THREADS, "crops")
         self.coming: dict[Batch, Future[list[Tensor]]] = {}
         self.buffers: dict[tuple[int, int], list[Tensor]] = {}  # by count and frames: a captured step reads them
@@ -84,17 +84,17 @@ class Streamed:
             buffer.copy_(in_unit(crop.to(self.device, non_blocking=True)))
         self.fed = (first, count, frames)
 
-    def cut(self, which: int, picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def cut(self, which: int, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """The crops [B, C, h, w] in 0..1 that were fed."""
         return self.buffers[self.fed[1:]][which].permute(0, 3, 1, 2)
 
     def _read(self, cuts: Callable[[int], Cuts], number: int) -> list[Tensor]:
         """The crops [B, h, w, C] as stored, in memory from which a device copies by itself."""
         found = []
-        for pictures, rows, columns in cuts(number):
+        for images, rows, columns in cuts(number):
             crops = [
-                self.pictures[i].pixels[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
-                for i, r, c in zip(pictures.tolist(), rows.tolist(), columns.tolist(), strict=True)
+                self.images[i].pixels[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
+                for i, r, c in zip(images.tolist(), rows.tolist(), columns.tolist(), strict=True)
             ]
             if len({crop.dtype for crop in crops}) > 1:
                 crops = [unit(crop) for crop in crops]

@@ -16,7 +16,7 @@ from .noise.captured import Captured, NoneAdded
 from .noise.field import Field
 from .noise.model import Image, Noise
 from .philox import integers, uniform, words
-from .pixels import Pixels, pixels_of
+from .pixels import CropSource, crop_source
 from .seeds import seed
 
 
@@ -102,9 +102,9 @@ class Packed:
 
 
 class Cut(NamedTuple):
-    """Which crops of which pictures."""
+    """Which crops of which images."""
 
-    picture: Tensor  # [B]
+    image: Tensor  # [B]
     rows: Tensor  # [B, crop]
     columns: Tensor  # [B, crop]
 
@@ -131,21 +131,21 @@ class Patches:
         self.order: tuple[tuple[int, int, str], Tensor] = ((0, 0, ""), torch.empty(0))  # the last epochs, and theirs
         if isinstance(noise.family, NoneAdded) and any(one.frames for one in set_images):
             raise InputError("noise `none` is for noisy images alone; these have noisy frames: --noise captured")
-        pictures = list({id(picture): picture for picture in _pictures(set_images, self.captured)}.values())
-        self.host = _Tables(pictures, set_images, self.captured, phase, kind == "fixed" and not self.captured)
-        for picture, (height, width) in zip(pictures, self.host.sides.tolist(), strict=True):
-            self._check(picture, height, width, phase)
-        self.tables, self.pictures = self.host.to(device), pictures
+        images = list({id(image): image for image in _images(set_images, self.captured)}.values())
+        self.host = _Tables(images, set_images, self.captured, phase, kind == "fixed" and not self.captured)
+        for image, (height, width) in zip(images, self.host.sides.tolist(), strict=True):
+            self._check(image, height, width, phase)
+        self.tables, self.images = self.host.to(device), images
 
     @cached_property
-    def pixels(self) -> Pixels:
-        """The pixels of the pictures, once they are used."""
-        return pixels_of(self.pictures, self.device)
+    def pixels(self) -> CropSource:
+        """The pixels of the images, once they are used."""
+        return crop_source(self.images, self.device)
 
-    def _check(self, picture: SetImage, height: int, width: int, phase: bool) -> None:
+    def _check(self, image: SetImage, height: int, width: int, phase: bool) -> None:
         if min(height, width) < self.crop + phase:
             raise InputError(
-                f"{picture.path}: {width}x{height} is smaller than the crop of {self.crop + phase}; "
+                f"{image.path}: {width}x{height} is smaller than the crop of {self.crop + phase}; "
                 f"give a smaller --crop N, or go on without such images of a folder: --skip-unusable"
             )
 
@@ -153,7 +153,7 @@ class Patches:
         """InputError for a scene with fewer real noisy frames."""
         few = next((first for first, among, _ in self.host.scene.tolist() if among < frames), None)
         if self.captured and few is not None:
-            path = self.pictures[int(self.host.item[few])].path
+            path = self.images[int(self.host.item[few])].path
             raise InputError(f"{path}: the only noisy frame of its scene, {frames} are needed")
 
     def items(self, first: int, count: int) -> Tensor:
@@ -196,12 +196,12 @@ class Patches:
             room = tables.sides.index_select(0, clean)[:, side] - start - self.crop
             corner = start + self.step * integers(word, room // self.step + 1)
             places.append(corner.unsqueeze(1) + torch.arange(self.crop, device=corner.device))
-        pictures = [clean]
+        images = [clean]
         if self.captured:
             first, among, own = (tables.scene.index_select(0, items)[:, i] for i in range(3))
             another = first + (own + 1 + integers(other, (among - 1).clamp(min=1))) % among
-            pictures += [tables.item.index_select(0, item) for item in (items, another)[:frames]]
-        return [Cut(picture, *places) for picture in pictures]
+            images += [tables.item.index_select(0, item) for item in (items, another)[:frames]]
+        return [Cut(image, *places) for image in images]
 
     def _cuts_of(self, number: int, count: int, frames: int) -> list[Cut]:
         """Where the samples of these numbers lie, on the host."""
@@ -210,8 +210,8 @@ class Patches:
     def _noisy(self, clean: Tensor, cut: Cut, numbers: Tensor, frame: int) -> tuple[Tensor, Tensor]:
         """Crops with fresh noise, or with that which their image has in all epochs; and the levels [B]."""
         if self.kind == "fixed":
-            which = self.tables.identity.index_select(0, cut.picture)
-            rows, columns, sides = cut.rows, cut.columns, self.tables.sides.index_select(0, cut.picture)
+            which = self.tables.identity.index_select(0, cut.image)
+            rows, columns, sides = cut.rows, cut.columns, self.tables.sides.index_select(0, cut.image)
         else:
             which = numbers
             rows = columns = torch.arange(self.crop, device=clean.device).expand(len(numbers), -1)
@@ -224,12 +224,12 @@ class Patches:
 
 
 class _Tables:
-    """What is known of every picture and of every item, as int64 tensors."""
+    """What is known of every image and of every item, as int64 tensors."""
 
     def __init__(
-        self, pictures: list[SetImage], set_images: Sequence[SetImage], captured: bool, phase: bool, fixed: bool
+        self, images: list[SetImage], set_images: Sequence[SetImage], captured: bool, phase: bool, fixed: bool
     ) -> None:
-        place = {id(picture): i for i, picture in enumerate(pictures)}
+        place = {id(image): i for i, image in enumerate(images)}
         clean, item, scene = list[int](), list[int](), list[tuple[int, int, int]]()
         for one in set_images:
             if captured and not one.frames:
@@ -239,11 +239,11 @@ class _Tables:
                 clean.append(place[id((frame.clean or one) if captured else one)])
                 item.append(place[id(frame)])
                 scene.append((first, len(one.frames) if captured else 1, own))
-        patterns = {id(picture): one.pattern for one in set_images for picture in _pictures([one], captured)}
+        patterns = {id(image): one.pattern for one in set_images for image in _images([one], captured)}
         self.clean, self.item, self.scene = map(torch.tensor, (clean, item, scene))
-        self.sides = torch.tensor([picture.sides for picture in pictures])
-        self.phase = torch.tensor([_phase(p, patterns[id(p)]) if phase else (0, 0) for p in pictures])
-        self.identity = torch.tensor([int(p.digest[:15], 16) if fixed else 0 for p in pictures])
+        self.sides = torch.tensor([image.sides for image in images])
+        self.phase = torch.tensor([_phase(image, patterns[id(image)]) if phase else (0, 0) for image in images])
+        self.identity = torch.tensor([int(image.digest[:15], 16) if fixed else 0 for image in images])
 
     def to(self, device: str) -> "_Tables":
         """The same tables on a device."""
@@ -253,15 +253,15 @@ class _Tables:
         return made
 
 
-def _pictures(set_images: Sequence[SetImage], captured: bool) -> list[SetImage]:
+def _images(set_images: Sequence[SetImage], captured: bool) -> list[SetImage]:
     """The stored images that crops are cut from: clean ones, and real noisy frames."""
     if not captured:
         return list(set_images)
     return [one for s in set_images for frame in s.frames for one in (frame.clean or s, frame)]
 
 
-def _phase(picture: SetImage, pattern: str) -> tuple[int, int]:
+def _phase(image: SetImage, pattern: str) -> tuple[int, int]:
     """Where the first red pixel is."""
     if not pattern:
-        raise InputError(f"{picture.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
+        raise InputError(f"{image.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
     return bayer.offset(pattern)

@@ -14,7 +14,7 @@ from scipy.io import savemat
 from ..compute.machine import Machine
 from ..datasets import files
 from ..datasets.errors import InputError, unknown
-from ..datasets.formats.mat import BYTES, FLOATS, layout
+from ..datasets.formats.mat import BYTES, FLOATS, shape_and_dtype
 from ..datasets.images import unit
 from ..datasets.noise.model import Image
 from ..datasets.sets import dnd, sidd
@@ -102,7 +102,7 @@ def _submit_blocks(
     about: About,
     report: Callable[[int, int, str], None],
 ) -> None:
-    shape, dtype = layout(path, path.stem, BYTES if sidd.is_srgb(path) else FLOATS)
+    shape, dtype = shape_and_dtype(path, path.stem, BYTES if sidd.is_srgb(path) else FLOATS)
     denoised = np.empty((*shape[:4], 3 if sidd.is_srgb(path) else 1), np.float32)
     blocks = denoised.reshape(-1, *denoised.shape[2:])
     began = time.perf_counter()

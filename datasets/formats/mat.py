@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, one_line
 from . import mat5
 
-Floats = NDArray[np.floating[Any]]
-Stored = NDArray[Any]  # floats in 0..1, or bytes
+Matrix = NDArray[Any]  # of any number of axes, floats in 0..1 or bytes
+Shape = tuple[int, ...]
 HDF5 = b"\x89HDF\r\n\x1a\n"
 FLOATS = {"single": "float32", "double": "float64"}  # MATLAB's names of what is allowed
 BYTES = {"uint8": "uint8"}
@@ -22,9 +22,9 @@ LIMIT = 2**28  # elements; the largest arrays of SIDD, its sRGB blocks, have 252
 ROUNDING = 1e-6  # how far beyond 0..1 a value may be
 
 
-def read_mat(path: Path, variable: str, ndim: int, kinds: Mapping[str, str] = FLOATS) -> Stored:
+def read_mat(path: Path, variable: str, ndim: int, kinds: Mapping[str, str] = FLOATS) -> Matrix:
     """A variable of `ndim` axes in MATLAB's order, floats in 0..1 or BYTES; InputError naming the file otherwise."""
-    shape, dtype = layout(path, variable, kinds)
+    shape, dtype = shape_and_dtype(path, variable, kinds)
     if len(shape) != ndim:
         raise InputError(f"{path}: {variable} has {len(shape)} axes {shape}, expected {ndim}")
     with _readable(path):
@@ -46,7 +46,7 @@ def read_mat(path: Path, variable: str, ndim: int, kinds: Mapping[str, str] = FL
     return values.astype(dtype, copy=False)  # MATLAB saves whole numbers as bytes, whatever their class
 
 
-def layout(path: Path, variable: str, kinds: Mapping[str, str] = FLOATS) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def shape_and_dtype(path: Path, variable: str, kinds: Mapping[str, str] = FLOATS) -> tuple[Shape, np.dtype[Any]]:
     """Shape in MATLAB's order and dtype of a variable, from the headers alone; InputError as `read_mat`."""
     with _readable(path):
         found = _headers73(path) if _is_hdf5(path) else _headers5(path)
@@ -97,21 +97,21 @@ def _readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not readable, truncated or damaged? ({one_line(error)})") from None
 
 
-def _headers5(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+def _headers5(path: Path) -> dict[str, tuple[Shape, str]]:
     return {name: (variable.shape, variable.kind) for name, variable in mat5.variables(path).items()}
 
 
-def _values5(path: Path, variable: str) -> Stored:
+def _values5(path: Path, variable: str) -> Matrix:
     return mat5.values(path, mat5.variables(path)[variable])
 
 
-def _headers73(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+def _headers73(path: Path) -> dict[str, tuple[Shape, str]]:
     h5py = _h5py(path)
     with h5py.File(path, "r") as file:
         return {name: _header73(item, h5py) for name, item in file.items() if not name.startswith("#")}
 
 
-def _header73(item: Any, h5py: ModuleType) -> tuple[tuple[int, ...], str]:
+def _header73(item: Any, h5py: ModuleType) -> tuple[Shape, str]:
     if not isinstance(item, h5py.Dataset):
         return (), "a struct, cell or sparse matrix"
     if item.attrs.get("MATLAB_empty"):  # what is stored are its sides
@@ -119,9 +119,9 @@ def _header73(item: Any, h5py: ModuleType) -> tuple[tuple[int, ...], str]:
     return tuple(reversed(item.shape or ())), item.dtype.name
 
 
-def _values73(path: Path, variable: str) -> Stored:
+def _values73(path: Path, variable: str) -> Matrix:
     with _h5py(path).File(path, "r") as file:
-        values: Stored = file[variable][()].T
+        values: Matrix = file[variable][()].T
     return values
 
 

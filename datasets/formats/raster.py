@@ -19,7 +19,7 @@ from .image_format import ImageFile, ImageFormat, readable, register_format
 ALLOWED = "expected 8-bit gray or RGB"
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # Pillow would start Ghostscript for PostScript, whatever its name
 LARGEST = 2**28 // 3  # pixels, 256 MiB in RGB, where Pillow begins to warn; photographs have up to 60 million
-SECOND = "its second picture, such as a preview or a depth map, is neither denoised nor written"
+SECOND = "its second image, such as a preview or a depth map, is neither denoised nor written"
 CHUNKS = b"pHYs iCCP sRGB gAMA cHRM tEXt zTXt iTXt eXIf tIME".split()  # of PNG: true whatever the pixels are
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # a file is read or refused, which is all that there is to say

@@ -125,10 +125,10 @@ def _write_pages(path: Path, array: NDArray[Any], old: TiffFile, series: TiffPag
         for number, plane in enumerate(planes):
             page = series.pages[number] if number < len(series.pages) else None
             tags = _tags(page.aspage(), array.dtype) if page is not None else {}
-            new.write(plane, **_layout(series.keyframe, array.dtype), **tags, metadata=None)
+            new.write(plane, **_storage(series.keyframe, array.dtype), **tags, metadata=None)
 
 
-def _layout(page: TiffPage, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _storage(page: TiffPage, dtype: np.dtype[Any]) -> dict[str, Any]:
     """How the pixels of a page are stored, as arguments of tifffile's."""
     lossless, same = page.compression in LOSSLESS, page.dtype == dtype.newbyteorder("=")
     found = {

@@ -171,7 +171,7 @@ LAYOUTS: dict[str, type[CatalogueSet]] = {}  # by the name that entries of the c
 Layout = TypeVar("Layout", bound=type[CatalogueSet])
 
 
-def layout(name: str) -> Callable[[Layout], Layout]:
+def register_layout(name: str) -> Callable[[Layout], Layout]:
     """Registers a class as the layout of this name."""
 
     def register(cls: Layout) -> Layout:

@@ -80,8 +80,8 @@ def _digest(kind: type["OwnFolder"], name: str, channels: int, least: int, stamp
     """The digest of a folder; its images are read again when the stamp, their sizes and times, has changed."""
     folder = kind(name)
     set_images, _ = folder.chosen(folder.load(None, channels), least)
-    pictures = [one for image in set_images for one in (image, *image.frames)]
-    return joined_digest(channels, [f"{picture.name} {picture.digest}" for picture in pictures])
+    found = [one for image in set_images for one in (image, *image.frames)]
+    return joined_digest(channels, [f"{one.name} {one.digest}" for one in found])
 
 
 class OwnFolder(ImageSet):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..formats.image_format import listing, size
-from ..formats.mat import layout, read_mat
+from ..formats.mat import read_mat, shape_and_dtype
 from ..formats.pack import HEADER, DType, Pack, Writer
 from ..formats.raster import read_rgb
 from .layouts.packs import in_range
@@ -100,7 +100,7 @@ def _mosaic(path: Path) -> NDArray[Any]:
     return read_mat(path, "x", 2).astype(np.float32, copy=False)[..., None]
 
 
-RAW = Frames("RAW", lambda path: layout(path, "x")[0], _mosaic, multiple=2, step=256)  # whole Bayer quads
+RAW = Frames("RAW", lambda path: shape_and_dtype(path, "x")[0], _mosaic, multiple=2, step=256)  # whole Bayer quads
 SRGB = Frames("SRGB", lambda path: size(path)[::-1], read_rgb, multiple=1, step=384)
 
 

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..formats.mat import BYTES, FLOATS, Stored, read_mat
+from ..formats.image_format import Stored
+from ..formats.mat import BYTES, FLOATS, Matrix, read_mat
 
 PATTERNS = {"GP": "BGGR", "IP": "RGGB", "S6": "GRBG", "N6": "BGGR", "G4": "BGGR"}  # of phones, by their code in names
 FRAMES = ("010", "011")  # the two frames that the Medium set has of every scene instance
@@ -55,7 +56,7 @@ def is_srgb(path: Path) -> bool:
     return path.stem.endswith("Srgb")
 
 
-def _block_file(path: Path) -> Stored:
+def _block_file(path: Path) -> Matrix:
     values = read_mat(path, path.stem, 5, BYTES) if is_srgb(path) else read_mat(path, path.stem, 4, FLOATS)
     height, width = values.shape[2:4]
     if is_srgb(path) and values.shape[4] != 3:
@@ -70,7 +71,7 @@ def _block_file(path: Path) -> Stored:
     return values
 
 
-def _block(values: Stored, i: int, b: int) -> Stored:
+def _block(values: Matrix, i: int, b: int) -> Stored:
     """[H, W, 1 or 3], floats in 0..1 or bytes."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values[i, b])

@@ -12,7 +12,7 @@ from support.matlab import mosaic, save73
 from bench.apply import submission
 from bench.apply.submission import About, write_submission
 from bench.datasets.errors import InputError
-from bench.datasets.formats.mat import layout
+from bench.datasets.formats.mat import shape_and_dtype
 from bench.datasets.sets import sidd
 
 ABOUT = About("bench", "its authors", "its paper", "nowhere")
@@ -21,7 +21,7 @@ ABOUT = About("bench", "its authors", "its paper", "nowhere")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_submission_is_like_the_noisy_file(tmp_path: Path, dtype: type) -> None:
     savemat(tmp_path / "BenchmarkNoisyBlocksRaw.mat", {"BenchmarkNoisyBlocksRaw": mosaic(2, 3, 4, 4).astype(dtype)})
-    shape, kind = layout(tmp_path / "BenchmarkNoisyBlocksRaw.mat", "BenchmarkNoisyBlocksRaw")
+    shape, kind = shape_and_dtype(tmp_path / "BenchmarkNoisyBlocksRaw.mat", "BenchmarkNoisyBlocksRaw")
     denoised = 2 * mosaic(2, 3, 4, 4, seed=1) - np.float32(0.5)
     write_submission(path := tmp_path / "SubmitRaw.mat", denoised, shape, kind, 1.5, ABOUT)
     found = loadmat(path, squeeze_me=True)

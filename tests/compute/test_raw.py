@@ -320,7 +320,7 @@ def packed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_packs_crop_is_one_picture_with_two_captures(packed: Path) -> None:
+def test_a_packs_crop_is_one_image_with_two_captures(packed: Path) -> None:
     set_images = find("sidd_medium").load(packed, 1)
     assert [(one.pattern, len(one.frames)) for one in set_images] == [("GRBG", 2), ("BGGR", 2)]
     for scene, one in enumerate(set_images):

@@ -74,7 +74,7 @@ def test_half_sizes_both_ways(name: str) -> None:
     assert min(large_first.score, small_first.score) > 0.9
 
 
-def test_equal_pixels_of_a_small_picture() -> None:
+def test_equal_pixels_of_a_small_image() -> None:
     (found,) = compared(photo("coffee", 48, 64), photo("coffee", 48, 64))
     assert (found.share, found.box) == (1, (0, 0, 48, 64))
     assert found.score == pytest.approx(1)
@@ -91,7 +91,7 @@ def test_unrelated_photographs() -> None:
     assert near_duplicates([("set", set_images), ("set", set_images)]) == []
 
 
-def test_flat_pictures() -> None:
+def test_flat_images() -> None:
     flat = np.full((128, 128, 1), 90, np.uint8)
     ramp = flat + np.arange(128, dtype=np.uint8)[:, None]
     grain = flat + np.random.default_rng(0).integers(0, 2, flat.shape, dtype=np.uint8)  # the same one, too
@@ -122,7 +122,7 @@ def test_every_shift_is_a_normalised_correlation() -> None:
 
 @pytest.mark.slow
 @needs_shared_data
-def test_bsd400_holds_a_part_of_a_picture_of_set12() -> None:
+def test_bsd400_holds_a_part_of_an_image_of_set12() -> None:
     sets = [(name, find(f"folder:{SHARED / name}").load(None, 1)) for name in ("set12", "bsd400")]
     (found,) = near_duplicates(sets)
     assert (found.first, found.second, found.box) == ("04", "test_020", (72, 0, 180, 106))

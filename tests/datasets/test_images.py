@@ -180,7 +180,7 @@ def test_colour_in_a_gray_set_is_refused(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_a_kept_picture_is_decoded_once_and_others_at_each_use(photos: Path, keep: bool) -> None:
+def test_a_kept_image_is_decoded_once_and_others_at_each_use(photos: Path, keep: bool) -> None:
     set_image = SetImage("coffee", photos / "coffee.png", 3, keep)
     assert (set_image.pixels is set_image.pixels) == keep
 

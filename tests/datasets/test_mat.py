@@ -18,7 +18,7 @@ from support.matlab import PREAMBLE, mosaic, save73
 
 from bench.datasets.errors import InputError
 from bench.datasets.formats import mat, mat5
-from bench.datasets.formats.mat import layout, read_mat
+from bench.datasets.formats.mat import read_mat, shape_and_dtype
 
 Save = Callable[..., None]
 
@@ -49,7 +49,7 @@ def test_values_come_back_in_matlabs_order(tmp_path: Path, save: Save, shape: tu
     stored = mosaic(*shape).astype(dtype)
     save(tmp_path / "a.MAT", x=stored, other=np.arange(3))
     np.testing.assert_array_equal(read_mat(tmp_path / "a.MAT", "x", len(shape)), stored, strict=True)
-    assert layout(tmp_path / "a.MAT", "x") == (shape, np.dtype(dtype))
+    assert shape_and_dtype(tmp_path / "a.MAT", "x") == (shape, np.dtype(dtype))
 
 
 @pytest.mark.parametrize("save", [save5, save73], ids=["v5", "v7.3"])

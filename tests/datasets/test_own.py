@@ -84,7 +84,7 @@ def test_a_tiff_keeps_axes_layout_and_metadata(kind: str, dtype: Any, tmp_path: 
 
 
 @pytest.mark.parametrize(("name", "channels"), [*product(("a.png", "a.webp"), (1, 3, 4)), ("a.bmp", 1), ("a.bmp", 3)])
-def test_pictures_without_loss_come_back_with_their_opacity(name: str, channels: int, tmp_path: Path) -> None:
+def test_images_without_loss_come_back_with_their_opacity(name: str, channels: int, tmp_path: Path) -> None:
     array = values("uint8", 12, 16, channels)
     if (name, channels) == ("a.webp", 1):  # WebP has colour alone
         channels, array = 3, np.repeat(array, 3, axis=2)
@@ -107,12 +107,12 @@ def test_16_bits_of_a_png_come_back(channels: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.reshape(array.shape), array)
 
 
-def test_a_jpeg_stays_one_and_its_second_picture_is_named(tmp_path: Path) -> None:
+def test_a_jpeg_stays_one_and_its_second_image_is_named(tmp_path: Path) -> None:
     smooth = np.linspace(0, 255, 40 * 40 * 3).reshape(40, 40, 3).astype(np.uint8)
     first, second = Pillow.fromarray(smooth), Pillow.fromarray(smooth[:16, :16])
     first.save(path := tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second], quality=95)
     found = collect([path])
-    assert sum("second picture" in line for line in found.lines()) == 1
+    assert sum("second image" in line for line in found.lines()) == 1
     with Pillow.open(returned(found.files[0], tmp_path / "out")) as back:
         assert back.format == "JPEG"
         np.testing.assert_allclose(np.asarray(back), opened(path).array, atol=4)

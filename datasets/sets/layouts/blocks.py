@@ -7,12 +7,12 @@ from ...errors import InputError
 from ...formats import mat
 from ...images import SetImage
 from .. import sidd
-from ..image_set import CatalogueSet, layout
+from ..image_set import CatalogueSet, register_layout
 
 NAMES = {1: "Raw", 3: "Srgb"}  # by channels
 
 
-@layout("blocks")
+@register_layout("blocks")
 class Blocks(CatalogueSet):
     """<folder>/ValidationNoisyBlocksRaw.mat and ValidationGtBlocksRaw.mat, or Srgb; one noisy frame of each block."""
 
@@ -30,7 +30,7 @@ class Blocks(CatalogueSet):
         if not (noisy.is_file() and clean.is_file()):
             return []
         kinds = mat.BYTES if sidd.is_srgb(noisy) else mat.FLOATS
-        images, count, *_ = mat.layout(noisy, noisy.stem, kinds)[0]
+        images, count, *_ = mat.shape_and_dtype(noisy, noisy.stem, kinds)[0]
         return [sidd.block_name(i, b) for i in range(images) for b in range(count)]
 
     def files(self, folder: Path) -> tuple[Path, Path]:

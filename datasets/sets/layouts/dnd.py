@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ...images import SetImage
 from .. import dnd
-from ..image_set import CatalogueSet, layout
+from ..image_set import CatalogueSet, register_layout
 
 
-@layout("dnd")
+@register_layout("dnd")
 class Crops(CatalogueSet):
     """<folder>/info.mat and images_srgb/0001.mat...: what lies in the boxes, each an image of its own."""
 

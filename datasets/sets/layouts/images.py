@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ...errors import InputError, few
 from ...formats import bayer
-from ...formats.image_format import listing
-from ...images import Pixels, SetImage, gray
+from ...formats.image_format import Stored, listing
+from ...images import SetImage, gray
 from ..catalogue import Reference, references
-from ..image_set import CatalogueSet, Finding, checked, compare, layout
+from ..image_set import CatalogueSet, Finding, checked, compare, register_layout
 
 
-@layout("images")
+@register_layout("images")
 class Images(CatalogueSet):
     """<folder>/<stem>.<suffix>, every image with a reference digest."""
 
@@ -54,7 +54,7 @@ class Images(CatalogueSet):
         known = {row.stem for row in references(self.entry.part_of or self.name)}
         return [path for stem, path in paths.items() if stem not in known]
 
-    def _converted(self, stem: str, path: Path, pixels: Pixels, channels: int, number: int) -> SetImage:
+    def _converted(self, stem: str, path: Path, pixels: Stored, channels: int, number: int) -> SetImage:
         """An image as the set shows it; the mosaics of a set have the patterns of all phones in turn."""
         if self.entry.converted == "bayer":
             pattern = list(bayer.OFFSETS)[number % len(bayer.OFFSETS)]
@@ -62,7 +62,7 @@ class Images(CatalogueSet):
         return SetImage.decoded(stem, path, gray(pixels) if self.entry.converted == "gray" else pixels, channels)
 
 
-@layout("packaged")
+@register_layout("packaged")
 class Packaged(Images):
     """Images that installed packages contain."""
 

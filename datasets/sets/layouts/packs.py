@@ -8,10 +8,10 @@ from ...formats.image_format import listing, size
 from ...formats.pack import HEADER, Pack
 from ...images import SetImage
 from .. import sidd
-from ..image_set import CatalogueSet, Finding, layout
+from ..image_set import CatalogueSet, Finding, register_layout
 
 
-@layout("pack")
+@register_layout("pack")
 class Packs(CatalogueSet):
     """A pack in the folder, as `bench data prepare` makes it."""
 
@@ -40,7 +40,7 @@ class Packs(CatalogueSet):
         return [Finding(self.name, "ok", f"{count} images, every pixel as it was packed")]
 
 
-@layout("selected")
+@register_layout("selected")
 class Selected(Packs):
     """The images of a folder with both sides in a range, as files or prepared as a pack."""
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from ...errors import InputError, few
 from ...formats.image_format import Stored, listing, read
 from ...images import SetImage
-from ..image_set import CatalogueSet, Finding, checked, layout
+from ..image_set import CatalogueSet, Finding, checked, register_layout
 from .images import Images
 
 CLEAN = "avg50"  # FMDD's estimate of the clean image: the mean of a view's 50 frames
 
 
-@layout("views")
+@register_layout("views")
 class Views(Images):
     """<folder>/raw/<view>/*.png beside gt/<view>/avg50.png; a view is a number, such as 19."""
 
