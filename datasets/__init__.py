@@ -1,1 +1,1 @@
-"""The ground floor: image sets, readers, noise models, named seeds, training patches. Knows no methods."""
+"""Image sets, image formats, noise models, named seeds and training samples; nothing here knows a method."""

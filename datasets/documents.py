@@ -1,4 +1,4 @@
-"""JSON and TOML from elsewhere as typed data, or one kind of error: msgspec.DecodeError."""
+"""Reads JSON and TOML that others wrote as typed data; whatever is wrong raises msgspec.DecodeError."""
 
 import tomllib
 from collections.abc import Callable
@@ -10,25 +10,25 @@ import msgspec
 from .errors import InputError, one_line
 
 T = TypeVar("T")
-LARGEST_TOML, LONGEST_LINE = 2**20, 2000  # bytes; tomllib needs memory in the square of the dots of a key
-LARGEST = 2**28  # bytes; the index of a pack of a million images has fewer, and parsing needs some times as many
-DEEPEST = 64  # levels of lists and tables, ours have seven; whatever walks them later must not run out of stack
+LARGEST_TOML, LONGEST_LINE = 2**20, 2000  # bytes; the memory of tomllib grows with the square of the dots of a key
+LARGEST = 2**28  # bytes, more than the index of a million packed images has; parsing needs a few times as much memory
+DEEPEST = 64  # levels of lists and tables, of which ours have seven; many more would exhaust the stack
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a text file; InputError, before they are read, for more than LARGEST of them; OSError as `open`."""
+    """The bytes of a text file; InputError for more than LARGEST bytes, OSError if it cannot be opened."""
     if (size := path.stat().st_size) > LARGEST:
         raise InputError(f"{path}: {size} bytes, expected a text of at most {LARGEST}; is it another file?")
     return path.read_bytes()
 
 
 def from_json(text: bytes, kind: type[T]) -> T:
-    """A JSON text as `kind`; DecodeError."""
+    """A JSON text as `kind`; DecodeError for any other text."""
     return _typed(msgspec.json.decode, text, kind)
 
 
 def from_toml(text: bytes, kind: type[T]) -> T:
-    """A TOML text as `kind`; DecodeError, a ValidationError if it is TOML, but not `kind`."""
+    """A TOML text as `kind`; DecodeError for any other text, a ValidationError if it is TOML."""
     longest = max(map(len, text.splitlines()), default=0)
     if len(text) > LARGEST_TOML or longest > LONGEST_LINE:
         found = f"{len(text)} bytes, the longest line {longest}"

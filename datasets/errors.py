@@ -22,7 +22,7 @@ class DamagedError(InputError):
 
 
 def unknown(what: str, got: str, allowed: Iterable[str], fix: str = "", meant: str = "") -> InputError:
-    """The error for a name that is not one of `allowed`: first the one that is meant or nearest."""
+    """The error for a name that is not in `allowed`; it lists the allowed names, the likeliest first."""
     names = list(allowed)
     lower = {name.lower(): name for name in names}
     close = get_close_matches(got.lower(), lower, n=1, cutoff=0.6)
@@ -38,7 +38,7 @@ def few(names: Sequence[str], separator: str = ", ") -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's type and message, whatever it says, in one line."""
+    """An error's type and message in one line."""
     try:
         said = str(error)
     except Exception as worse:  # foreign code may fail even here
@@ -47,6 +47,6 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(message: str) -> str:
-    """The message with what a foreign name may hold, ends of lines and commands to a terminal, written out."""
+    """The message with escapes for line ends and terminal commands, which the name of a file may contain."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files and folders that are either whole or not there."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 
 def write(path: Path, make: Callable[[Path], object]) -> None:
-    """Has `make` write a file under a temporary name, then renames it; after an OSError nothing is left behind."""
+    """Lets `make` write a file under a temporary name, then renames it; an error leaves nothing behind."""
     temporary = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")  # no two machines have the same
     try:
         temporary.touch()
@@ -18,7 +18,7 @@ def write(path: Path, make: Callable[[Path], object]) -> None:
         if temporary.stat().st_mode != mode:  # some libraries write for their user only, whatever the umask says
             temporary.chmod(mode)
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # a name must never be on the disk before what it stands for
+            os.fsync(file.fileno())  # the content must be on the disk before the name
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -26,7 +26,7 @@ def write(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def write_folder(path: Path, make: Callable[[Path], object]) -> None:
-    """Makes a folder beside `path`, then replaces what is there by it; an interruption leaves the old or no folder."""
+    """Lets `make` make a folder, then moves it to `path`; an interruption leaves the old folder or none."""
     temporary = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         make(temporary)
@@ -45,10 +45,10 @@ def sha256(path: Path) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file, as far as this user can see; `Path.is_file` raises for a name that is too long."""
+    """Whether this user can see such a file; False, unlike `Path.is_file`, for a name that is too long."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder, as far as this user can see; `Path.is_dir` raises for a name that is too long."""
+    """Whether this user can see such a folder; False, unlike `Path.is_dir`, for a name that is too long."""
     return os.path.isdir(path)  # noqa: PTH112

@@ -15,7 +15,7 @@ from .formats.image_format import Stored, digest, read, size
 
 
 def unit(pixels: Stored) -> NDArray[np.float32]:
-    """[H, W, C] in 0..1."""
+    """Stored pixels [H, W, C] as float32 in 0..1."""
     return pixels.astype(np.float32) / np.float32(255.0) if pixels.dtype == np.uint8 else pixels.astype(np.float32)
 
 
@@ -44,7 +44,7 @@ class SetImage(Struct, dict=True):
 
     @property
     def sides(self) -> tuple[int, int]:
-        """(height, width); of an image that is not kept, from its file's header."""
+        """(height, width), from the file's header if the pixels are not kept in memory."""
         if self.keep or self.decode:
             return self.pixels.shape[:2]
         width, height = size(self.path)

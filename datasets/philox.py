@@ -18,7 +18,7 @@ FUSED: ContextVar[bool] = ContextVar("fused", default=False)
 
 @contextmanager
 def fused(on: bool) -> Iterator[None]:
-    """While `on`, one compiled kernel draws the words of a call instead of about 130 small kernels; they are equal."""
+    """While `on`, one compiled kernel draws the same words as about 130 small kernels otherwise."""
     before = FUSED.set(on)
     try:
         yield
@@ -30,7 +30,7 @@ def philox(counter: Words, low: int | Tensor, high: int | Tensor) -> Words:
     """Four words in 0..2^32-1 for each counter of four such words, int64; the key is two such words."""
     a, b, c, d = counter
     for _ in range(10):
-        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # their 64 bits are right, whatever the sign
+        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # the 64 bits are right, though the sign may not be
         a = (second >> 32).bitwise_and_(LOW).bitwise_xor_(b).bitwise_xor_(low)
         c = (first >> 32).bitwise_and_(LOW).bitwise_xor_(d).bitwise_xor_(high)
         b, d = second.bitwise_and_(LOW), first.bitwise_and_(LOW)
@@ -43,7 +43,7 @@ def words(key: int, element: Tensor, sample: Tensor, draw: int = 0) -> Words:
     low, high = key & LOW, key >> 32 & LOW
     if torch.compiler.is_compiling() or not FUSED.get():  # a network may draw within its own graph
         return _words(element, sample, draw, low, high)
-    device = element.device  # as tensors, the keys are no constants of the kernel
+    device = element.device  # tensors, as the kernel would be compiled again for other numbers
     return _kernel()(element, sample, *(torch.full((), word, device=device) for word in (draw, low, high)))
 
 

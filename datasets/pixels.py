@@ -1,4 +1,4 @@
-"""The pixels that training crops are cut from: resident on the device of the step, or read ahead of it by threads."""
+"""The pixels that training crops are cut from: held on the device, or read by threads ahead of the training steps."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,30 +11,30 @@ from torch import Tensor
 from .images import SetImage, unit
 
 LARGEST = 2**32  # bytes of a set that is held on the device; a pack on the disk may have many times more
-AHEAD = 8  # batches that threads have ready or at work
+AHEAD = 8  # batches that threads have read or are reading
 THREADS = 4
 Cuts = Sequence[tuple[Tensor, Tensor, Tensor]]  # images [B], rows [B, h], columns [B, w]
 Batch = tuple[int, int, int]  # number of its first sample, how many samples, noisy frames of each
 
 
 class CropSource(Protocol):
-    """Where crops come from."""
+    """The pixels of all training images, from which crops are cut."""
 
     def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
-        """Makes the crops of samples `first` and following ready; `cuts` tells those from any number, on the host."""
+        """Reads the crops of samples from number `first` on; `cuts(n)` are the cuts of the samples from n on."""
 
     def cut(self, which: int, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """The crops [B, C, h, w] in 0..1 of the cut with this number."""
+        """The crops [B, C, h, w] in 0..1 of cut `which`: 0 is the clean image, the others are its noisy frames."""
 
 
 def crop_source(images: Sequence[SetImage], device: str) -> CropSource:
-    """Resident pixels, or streamed ones for a set that is too large to be held."""
+    """`Resident` if the device can hold all images, else `Streamed`."""
     held = all(image.keep for image in images) and sum(image.pixels.nbytes for image in images) <= LARGEST
     return Resident(images, device) if held else Streamed(images, device)
 
 
 class Resident:
-    """All images one after another on the device, as stored: landscape and portrait alike."""
+    """All images as stored, in one tensor on the device; they may have different shapes."""
 
     def __init__(self, images: Sequence[SetImage], device: str) -> None:
         stored = [image.pixels for image in images]
@@ -47,7 +47,7 @@ class Resident:
         self.width = torch.tensor([pixels.shape[1] for pixels in stored], device=device)
 
     def feed(self, first: int, count: int, frames: int, cuts: Callable[[int], Cuts]) -> None:
-        """They are there."""
+        """Nothing to do, as the device holds all pixels."""
 
     def cut(self, which: int, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """The crops [B, C, h, w] in 0..1."""
@@ -58,7 +58,7 @@ class Resident:
 
 
 class Streamed:
-    """Crops that threads read from files ahead of the steps that need them, copied to buffers that stay in place."""
+    """Crops that threads read from files ahead of the training steps, in buffers that a captured step can read."""
 
     def __init__(self, images: Sequence[SetImage], device: str) -> None:
         self.images, self.device = images, torch.device(device)
@@ -89,7 +89,7 @@ class Streamed:
         return self.buffers[self.fed[1:]][which].permute(0, 3, 1, 2)
 
     def _read(self, cuts: Callable[[int], Cuts], number: int) -> list[Tensor]:
-        """The crops [B, h, w, C] as stored, in memory from which a device copies by itself."""
+        """The crops [B, h, w, C] as stored; for a GPU in pinned memory."""
         found = []
         for images, rows, columns in cuts(number):
             crops = [

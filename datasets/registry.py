@@ -1,4 +1,4 @@
-"""Registries: what methods, networks, noises, metrics and image formats have in common, ours and those of plug-ins."""
+"""Registries by name of methods, networks, noises, metrics and image formats, ours and those of plug-ins."""
 
 import importlib
 import pkgutil

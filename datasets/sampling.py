@@ -21,7 +21,7 @@ from .seeds import seed
 
 
 class Samples(NamedTuple):
-    """What a training source gives of a batch of crops."""
+    """A batch of training samples."""
 
     frames: list[Tensor]  # noisy observations [B, C, crop, crop], each with its own noise
     levels: list[Tensor]  # their noise levels [B]
@@ -40,13 +40,13 @@ class Source(Protocol):
     """Where training samples come from."""
 
     def items(self, first: int, count: int) -> Tensor:
-        """What the samples from number `first` on are cut from, int64 [count]."""
+        """The indices of what `count` samples from number `first` on are cut from, int64 [count]."""
 
     def feed(self, first: int, count: int, frames: int) -> None:
-        """Makes these samples ready where they are not resident; the host calls it before each `samples`."""
+        """Reads what these samples need and the device does not hold; the host calls it before each `samples`."""
 
     def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
-        """The samples of these numbers [B], whoever asks and whenever: tensor code without the host."""
+        """The samples of these numbers [B], the same ones at every call; tensor code without the host."""
 
 
 def one_sample(source: Source, number: int, frames: int) -> Sample:
@@ -68,7 +68,7 @@ def hosted(made: Samples) -> list[Sample]:
 
 
 class OneImage:
-    """A single noisy image [H, W, C] of an unknown clean one: every sample is what `prepare` makes of the whole."""
+    """A single noisy image [H, W, C] without its clean one; every sample is what `prepare` makes of the whole image."""
 
     def __init__(
         self, noisy: Image, level: float, device: str = "cpu", prepare: Callable[[Tensor], Tensor] = lambda y: y
@@ -77,14 +77,14 @@ class OneImage:
         self.level = torch.tensor([level], device=device)
 
     def items(self, first: int, count: int) -> Tensor:
-        """There is one."""
+        """Zeros [count], as every sample is made of the one image."""
         return torch.zeros(count, dtype=torch.int64, device=self.noisy.device)
 
     def feed(self, first: int, count: int, frames: int) -> None:
-        """It is always there."""
+        """Nothing to do, as the image is on the device."""
 
     def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
-        """The image, whatever the numbers."""
+        """The image, once for each number."""
         return Samples([self.noisy.expand(len(numbers), -1, -1, -1)], [self.level.expand(len(numbers))], None)
 
 
@@ -110,9 +110,9 @@ class Cut(NamedTuple):
 
 
 class Patches:
-    """Sample number n = step * batch + slot of a training set; every image once per epoch, in a named order.
+    """Samples of a training set, by number n = step * batch + slot; every item comes once per epoch, in random order.
 
-    Where noise is drawn, each clean image is one item of an epoch; of captured noise, each noisy frame is one.
+    An item is a clean image where noise is drawn, and a noisy frame where the noise is captured.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Patches:
         self.noise, self.kind, self.crop, self.seed, self.device = noise, kind, crop, seed, device
         self.step = 2 if phase else 1  # crops of mosaics begin with a red pixel
         self.captured = isinstance(noise.family, Captured)
-        self.order: tuple[tuple[int, int, str], Tensor] = ((0, 0, ""), torch.empty(0))  # the last epochs, and theirs
+        self.order: tuple[tuple[int, int, str], Tensor] = ((0, 0, ""), torch.empty(0))  # of the last epochs
         if isinstance(noise.family, NoneAdded) and any(one.frames for one in set_images):
             raise InputError("noise `none` is for noisy images alone; these have noisy frames: --noise captured")
         images = list({id(image): image for image in _images(set_images, self.captured)}.values())
@@ -139,7 +139,7 @@ class Patches:
 
     @cached_property
     def pixels(self) -> CropSource:
-        """The pixels of the images, once they are used."""
+        """The pixels of the images; they are read when they are first used."""
         return crop_source(self.images, self.device)
 
     def _check(self, image: SetImage, height: int, width: int, phase: bool) -> None:
@@ -157,11 +157,11 @@ class Patches:
             raise InputError(f"{path}: the only noisy frame of its scene, {frames} are needed")
 
     def items(self, first: int, count: int) -> Tensor:
-        """The items of samples: a random order of all in every epoch of the data, the smallest of random keys first."""
+        """The items of these samples; every epoch has all items, sorted by random keys."""
         return self._items(first, count, self.device)
 
     def feed(self, first: int, count: int, frames: int) -> None:
-        """Reads the crops of images that are not resident, and those of the samples after them ahead of time."""
+        """Reads the crops that are not resident, and ahead of time those of the samples that follow."""
         self.pixels.feed(first, count, frames, lambda number: self._cuts_of(number, count, frames))
 
     def samples(self, items: Tensor, numbers: Tensor, frames: int) -> Samples:
@@ -204,11 +204,11 @@ class Patches:
         return [Cut(image, *places) for image in images]
 
     def _cuts_of(self, number: int, count: int, frames: int) -> list[Cut]:
-        """Where the samples of these numbers lie, on the host."""
+        """The cuts of `count` samples from `number` on, computed on the host."""
         return self._cuts(self.host, self._items(number, count, "cpu"), torch.arange(number, number + count), frames)
 
     def _noisy(self, clean: Tensor, cut: Cut, numbers: Tensor, frame: int) -> tuple[Tensor, Tensor]:
-        """Crops with fresh noise, or with that which their image has in all epochs; and the levels [B]."""
+        """Crops with fresh noise, or with the fixed noise of their image, and their levels [B]."""
         if self.kind == "fixed":
             which = self.tables.identity.index_select(0, cut.image)
             rows, columns, sides = cut.rows, cut.columns, self.tables.sides.index_select(0, cut.image)
@@ -261,7 +261,7 @@ def _images(set_images: Sequence[SetImage], captured: bool) -> list[SetImage]:
 
 
 def _phase(image: SetImage, pattern: str) -> tuple[int, int]:
-    """Where the first red pixel is."""
+    """(row, column) of the first red pixel; InputError if the pattern is not known."""
     if not pattern:
         raise InputError(f"{image.path}: its Bayer pattern is not known; use the view bayer, which ignores it")
     return bayer.offset(pattern)
