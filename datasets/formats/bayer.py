@@ -1,4 +1,4 @@
-"""Bayer mosaics: 2x2 packing to four channels, and mosaics of every phone turned to begin with red."""
+"""Bayer mosaics: 2x2 quads as four channels, and padding after which a mosaic of any phone begins with red."""
 
 from typing import Any
 
@@ -46,16 +46,16 @@ def offset(pattern: str) -> tuple[int, int]:
 
 
 def aligned(mosaic: NDArray[Any], pattern: str) -> NDArray[Any]:
-    """[H, W, 1] reflected outwards to begin with red and to have even sides; every pixel keeps its colour."""
+    """[H, W, 1] padded by reflection to begin with red and to have even sides; every pixel keeps its colour."""
     height, width, _ = mosaic.shape
     if min(height, width) < 2:
         raise InputError(f"a mosaic of shape {mosaic.shape}; expected at least one Bayer quad")
     top, left = offset(pattern)
-    # without its edge, a reflection puts every pixel on a place of its own colour
+    # a reflection that does not repeat the edge puts every pixel where its colour belongs
     return np.pad(mosaic, ((top, (height + top) % 2), (left, (width + left) % 2), (0, 0)), mode="reflect")
 
 
 def restored(mosaic: NDArray[Any], pattern: str, height: int, width: int) -> NDArray[Any]:
-    """The [height, width, 1] of a mosaic that `aligned` has padded."""
+    """The mosaic [height, width, 1] without the padding of `aligned`."""
     top, left = offset(pattern)
     return mosaic[top : top + height, left : left + width]

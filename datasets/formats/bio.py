@@ -12,7 +12,7 @@ from .image_format import ImageFile, ImageFormat, register_format
 
 @register_format
 class Microscope(ImageFormat):
-    """Read only; what is denoised is written as OME-TIFF with the size of a pixel."""
+    """These formats are only read; denoised images are written as OME-TIFF with the size of a pixel."""
 
     suffixes = (".czi", ".nd2", ".lif")
 

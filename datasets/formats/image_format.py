@@ -29,7 +29,7 @@ class ImageFile(NamedTuple):
     axes: str  # a letter of TZCYXS for each axis of the array; "" where the file does not say
     alpha: bool = False  # whether the last sample of axis S is opacity
     notes: tuple[str, ...] = ()  # what else is in the file and neither denoised nor written
-    micrometres: Mapping[str, float] = MappingProxyType({})  # of a pixel, by axis, where no metadata can be copied
+    micrometres: Mapping[str, float] = MappingProxyType({})  # size of a pixel by axis, if no metadata can be copied
 
 
 class ImageFormat:
@@ -40,7 +40,7 @@ class ImageFormat:
     as_folder: ClassVar[bool] = False  # whether an image is stored as a folder
 
     def read(self, path: Path) -> Stored:
-        """The pixels [H, W, 1 or 3] exactly as stored: uint8 in 0..255 or float32 in 0..1, if they are that."""
+        """The pixels [H, W, 1 or 3] exactly as stored, uint8 in 0..255 or float32 in 0..1; InputError for others."""
         raise InputError(f"{path}: expected 8-bit gray or RGB")
 
     def open(self, path: Path) -> ImageFile:
@@ -54,7 +54,7 @@ class ImageFormat:
         return sides["X"], sides["Y"]
 
     def write(self, path: Path, file: ImageFile, like: Path) -> None:
-        """Writes an array, with what else is in the file `like` and still true of it."""
+        """Writes an array, with those metadata of the file `like` that are still true."""
         raise InputError(f"{path}: files of this kind cannot be written, use .tif")
 
 
@@ -63,7 +63,7 @@ Format = TypeVar("Format", bound=type[ImageFormat])
 
 
 def register_format(cls: Format) -> Format:
-    """Makes a format known by its suffixes; InputError for what is no format or for a suffix that is taken."""
+    """Makes a format known by its suffixes; InputError if it is no format, or if a suffix is taken."""
     made: object = cls()
     if not isinstance(made, ImageFormat) or not getattr(made, "suffixes", ()):
         raise InputError(f"{cls!r} is not a subclass of bench.ImageFormat with `suffixes`")
@@ -115,7 +115,7 @@ def digest(pixels: Stored) -> str:
 
 @contextmanager
 def readable(path: Path, folder: bool = False) -> Iterator[None]:
-    """Turns whatever happens while a file is read into an InputError that names it; opens regular files only."""
+    """Turns any error while a file is read into an InputError that names it; refuses pipes and devices."""
     try:
         found = path.stat()
         if not (stat.S_ISDIR if folder else stat.S_ISREG)(found.st_mode):  # to open a named pipe would wait for ever
@@ -164,5 +164,5 @@ def listing(folder: Path) -> dict[str, Path]:
 
 
 def _printable(name: str) -> str:
-    """A name that is not valid UTF-8 with its other bytes written out, so that every file can hold it."""
+    """The name, with bytes that are not valid UTF-8 as escapes, so that a record can hold it."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""SIDD's images in MATLAB files, v5 to v7 and v7.3 (HDF5): floats in 0..1 or bytes as stored, or refused by name."""
+"""Arrays in MATLAB files of v5 to v7 and v7.3 (HDF5), such as SIDD's images: floats in 0..1, or bytes."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ def shape_and_dtype(path: Path, variable: str, kinds: Mapping[str, str] = FLOATS
 
 @contextmanager
 def opened73(path: Path) -> Iterator[Any]:
-    """A v7.3 file, for what is no plain variable, such as a struct; InputError for another or a damaged file."""
+    """An open v7.3 file, to read a struct in it; InputError for another or a damaged file."""
     with _readable(path):
         if not _is_hdf5(path):
             raise InputError(f"{path}: expected a .mat file of MATLAB v7.3")
@@ -80,7 +80,7 @@ def _is_hdf5(path: Path) -> bool:
         head = file.read(512 + len(HDF5))  # MATLAB puts 512 bytes of its own before the HDF5 file
     if HDF5 in (head[:8], head[512:]):
         return True
-    if head[126:128] in (b"IM", b"MI"):  # the byte order, as one writes it oneself
+    if head[126:128] in (b"IM", b"MI"):  # the mark of the byte order
         return False
     raise InputError(f"{path}: {'not a .mat file of MATLAB v5 to v7.3' if head else 'an empty file'}")
 
@@ -114,7 +114,7 @@ def _headers73(path: Path) -> dict[str, tuple[Shape, str]]:
 def _header73(item: Any, h5py: ModuleType) -> tuple[Shape, str]:
     if not isinstance(item, h5py.Dataset):
         return (), "a struct, cell or sparse matrix"
-    if item.attrs.get("MATLAB_empty"):  # what is stored are its sides
+    if item.attrs.get("MATLAB_empty"):  # its sides are stored as its values
         return (0,), FLOATS.get(item.attrs["MATLAB_class"].decode(), "empty")
     return tuple(reversed(item.shape or ())), item.dtype.name
 

@@ -2,8 +2,9 @@
 
 scipy 1.17 ends the process (SIGSEGV) on 9 of 400 files with one wrong byte, and no digests of SIDD's files are known.
 
-Behind 128 bytes of text lie elements: a tag (type, bytes), then data. Those of a file are matrices, or packed ones
-(zlib). A matrix consists of elements again: flags, sides, name, numbers, these in any type that can hold them.
+After 128 bytes of text come elements, each of a tag (type, bytes) and data. The elements of a file are matrices,
+plain or packed by zlib. A matrix consists of elements, too: flags, sides, name and numbers. The numbers have any type
+that can hold them.
 """
 
 import math
@@ -61,7 +62,7 @@ def variables(path: Path) -> dict[str, Variable]:
 
 
 def values(path: Path, variable: Variable) -> NDArray[Any]:
-    """The numbers of a variable of floats whose size was checked; ValueError, struct.error, zlib.error for damage."""
+    """The numbers of a variable whose size was checked; ValueError, struct.error or zlib.error for damage."""
     most = variable.header + 16 + 8 * math.prod(variable.shape)
     with path.open("rb") as file:
         matrix = _matrix(file, variable.packed, variable.offset, variable.size, most)
@@ -97,7 +98,7 @@ def _variable(file: IO[bytes], order: str, packed: bool, offset: int, size: int)
 
 
 def _matrix(file: IO[bytes], packed: bool, offset: int, size: int, most: int) -> memoryview:
-    """The data of a matrix, of a large one at most so many bytes: for a header, or by what its numbers need."""
+    """The first `most` bytes of a matrix, which its header or all its numbers need."""
     file.seek(offset)
     if not packed:
         return memoryview(file.read(min(size, most)))

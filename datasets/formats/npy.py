@@ -9,7 +9,7 @@ from .image_format import TYPES, ImageFile, ImageFormat, register_format
 
 @register_format
 class Npy(ImageFormat):
-    """An array of numbers, memory-mapped; two axes are rows and columns, the meaning of more is not in the file."""
+    """An array of numbers, memory-mapped; two axes are rows and columns, and more have no names in the file."""
 
     suffixes = (".npy",)
     writes = TYPES
@@ -20,6 +20,6 @@ class Npy(ImageFormat):
         return ImageFile(array, "YX" if array.ndim == 2 else "")
 
     def write(self, path: Path, file: ImageFile, like: Path) -> None:
-        """The array alone, which is all that such a file holds."""
+        """Writes the array; such a file holds nothing else."""
         with path.open("wb") as target:  # np.save would add a suffix to a temporary name
             np.save(target, file.array)

@@ -27,7 +27,7 @@ class OmeZarr(ImageFormat):
     as_folder = True
 
     def size(self, path: Path) -> tuple[int, int]:
-        """(width, height) from the metadata alone; of an array without axes, its last two."""
+        """(width, height) from the metadata alone; of an array without named axes, its last two sides."""
         array, axes, _ = _image(path)
         height, width = (array.shape[(axes or "YX").index(letter) - len(axes or "YX")] for letter in "YX")
         return width, height
@@ -39,7 +39,7 @@ class OmeZarr(ImageFormat):
         return ImageFile(_unpacked(array), axes, False, notes)
 
     def write(self, path: Path, file: ImageFile, like: Path) -> None:
-        """An array with the chunks and metadata of `like`, and its compression where the type is the same."""
+        """Writes an array with the chunks and metadata of `like`, and with its compression if the type is the same."""
         zarr, name, (old, _, _) = _zarr(like), None, _image(like)
         source = zarr.open(like, mode="r")
         version = source.metadata.zarr_format
@@ -89,7 +89,7 @@ def _unpacked(array: Any) -> NDArray[Any]:
     if size <= IN_MEMORY:
         return np.asarray(array[...])
     with TemporaryFile() as file:
-        for start in range(0, size, SLAB):  # a full disk says so here; to a write into mapped memory it is a signal
+        for start in range(0, size, SLAB):  # here a full disk is an error; in mapped memory it would be a signal
             file.write(bytes(min(SLAB, size - start)))
         file.flush()
         made = np.memmap(file, array.dtype, "r+", shape=array.shape)

@@ -1,6 +1,7 @@
 """A pack: many images in one memory-mapped file, read with no decoding, written image by image and resumable.
 
-pixels.bin holds the images one after another, index.jsonl a line for each; pack.json, written last, vouches for both.
+pixels.bin holds the images one after another and index.jsonl has a line for each. pack.json is written last, with the
+digest of the index, so a folder that has it holds a whole pack.
 """
 
 import hashlib
@@ -89,7 +90,7 @@ class Pack:
 
 
 class Writer:
-    """Appends images to a pack that one process writes; after a kill at any moment the next goes on where it was."""
+    """Appends images to a pack; after a process was killed, the next one goes on behind the last whole image."""
 
     def __init__(self, folder: Path, dtype: DType) -> None:
         self.folder, self.dtype = folder, dtype
@@ -129,14 +130,14 @@ class Writer:
         self.names.append(name)
 
     def finish(self, source: str) -> None:
-        """Declares the pack whole: `source` says what it was made from."""
+        """Declares the pack whole; `source` says what it was made from."""
         _flush(self._index)
         index = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
         header = msgspec.json.encode(Header(self.dtype, len(self.names), index, source))
         files.write(self.folder / HEADER, lambda temporary: temporary.write_bytes(header))
 
     def _recovered(self) -> list[Entry]:
-        """The whole images of the folder, anything else cut off."""
+        """The images that are whole; what follows them in the files is cut off."""
         pixels, index = self.folder / PIXELS, self.folder / INDEX
         pixels.touch()
         index.touch()

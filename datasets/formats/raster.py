@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP and WebP; 8-bit TIFFs too where they are read as catalogue sets need it."""
+"""PNG, JPEG, BMP and WebP, and the 8-bit TIFFs of catalogue sets."""
 
 import struct
 import warnings
@@ -22,7 +22,7 @@ LARGEST = 2**28 // 3  # pixels, 256 MiB in RGB, where Pillow begins to warn; pho
 SECOND = "its second image, such as a preview or a depth map, is neither denoised nor written"
 CHUNKS = b"pHYs iCCP sRGB gAMA cHRM tEXt zTXt iTXt eXIf tIME".split()  # of PNG: true whatever the pixels are
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # a file is read or refused, which is all that there is to say
+warnings.filterwarnings("ignore", module=r"PIL\.")  # a file is read or refused; warnings tell a user nothing
 
 
 class Raster(ImageFormat):
@@ -62,7 +62,7 @@ class Raster(ImageFormat):
 
 @register_format
 class Png(Raster):
-    """8 or 16 bits."""
+    """PNG of 8 or 16 bits."""
 
     suffixes = (".png",)
     writes = ("uint8", "uint16")
@@ -90,7 +90,7 @@ class Photograph(Raster):
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """[H, W, 3] of any 8-bit photograph: gray repeated, CMYK by Pillow without a colour profile; InputError else."""
+    """Any 8-bit photograph as RGB [H, W, 3], CMYK without its colour profile; InputError for other images."""
     with readable(path):
         with _opened(path) as image:
             if image.mode == "CMYK":

@@ -24,14 +24,14 @@ ALPHA = (1, 2)  # among extra samples: associated and not
 WRITTEN = {
     254, 255, 256, 257, 258, 259, 262, 266, 270, 273, 277, 278, 279, 282, 283, 284, 296, 305, 306, 317, 320, 322, 323,
     324, 325, 330, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 34665, 34675, 34853, 40965,
-}  # fmt: skip  # tags that are written anew, or that point to other places of the old file
+}  # fmt: skip  # tags that are written anew, or that point to a place in the old file
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a file is read or refused, in one line
 
 
 @register_format
 class Tiff(Raster):
-    """What tifffile reads; the 8-bit images of catalogue sets as Pillow does."""
+    """Files that tifffile reads; `read`, which catalogue sets use, is that of Pillow."""
 
     suffixes = (".tif", ".tiff")
     writes = TYPES
@@ -56,7 +56,7 @@ class Tiff(Raster):
             return ImageFile(_array(file, series, path), _axes(series), alpha, notes)
 
     def write(self, path: Path, file: ImageFile, like: Path) -> None:
-        """An array; where `like` is a TIFF too with its layout, compression, and all metadata."""
+        """Writes an array; if `like` is a TIFF, with its tiles, compression and metadata."""
         if not _is_tiff(like):
             _write_new(path, file)
             return
@@ -83,7 +83,7 @@ def _check_colours(page: TiffPage, imagej: bool, path: Path) -> None:
 
 
 def _only(file: TiffFile, path: Path) -> tuple[TiffPageSeries, tuple[str, ...]]:
-    """The image or stack of a file, and what else there is of it; InputError for several images."""
+    """The image or stack of a file, and notes on what else is in it; InputError for several images."""
     whole = [series for series in file.series if not series.keyframe.is_reduced]
     if len(whole) != 1:
         shapes = ", ".join("x".join(map(str, series.shape)) for series in whole[:3])
@@ -109,7 +109,7 @@ def _array(file: TiffFile, series: TiffPageSeries, path: Path) -> NDArray[Any]:
 
 
 def _overwrite(path: Path, array: NDArray[Any], offset: int, byteorder: str) -> None:
-    """Puts an array in the place of that which begins at the offset."""
+    """Writes an array over the one that begins at the offset."""
     flat, dtype = array.reshape(-1), array.dtype.newbyteorder(byteorder)  # type: ignore[arg-type]
     with path.open("r+b") as file:
         file.seek(offset)
@@ -129,7 +129,7 @@ def _write_pages(path: Path, array: NDArray[Any], old: TiffFile, series: TiffPag
 
 
 def _storage(page: TiffPage, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """How the pixels of a page are stored, as arguments of tifffile's."""
+    """How the pixels of a page are stored, as arguments of `TiffWriter.write`."""
     lossless, same = page.compression in LOSSLESS, page.dtype == dtype.newbyteorder("=")
     found = {
         "photometric": PHOTOMETRIC.RGB if page.photometric == PHOTOMETRIC.YCBCR else page.photometric,
@@ -143,7 +143,7 @@ def _storage(page: TiffPage, dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _tags(page: TiffPage, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """What the tags of a page say besides how its pixels are stored, as arguments of tifffile's."""
+    """The tags of a page that do not say how its pixels are stored, as arguments of `TiffWriter.write`."""
     extra = [
         (tag.code, tag.dtype, tag.count, _raw(page, tag.code), False) for tag in page.tags if tag.code not in WRITTEN
     ]
@@ -172,7 +172,7 @@ def _raw(page: TiffPage, code: int) -> bytes | None:
 
 
 def _described(text: bytes | None, page: TiffPage, dtype: np.dtype[Any]) -> bytes | None:
-    """A description; that of OME names the type of the values, which may be another now."""
+    """The description, in that of OME with the new type of the values."""
     if text is None or not page.is_ome or page.dtype == dtype.newbyteorder("="):
         return text
     text = re.sub(rb' SignificantBits="[0-9]+"', b"", text)
@@ -181,7 +181,7 @@ def _described(text: bytes | None, page: TiffPage, dtype: np.dtype[Any]) -> byte
 
 
 def _write_new(path: Path, file: ImageFile) -> None:
-    """As OME-TIFF where OME knows the type and the order of the axes, else with the axes in tifffile's own words."""
+    """Writes an OME-TIFF if OME knows the type and the order of the axes, else a TIFF whose axes tifffile names."""
     ome = file.array.dtype.name in (*OME, "uint8", "uint16", "uint32", "int8", "int16", "int32")
     ome = ome and file.axes.endswith(("YX", "YXS"))
     colour = file.axes.endswith("S") and file.array.shape[-1] in (3, 4)
