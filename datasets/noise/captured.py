@@ -6,17 +6,17 @@ from .model import Noise, NoiseFamily, Values, register_noise
 
 
 class _Given(NoiseFamily, frozen=True):
-    """Has no level, and is not drawn."""
+    """Noise that the images have already: it has no level and is not drawn."""
 
     simulated = False
 
     def variance(self, x: Values, level: Values) -> Values:
-        """Nothing is added."""
+        """Zero, as nothing is added."""
         return 0.0 * x
 
     @classmethod
     def read(cls, text: str) -> tuple[Self, float, float] | None:
-        """Its name is all."""
+        """The family, if the text is its name."""
         return (cls(), 0.0, 0.0) if text == cls.name else None
 
 

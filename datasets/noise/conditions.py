@@ -27,7 +27,7 @@ class Correlated(Condition, frozen=True):
         return _CorrelatedNumbers(numbers)
 
     def refusal(self, family: NoiseFamily) -> str:
-        """Counts are drawn pixel by pixel."""
+        """Counts cannot be correlated, as each pixel's is drawn by itself."""
         return "counts cannot be correlated; allowed: families without them, as gauss..." if family.counts else ""
 
 

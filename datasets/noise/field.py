@@ -10,7 +10,7 @@ from ..seeds import seed
 
 
 class Field:
-    """Named numbers for crops [B, C, h, w]; a pixel's are a function of its name, its sample and its place alone.
+    """Random numbers for crops [B, C, h, w]; each is a function of its name, sample and place alone.
 
     The places of fresh noise are those in the crop; of fixed noise, those in the image that the crop is cut from.
     """
@@ -24,7 +24,7 @@ class Field:
         self.height, self.width = sides[:, :1, None], sides[:, 1:, None]
 
     def normal(self, name: str = "z", margin: int = 0) -> Tensor:
-        """Standard normal, float32 [B, C, h + 2 margin, w + 2 margin]; beyond its sides a field begins again."""
+        """Standard normal, float32 [B, C, h + 2 margin, w + 2 margin]; the field is periodic."""
         return self._numbers(name, margin, lambda four: [*normal(*four[:2]), *normal(*four[2:])])
 
     def words(self, name: str) -> Tensor:
@@ -32,7 +32,7 @@ class Field:
         return self._numbers(name, 0, list)
 
     def _numbers(self, name: str, margin: int, made: Callable[[Words], list[Tensor]]) -> Tensor:
-        """What is made of the four words that a place has for four channels, for all channels."""
+        """The numbers of all channels; `made` turns the four words of a place into those of four channels."""
         rows, columns = _widened(self.rows, margin, 1), _widened(self.columns, margin, 2)
         places = rows.remainder(self.height) * self.width + columns.remainder(self.width)
         key, numbers = seed(name, *self.names), list[Tensor]()
@@ -42,7 +42,7 @@ class Field:
 
 
 def _widened(places: Tensor, margin: int, dim: int) -> Tensor:
-    """Consecutive places with as many more on both sides along `dim`."""
+    """Consecutive places along `dim` with `margin` more on both sides."""
     if not margin:
         return places
     more = torch.arange(-margin, places.shape[dim] + margin, device=places.device)

@@ -7,7 +7,7 @@ from .model import Draws, NoiseFamily, Values, register_noise, span
 
 @register_noise
 class Gauss(NoiseFamily, frozen=True):
-    """sigma is in 0..255 units."""
+    """The level is sigma, in 0..255 units."""
 
     name = "gauss"
     unit = "standard deviation in 0..255 units"
@@ -15,11 +15,11 @@ class Gauss(NoiseFamily, frozen=True):
     distribution = "gauss"
 
     def draw_level(self, low: float, high: float, draws: Draws) -> float:
-        """Drawn in 0..1 units, as the official code does."""
+        """A uniform sigma, drawn in 0..1 units as in the official code."""
         return float(draws.uniform(low / 255.0, high / 255.0)) * 255.0
 
     def level_at(self, u: Tensor, low: float, high: float) -> Tensor:
-        """The same distribution."""
+        """The same distribution in training."""
         return super().level_at(u, low, high)
 
     def variance(self, x: Values, level: Values) -> Values:

@@ -23,10 +23,10 @@ class Draws(Protocol):
     """What numpy's new and legacy generators share."""
 
     def uniform(self, low: float, high: float) -> float:
-        """One number."""
+        """One number in low..high."""
 
     def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """A field."""
+        """Standard normal numbers of this shape."""
 
     def poisson(self, lam: NDArray[np.float64], size: None = None) -> NDArray[np.int64]:
         """Counts of these means."""
@@ -36,7 +36,7 @@ class Numbers(Protocol):
     """The random numbers of training noise: named, for every pixel of a batch of crops [B, C, H, W]."""
 
     def normal(self, name: str = "z", margin: int = 0) -> Tensor:
-        """Standard normal, with so many more pixels on each side."""
+        """Standard normal numbers, with `margin` more pixels on each side."""
 
     def words(self, name: str) -> Tensor:
         """Integers in 0..2^32-1."""
@@ -76,7 +76,7 @@ class NoiseFamily(Struct, frozen=True):
         return noisy
 
     def add(self, clean: Tensor, level: Tensor, numbers: Numbers, highest: float) -> Tensor:
-        """The same for crops [B, C, H, W] with levels [B, 1, 1, 1], none above `highest`; the host reads nothing."""
+        """The same for crops [B, C, H, W] with levels [B, 1, 1, 1] of at most `highest`; the host reads nothing."""
         noisy: Tensor = clean + self.variance(clean, level) ** 0.5 * numbers.normal()  # it may be a plain number
         return noisy
 
@@ -96,7 +96,7 @@ class NoiseFamily(Struct, frozen=True):
 
 
 class Condition(Struct, frozen=True):
-    """What changes the noise of any family, and the paper does not have."""
+    """A change of the noise of any family, which the paper does not have."""
 
     name: ClassVar[str]
     order: ClassVar[int]  # of application; names list conditions in this order
@@ -106,7 +106,7 @@ class Condition(Struct, frozen=True):
         return draws
 
     def numbers(self, numbers: Numbers) -> Numbers:
-        """The same for training noise."""
+        """The random numbers that the family gets for training noise."""
         return numbers
 
     def image(self, noisy: Values) -> Values:
@@ -136,7 +136,7 @@ class Noise(Struct, frozen=True):
 
     @property
     def fixed(self) -> bool:
-        """One level for all images."""
+        """Whether all images have one level."""
         return self.low == self.high
 
     @property
@@ -194,9 +194,9 @@ FamilyClass = TypeVar("FamilyClass", bound=type[NoiseFamily])
 
 
 def register_noise(family: FamilyClass) -> FamilyClass:
-    """Class decorator for a noise family; InputError for a name that cannot be part of a noise's name or is taken.
+    """Class decorator for a noise family; InputError for a name that is taken or that no noise can have.
 
-    InputError also for a family whose test noise is its own, and whose training noise would be another.
+    InputError also for a family that changes the test noise and not the training noise, or the other way round.
     """
     name = getattr(family, "name", "")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z]([a-z+-]*[a-z])?", name):

@@ -9,7 +9,7 @@ from .model import Image, Noise
 def named(noise: Noise, clean: Image, digest: str, repeat: int) -> tuple[Image, float]:
     """The noisy image and its level: a function of pixels (their digest), noise and repeat alone.
 
-    A condition changes the draw that the noise gives without it, so that the two can be compared image by image.
+    Under a condition the draws are those of the noise without it, so that both can be compared image by image.
     """
     draws = frozen("test noise", digest, structs.replace(noise, conditions=()).name, repeat)
     level = noise.draw_level(draws)

@@ -1,7 +1,7 @@
 """Exact Poisson counts from one random word each, in tensor code: inversion in tables of the cumulative distribution.
 
-A rate lambda x is split at the two bytes of x in 16 bits, as a sum of independent counts has the sum of their rates.
-So tables of 2 x 256 rates serve every image of 8 or 16 bits.
+x is rounded to 16 bits. The counts of its high byte and of its low byte are drawn apart and added, since the sum of two
+independent Poisson counts is a Poisson count of the summed rate. So 2 x 256 rates serve images of 8 and of 16 bits.
 """
 
 import math
@@ -42,7 +42,7 @@ def inverted(i: Tensor, rate: Tensor, word: Tensor, highest: float) -> Tensor:
 def cumulative(rate: Tensor, highest: float) -> tuple[Tensor, Tensor]:
     """Of Poisson(i * rate [B]) for i = 0..255: a first count [B, 256], and P(count <= first + j) [B, 256, J], int32.
 
-    The probabilities are scaled to -2^31..2^31-1. What lies outside of the J counts is rarer than one word.
+    The probabilities are scaled to -2^31..2^31-1. All counts outside these J together are rarer than one word.
     """
     mean = 255.0 * highest
     size = 1 << math.ceil(math.log2(14.0 * math.sqrt(mean) + 10.0))

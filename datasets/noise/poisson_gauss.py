@@ -36,11 +36,11 @@ class PoissonGauss(NoiseFamily, frozen=True):
         return counts(clean, level, numbers, highest) / level + self.sigma / 255.0 * numbers.normal()
 
     def spell(self, levels: str) -> str:
-        """Such as poisson30+gauss10."""
+        """The name, such as poisson30+gauss10."""
         return f"poisson{levels}+gauss{self.sigma:.12g}"
 
     def warning(self, low: float, high: float) -> str:
-        """That of its Gaussian part."""
+        """The warning of its Gaussian part."""
         return Gauss().warning(self.sigma, self.sigma)
 
     @classmethod

@@ -17,15 +17,15 @@ class Sensor(NoiseFamily, frozen=True):
     examples = ("sensor1_120",)
 
     def draw_level(self, low: float, high: float, draws: Draws) -> float:
-        """Uniform in stops, as a sensor's gain is set."""
+        """Uniform in log(level), as the gain of a sensor is set in stops."""
         return float(np.exp(draws.uniform(np.log(low), np.log(high))))
 
     def level_at(self, u: Tensor, low: float, high: float) -> Tensor:
-        """Uniform in stops."""
+        """Uniform in log(level)."""
         return low * (math.log(high / low) * u).exp()
 
     def variance(self, x: Values, level: Values) -> Values:
-        """A x + b."""
+        """a x + b."""
         a, b = parameters(level)
         return x * a + b
 

@@ -35,7 +35,7 @@ class Collection(Struct):
         return {scene: frames for scene, frames in found.items() if len(frames) > 1}
 
     def lines(self) -> list[str]:
-        """One line for each kind of file, then one for each file that is not used, and what else was left out."""
+        """A line for each kind of file, the notes on files, then a line for each file that is not used."""
         kinds: dict[tuple[object, ...], list[OwnFile]] = {}
         for own in self.files:
             kinds.setdefault((own.dtype.name, own.axes, own.channels, own.alpha, own.range), []).append(own)
@@ -89,7 +89,7 @@ def collect(
 
 
 def _candidates(paths: Sequence[Path], recursive: bool) -> tuple[dict[Path, str], list[str]]:
-    """The files that may be images with their names below what was given, and why others are none."""
+    """The files that may be images with their paths below what was given, and why others are not."""
     found, unused, known = dict[Path, str](), list[str](), set[Path]()
     for given in paths:
         plain = is_folder(given) and not _is_image(given)
@@ -107,7 +107,7 @@ def _candidates(paths: Sequence[Path], recursive: bool) -> tuple[dict[Path, str]
 
 
 def _inside(folder: Path, recursive: bool, unused: list[str]) -> Iterator[tuple[Path, str]]:
-    """The images of a folder; hidden files are passed over, others that are no images are added to `unused`."""
+    """The images of a folder; adds other files to `unused`, except hidden ones."""
     pending = [folder]
     while pending:
         here = pending.pop(0)
@@ -128,13 +128,13 @@ def _inside(folder: Path, recursive: bool, unused: list[str]) -> Iterator[tuple[
 
 
 def _is_image(path: Path) -> bool:
-    """Whether it is one by its name; some formats are folders."""
+    """Whether a path is an image by its name; some formats are folders."""
     known = formats().get(path.suffix.lower())
     return known is not None and known.as_folder == is_folder(path)
 
 
 def _named(candidates: dict[Path, str]) -> dict[Path, str]:
-    """A name of its own for every file; those that would share one are named from the folder they have in common."""
+    """A unique name for every file; files of equal names get the path from the folder that they have in common."""
     counted = Counter(candidates.values())
     shared = [path.absolute() for path, name in candidates.items() if counted[name] > 1]
     common = Path(*_common(shared)) if shared else Path()
@@ -165,7 +165,7 @@ def _range(own: OwnFile, asked: Range | None, samples: list[np.ndarray]) -> tupl
 
 
 def _line(group: list[OwnFile]) -> str:
-    """What was understood of files of one kind."""
+    """One line on files of one kind."""
     one, count = group[0], sum(own.count for own in group)
     sides = {own.sides for own in group}
     low, high = min(own.seen[0] for own in group), max(own.seen[1] for own in group)
@@ -181,7 +181,7 @@ def _line(group: list[OwnFile]) -> str:
 
 
 def _bits(own: OwnFile, high: float) -> str:
-    """How many bits a camera used, where it left some of 16 empty; --range says so to the method."""
+    """How many of 16 bits the camera used, if not all: a reason to give --range."""
     used = int(high).bit_length() if own.dtype == np.uint16 else 16
     return f" ({used} of 16 bits)" if 8 < used < 16 else ""
 

@@ -73,7 +73,7 @@ def _scenes(folder: Path) -> dict[str, list[Path]]:
 
 
 def _images(stem: str, path: Path, how: Reading) -> list[SetImage]:
-    """The frames of a file; one image as it is stored where that is 8-bit gray or RGB, or floats in 0..1."""
+    """The image of a file as it is stored, if that is 8-bit gray or RGB or floats in 0..1; else its frames."""
     plain = SetImage(stem, path, how.channels)
     try:
         _ = plain.pixels
@@ -81,7 +81,7 @@ def _images(stem: str, path: Path, how: Reading) -> list[SetImage]:
     except InputError as refused:
         try:
             own = _own(stem, path, how)
-            if own.alpha:  # what is behind it must not be learnt
+            if own.alpha:  # a network must not learn what lies behind it
                 raise refused
         except InputError as error:
             return [_broken(stem, path, how, error)]
@@ -141,7 +141,7 @@ def _joined(clean: SetImage, frames: Sequence[SetImage], how: Reading) -> SetIma
 
 
 def _scene(name: str, paths: Sequence[Path], how: Reading) -> SetImage:
-    """The mean of repeated frames with the frames, each of which is compared with the mean of the others."""
+    """The mean of repeated frames, with the frames; each is compared with the mean of the others."""
     frames = [frame for path in paths for frame in _images(path.stem, path, how)]
     try:
         if len(frames) < 2:

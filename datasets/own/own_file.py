@@ -60,7 +60,7 @@ class OwnFile:
 
     @property
     def count(self) -> int:
-        """The number of frames; `frames` of them all."""
+        """The number of frames."""
         return self._size("TZCS" if self.each else "TZ")
 
     @property
@@ -73,7 +73,7 @@ class OwnFile:
 
     @property
     def type_range(self) -> Range | None:
-        """What a type of 8 or 16 bits can hold; None for other types, of which images use a small part."""
+        """What a type of 8 or 16 bits can hold; None for other types, of whose range images use a small part."""
         if self.dtype.kind == "f" or self.dtype.itemsize > 2:
             return None
         limits = np.iinfo(self.dtype)
@@ -129,9 +129,9 @@ class OwnFile:
 
     @contextmanager
     def writing(self, path: Path, dtype: Kind = "keep", overwrite: bool = False) -> Iterator["Output"]:
-        """Takes frames, or strips of them; then writes type, range, axes, opacity and metadata as they were.
+        """Takes frames or strips of them, then writes them with the type, axes, opacity and metadata of this file.
 
-        The file is there when it is whole. InputError for one that exists already, and where it cannot be written.
+        The file is at `path` only when it is whole. InputError for a file that exists already or cannot be written.
         """
         if path.exists() and (not overwrite or path.samefile(self.path)):
             way_out = "choose another --out" if path.samefile(self.path) else "--overwrite replaces it"
@@ -158,7 +158,7 @@ class OwnFile:
         return array[index].transpose(order)
 
     def _place(self, i: int, rows: slice) -> tuple[tuple[int | slice, ...], list[int], int]:
-        """Where a frame is: the index of every axis, how what remains becomes [H, W, C, S], and C * S."""
+        """Where a frame lies: the index of every axis, the order of the axes that remain as YXCS, and C * S."""
         chosen = "TZCS" if self.each else "TZ"
         one_by_one = [letter for letter in self.axes if letter in chosen]
         numbers = np.unravel_index(i, [self.sizes[letter] for letter in one_by_one])
@@ -183,7 +183,7 @@ class Output:
         self.own, self.array, self.rows = own, array, 0
 
     def put(self, i: int, top: int, values: Values) -> None:
-        """Rows [h, W, C] in 0..1 of frame i, from row `top` on: to stored units, rounded and clipped where integers."""
+        """Stores rows [h, W, C] in 0..1 of frame i from row `top` on; integers are rounded and clipped."""
         height = self.own.sides[0]
         if values.shape[1:] != (self.own.sides[1], self.own.channels) or top + len(values) > height:
             raise ValueError(f"{values.shape} at row {top} of frames {(*self.own.sides, self.own.channels)}")
@@ -212,7 +212,7 @@ class Output:
 
 
 def _integers(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Whole numbers, clipped to what the type can hold: a float64 rounds the largest of 64 bits up, beyond it."""
+    """Whole numbers clipped to the type; float64 would round the largest number of 64 bits up, beyond the type."""
     limits = np.iinfo(dtype)
     made = values.clip(limits.min, limits.max)
     high = made >= float(limits.max)
@@ -234,7 +234,7 @@ def _axes(file: ImageFile, path: Path, asked: str) -> str:
 
 
 def checked_axes(text: str) -> str:
-    """Axes as they are asked for; InputError for other letters, or without rows and columns."""
+    """The axes in capital letters; InputError for unknown or repeated ones, or if Y or X is missing."""
     axes = text.upper()
     if set(axes) - set(AXES) or len(set(axes)) < len(axes) or (axes and not {"Y", "X"} <= set(axes)):
         raise InputError(f"--axes {text}: expected Y, X and others of {AXES}, each once, such as ZYX or TCYX")
@@ -251,13 +251,13 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=2)
 def _file(path: Path, stamp: tuple[int, int]) -> ImageFile:
-    """An open file; of the last two files, what was unpacked stays in memory."""
+    """An open file; the last two are kept, with what was unpacked of them."""
     return opened(path)
 
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Metadata are read again when they are copied, and libraries raise anything for what is wrong with them."""
+    """Turns any error of a library that copies metadata into an InputError that names the file."""
     try:
         yield
     except (InputError, OSError):
@@ -275,7 +275,7 @@ def _room(shape: tuple[int, ...], dtype: np.dtype[Any], beside: Path) -> Iterato
         return
     path = beside.with_name(f"{beside.name}.{uuid4().hex[:8]}.tmp")
     try:
-        with path.open("wb") as file:  # a full disk says so here; to a write into mapped memory it would be a signal
+        with path.open("wb") as file:  # here a full disk is an error; in mapped memory it would be a signal
             for start in range(0, size, BLOCK):
                 file.write(bytes(min(BLOCK, size - start)))
             os.fsync(file.fileno())
