@@ -40,8 +40,8 @@ def read_mat(path: Path, variable: str, ndim: int, kinds: Mapping[str, str] = FL
         raise InputError(f"{path}: {variable} has values that are NaN or infinite, expected 0..1")
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(
-            f"{path}: {variable} has values in {low:g}..{high:g}, expected 0..1 (subtract the black level and divide "
-            f"by the white level's distance from it)"
+            f"{path}: {variable} has values in {low:g}..{high:g}, expected 0..1 (subtract the black level, "
+            f"then divide by the white level minus the black level)"
         )
     return values.astype(dtype, copy=False)  # MATLAB saves whole numbers as bytes, whatever their class
 

@@ -30,7 +30,7 @@ USUAL = Limits()
 
 
 def extract(archive: Path, folder: Path, limits: Limits = USUAL) -> list[Path]:
-    """Unpacks the regular files of an archive, of which there must be one, and returns where they lie.
+    """Unpacks the regular files of an archive, at least one, and returns where they lie.
 
     DamagedError for what is no archive, InputError for what is unsafe; `folder` may then hold some of the files.
     """
@@ -54,7 +54,7 @@ def _whole(archive: Path) -> Iterator[None]:
 
 
 def _bounded(archive: Path, packed: zipfile.ZipFile, limits: Limits) -> Iterator[zipfile.ZipInfo]:
-    """The entries, by the sizes that they announce; zipfile reads no more than that of any."""
+    """The entries; InputError for too many, or for too large a size announced, beyond which zipfile reads nothing."""
     total, most = 0, min(limits.total, limits.ratio * archive.stat().st_size)
     for count, member in enumerate(packed.infolist(), 1):
         total += member.file_size

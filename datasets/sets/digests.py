@@ -41,7 +41,7 @@ class SetDigests:
     def _known(self, key: str, plain: str) -> str:
         """The digest of a folder that is gone, empty if it is not known.
 
-        Where it is known for crops of other sizes only, a word that is no digest: no record has it.
+        If it is known for crops of other sizes only: a word that is no digest, which no record has.
         """
         others = any(one.startswith(f"{plain} ") for one in self.known)
         return self.known.get(key, "gone" if others else "")

@@ -33,8 +33,8 @@ class Unreachable(InputError):
 def download(url: str, target: Path, check: Check, report: Report, patience: Patience) -> None:
     """Puts the file of an address at `target`, where none is yet, once `check` has passed it.
 
-    What a broken connection leaves is .part-<name> beside it, where the next call goes on. InputError if the server
-    has no such file or `check` refuses it, Unreachable after the last try.
+    A broken connection leaves .part-<name> beside it, and the next call goes on there. InputError if the server has no
+    such file or `check` refuses it, Unreachable after the last try.
     """
     part = target.with_name(PART + target.name)
     _obtain(url, part, check, report, patience)
@@ -63,12 +63,12 @@ def _obtain(url: str, part: Path, check: Check, report: Report, patience: Patien
 
 
 def _cause(error: requests.RequestException) -> str:
-    """What lies beneath the retries that were not made."""
+    """The error within that of urllib3, which reports retries although none were asked for."""
     return one_line(getattr(next(iter(error.args), None), "reason", error))
 
 
 def _transfer(url: str, part: Path, report: Report, patience: Patience) -> bool:
-    """Appends what is missing of a file, or writes all of it; whether anything was there before."""
+    """Appends what is missing of a file, or writes all of it; returns whether its beginning was there."""
     done = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.read)) as answer:

@@ -1,8 +1,8 @@
 """Near-duplicates between image sets: photographs that share a region, at the same size or at half of it.
 
-The correlation of two band-passed images is one product of their spectra, for all shifts at once; dividing it by the
-energy that each has inside the overlap of a shift makes it a normalised one. Shifts are found at half resolution and
-confirmed at full. Upright images only; a scene scanned twice with other distortions (barbara) is not found.
+The product of two spectra is the correlation of two band-passed images at all shifts. It is normalised by the energies
+of both images inside their overlap. Shifts are found at half resolution and confirmed at full resolution. Images that
+are turned are not found, nor is a scene that was scanned twice with other distortions (barbara).
 """
 
 import math
@@ -23,8 +23,8 @@ Box = tuple[int, int, int, int]  # top, left, height, width
 LUMINANCE = np.array([0.2989, 0.5870, 0.1140], np.float32)  # of MATLAB's rgb2gray
 REDUCTIONS = ((1, 1), (1, 2), (2, 1))  # of the first and the second image
 
-SIDE = 32  # least sides of an overlap in the search [half pixels]; all of a side that is shorter ...
-LEAST = 16  # ... but images below this tell nothing
+SIDE = 32  # least sides of an overlap in the search [half pixels]; of a shorter image, its whole side
+LEAST = 16  # images with a shorter side are not searched [half pixels]
 CONTRAST = 4.0  # gray levels under which a detail fades, so that noise in a flat region is no texture
 TEXTURE = 0.2  # least root mean square of a band-passed overlap that could score 1
 
@@ -60,7 +60,7 @@ class _Block(Struct):
 def near_duplicates(
     sets: Sequence[tuple[str, Sequence[SetImage]]], report: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Overlap]:
-    """The overlaps between named sets, a set given twice also within itself; `report(done, total)` counts pairs."""
+    """The overlaps between named sets, of a set given twice also within it; `report(done, total)` counts pairs."""
     done, total = 0, sum(len(first) * len(second) for (_, first), (_, second) in combinations(sets, 2))
     found = []
     for (first_set, firsts), (second_set, seconds) in combinations(sets, 2):
@@ -104,7 +104,7 @@ def _half(x: Floats) -> Floats:
 
 
 def _band(x: Floats) -> Floats:
-    """Details at equal contrast everywhere: a single strong edge must not decide."""
+    """Details at equal contrast everywhere, so that a single strong edge does not decide."""
     detail = scipy.ndimage.gaussian_filter(x, 0.7) - scipy.ndimage.gaussian_filter(x, 3.0)
     return np.asarray(detail / (np.sqrt(scipy.ndimage.gaussian_filter(detail**2, 6.0)) + CONTRAST), np.float32)
 

@@ -26,8 +26,8 @@ def fetch(
 ) -> list[Path]:
     """Downloads the missing images of a set and returns where they lie.
 
-    Mirrors are addresses of folders laid out like `data`; they are asked before the origins. What is there already is
-    left alone, right or wrong. InputError naming all that is wrong or was not to be had; what was to be had stays.
+    Mirrors are addresses of folders laid out like `data`, and are asked before the origins. No file is overwritten.
+    InputError naming what is wrong or could not be downloaded; what was downloaded stays.
     """
     for mirror in mirrors:
         if not mirror.startswith(("http://", "https://")):
@@ -56,7 +56,7 @@ def _obtain(
     report: Report,
     patience: Patience,
 ) -> Iterator[Path | InputError]:
-    """Each missing image, or why it could not be had."""
+    """Each missing image, or why it could not be downloaded."""
     missing = {finding.name for finding in findings if finding.state == "missing"}
     if not missing:
         return

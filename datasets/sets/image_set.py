@@ -37,8 +37,8 @@ class ImageSet(ABC):
 
     frames = 1  # real noisy frames of every image
     patterns_known = True  # the Bayer patterns of its mosaics
-    folder: Path | None = None  # of a user's own images: its digest is that of what is there
-    selects = False  # whether images that cannot be used are left out
+    folder: Path | None = None  # of a user's own images, whose digest is that of the files
+    selects = False  # whether it leaves out images that cannot be used
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,7 +49,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def digest(self, channels: int, least: int = 0) -> str:
-        """What identifies the pixels of the set, or of those of its images that are used."""
+        """The digest of the pixels of the set, or of those of its images that are used."""
 
     @abstractmethod
     def sizes(self, usual: tuple[int, int]) -> list[tuple[int, int]]:
@@ -84,7 +84,7 @@ class CatalogueSet(ImageSet):
         return references(self.name)
 
     def digest(self, channels: int, least: int = 0) -> str:
-        """What identifies the pixels of the set; its files are not needed."""
+        """The digest of the pixels of the set, from the catalogue alone."""
         rows = [f"{r.stem} {r.height}x{r.width}x{r.channels} {r.pixels}" for r in self.references]
         if self.entry.converted:
             rows.append(self.entry.converted)

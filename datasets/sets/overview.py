@@ -54,7 +54,7 @@ def shown(name: str, data: Path | None) -> pd.DataFrame:
 
 
 def fetched(names: Sequence[str], data: Path, mirrors: Sequence[str], report: Report) -> pd.DataFrame:
-    """Downloads what is missing of each set; a set that cannot be had does not keep the others from being tried."""
+    """Downloads what is missing of each set; goes on with the others when one fails."""
     rows = []
     for name in names:
         find_known(name)
@@ -99,7 +99,7 @@ def _overlaps(names: Sequence[str], data: Path | None, report: Report) -> list[d
 
 
 def prepared(name: str, source: Path, data: Path, report: Report) -> Pack:
-    """Selects, checks and packs a set that is too large to decode at every use; goes on where it was interrupted."""
+    """Selects, checks and packs the images of a large set; goes on where it was interrupted."""
     if name not in PREPARED:
         raise unknown("set to prepare", name, PREPARED)
     place = find_known(name).place(data)

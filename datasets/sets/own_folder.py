@@ -34,7 +34,7 @@ def usable(name: str) -> str:
 
 
 def absolute(name: str) -> str:
-    """The name of a set; that of a folder with a path that means the same from everywhere."""
+    """The name of a set; that of a folder with an absolute path."""
     if not names_folder(name):
         return name
     path, said = _parts(f"{name[:7]}{Path(name[7:]).expanduser()}")
@@ -53,7 +53,7 @@ def short_names(text: str) -> str:
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """The path, and what is said of the files in it, each with its @; a folder's own name may end like that."""
+    """The path, and what is said of its files, such as @0..4095@ZYX; the name of an existing folder is never cut."""
     path, said = name.partition(":")[2], ""
     while (found := SAID.search(path)) and not is_folder(Path(path)):
         path, said = path[: found.start()], f"{found[0]}{said}"
@@ -77,7 +77,7 @@ def _reading(said: str, channels: int) -> Reading:
 
 @lru_cache
 def _digest(kind: type["OwnFolder"], name: str, channels: int, least: int, stamp: tuple[object, ...]) -> str:
-    """The digest of a folder; its images are read again when the stamp, their sizes and times, has changed."""
+    """The digest of a folder; its images are read again when the stamp (their sizes and times) has changed."""
     folder = kind(name)
     set_images, _ = folder.chosen(folder.load(None, channels), least)
     found = [one for image in set_images for one in (image, *image.frames)]
@@ -85,7 +85,7 @@ def _digest(kind: type["OwnFolder"], name: str, channels: int, least: int, stamp
 
 
 class OwnFolder(ImageSet):
-    """The images of a folder; nothing is known of them but what is there."""
+    """The images of a folder, of which no catalogue knows anything."""
 
     folder: Path
 

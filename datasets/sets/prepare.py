@@ -1,4 +1,4 @@
-"""Training sets too large to decode at every use, made into packs once; after an interruption the same call goes on."""
+"""Makes packs of training sets that are too large to decode at every use; an interrupted call can be repeated."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -22,7 +22,7 @@ Report = Callable[[int, int], None]  # images done, of how many
 
 
 class Planned(NamedTuple):
-    """An image of a pack to be."""
+    """An image that is to be packed."""
 
     name: str
     read: Callable[[], NDArray[Any]]  # [H, W, C]
@@ -45,7 +45,7 @@ def prepare_sidd(source: Path, target: Path, report: Report, expected: int = 160
 
 
 def prepare_sidd_srgb(source: Path, target: Path, report: Report, expected: int = 160) -> Pack:
-    """The same of SIDD Medium Srgb, uint8 [CROP, CROP, 3]; crops overlap by 128 pixels, as for AP-BSN."""
+    """Crops of SIDD Medium Srgb, uint8 [CROP, CROP, 3], which overlap by 128 pixels as those of AP-BSN."""
     what = f"{expected} scene instances of SIDD Medium Srgb in crops of {CROP}, uint8"
     return _prepared(target, "|u1", what, partial(_frames, source, expected, SRGB), report)
 
@@ -56,7 +56,7 @@ def _prepared(target: Path, dtype: DType, source: str, plan: Callable[[], list[P
         try:
             _write(target, dtype, source, planned, report)
         except OSError as error:
-            raise InputError(f"{target}: cannot be written ({error}); then run this again, it goes on") from None
+            raise InputError(f"{target}: cannot be written ({error}); repeat the command, it will continue") from None
     pack = Pack(target)
     if pack.header.source != source:
         raise InputError(f"{target}: holds {pack.header.source}, not {source}; choose another folder")
@@ -108,7 +108,7 @@ def _frames(source: Path, expected: int, frames: Frames) -> list[Planned]:
     found = instances(source, frames.space)
     if len(found) != expected:
         raise InputError(f"{source}: {len(found)} scene instances, expected {expected}")
-    once = frames._replace(read=lru_cache(maxsize=2 * len(FRAMES))(frames.read))  # those of one instance, and no more
+    once = frames._replace(read=lru_cache(maxsize=2 * len(FRAMES))(frames.read))  # keeps the frames of one instance
     planned: list[Planned] = []
     for instance in found:
         planned += _crops(instance, once)

@@ -21,7 +21,7 @@ class Instance(NamedTuple):
     """The frames of one scene instance in the order of FRAMES: HDF5 files with variable `x`, or PNG files."""
 
     scene: str
-    pattern: str  # "" where no name tells the phone
+    pattern: str  # "" if no name tells the phone
     noisy: tuple[Path, ...]
     clean: tuple[Path, ...]  # each aligned to its frame
 

@@ -10,7 +10,7 @@ from ..image_set import CatalogueSet, register_layout
 
 @register_layout("dnd")
 class Crops(CatalogueSet):
-    """<folder>/info.mat and images_srgb/0001.mat...: what lies in the boxes, each an image of its own."""
+    """<folder>/info.mat and images_srgb/0001.mat...: every box is an image."""
 
     def load(self, data: Path | None, channels: int) -> list[SetImage]:
         """The crops; InputError naming the file that is missing or wrong."""

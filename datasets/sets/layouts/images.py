@@ -55,7 +55,7 @@ class Images(CatalogueSet):
         return [path for stem, path in paths.items() if stem not in known]
 
     def _converted(self, stem: str, path: Path, pixels: Stored, channels: int, number: int) -> SetImage:
-        """An image as the set shows it; the mosaics of a set have the patterns of all phones in turn."""
+        """An image converted as the catalogue says; the mosaics of a set have the patterns of all phones in turn."""
         if self.entry.converted == "bayer":
             pattern = list(bayer.OFFSETS)[number % len(bayer.OFFSETS)]
             return SetImage.decoded(stem, path, bayer.mosaic(pixels, pattern), channels, pattern=pattern)
@@ -76,7 +76,7 @@ class Packaged(Images):
         return {path.stem: path for path in found if path.is_file()}
 
     def existing(self, data: Path | None) -> Path:
-        """The folder of one of the images; there is none of all."""
+        """The folder of the first image; the others may lie elsewhere."""
         return _installed(self.whole.packaged[0]).parent
 
     def where(self, data: Path | None) -> str:
