@@ -60,7 +60,7 @@ def _curves(axes: Axes, planes: Sequence[Plane]) -> None:
     for i, plane in enumerate(planes):
         x, v = np.array(plane.curve).T
         colour = COLOURS[i % len(COLOURS)]
-        axes.plot(x, v, MARKERS[i], color=colour, markersize=3, label=plane.name or "flat areas")
+        axes.plot(x, v, MARKERS[i % len(MARKERS)], color=colour, markersize=3, label=plane.name or "flat areas")
         ends = np.array([x.min(), x.max()])
         axes.plot(ends, plane.slope * ends + plane.constant, color=colour, linewidth=1.0)
     axes.set_xlabel("brightness (stored units)", fontsize=LETTERS)

@@ -1,5 +1,7 @@
 """The parts of figures: panels, pages that hold their text, and the entries that choose images."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from support.figures import check_text
@@ -9,7 +11,7 @@ from bench.datasets.sets import catalogue
 from bench.datasets.sets.find import find
 from bench.protocol.suite_files import load as load_suite
 from bench.protocol.suite_files import suites
-from bench.report import entries
+from bench.report import entries, noise_figure
 from bench.report.entries import Box, Entry
 from bench.report.panels import Panel, cells, grid, shown
 from bench.report.style import WIDTH
@@ -25,6 +27,14 @@ def test_every_page_holds_all_its_text(size: tuple[int, int], count: int) -> Non
     assert len(figure.axes) == count + 1
     assert figure.get_figwidth() == WIDTH
     check_text(figure)
+
+
+def test_a_noise_card_draws_every_plane_of_a_file_with_many_channels() -> None:
+    lags = [SimpleNamespace(rows=0, columns=1, correlation=SimpleNamespace(value=0.1))]
+    curve = ((0.2, 1.0), (0.8, 2.0))
+    planes = [SimpleNamespace(name=f"{i}", curve=curve, slope=1.0, constant=0.8, lags=lags) for i in range(12)]
+    left, _ = noise_figure.draw(planes, "Twelve channels.").axes
+    assert len(left.lines) == 2 * 12
 
 
 # ---- what is shown of real captures
