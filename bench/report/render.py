@@ -78,7 +78,7 @@ def several(frames: Sequence[pd.DataFrame], form: str, notes: Sequence[str] = ()
         return render(pd.concat(frames).fillna(""), form)
     if form == "html":
         return of_frames(TITLE, [*(("", one, []) for one in frames[:-1]), ("", frames[-1], notes)])
-    return "\n\n".join([*(render(one, form) for one in frames), *notes])
+    return "\n\n".join([*(render(one, form) for one in frames), *(_note(text, form) for text in notes)])
 
 
 def within(table: pd.DataFrame, width: int | None) -> str:
@@ -216,10 +216,15 @@ def _width(text: str) -> int:
 
 def _section(title: str, body: str, notes: Sequence[str], form: str) -> str:
     """A table between its caption and its notes."""
-    title, *below = (escape.CELLS[form](text, escape.NOTE) for text in (title, *notes))
+    title, *below = (_note(text, form) for text in (title, *notes))
     if form == "terminal":
         title, *below = map(wrapped, (title, *below))
     return "\n\n".join(filter(None, [title, body, "\n".join(below)]))
+
+
+def _note(text: str, form: str) -> str:
+    """A caption or note as text of a format; unlike cells, no library escapes those of LaTeX."""
+    return latex.escape(escape.plain(text, escape.NOTE)) if form == "latex" else escape.CELLS[form](text, escape.NOTE)
 
 
 def _notes(table: Table) -> list[str]:

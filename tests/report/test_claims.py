@@ -323,6 +323,13 @@ def test_every_format_holds_the_flags(tmp_path: Path) -> None:
     assert max(map(len, bench("claim", PAPER / "table1.csv").out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(("form", "tag"), [("md", "&lt;img"), ("latex", r"\textless{}img"), ("html", "&lt;img")])
+def test_a_remark_cannot_bring_a_tag_or_a_command_into_a_document(form: str, tag: str, tmp_path: Path) -> None:
+    path = table(tmp_path / "claims.csv", [claimed("Ours", "31.00", set="<img src=x onerror=alert(1)>")])
+    below = bench("claim", path, "--format", form).out.partition("1 claim: ")[2]
+    assert (tag in below, "<img" in below) == (True, False)
+
+
 def test_names_of_papers_mean_our_methods(tmp_path: Path) -> None:
     names = ["Blind2Unblind", "Neighbor2Neighbor", "Noise2Void", "CBM3D", "Laine19-pme", "Baseline, N2C", "Prompt-SID"]
     report = check_claims(table(tmp_path / "claims.csv", [claimed(name, "31.00") for name in names]))
