@@ -39,7 +39,7 @@ def compare(a: Sequence[Table], b: Sequence[Table], names: tuple[str, str] = ("A
         lines = [side[0] if side else None for side in pair]
         row = {"table": str(line.table or line.suite), "noise": group(line), "method": line.label, "test": line.test}
         row |= {name: _quality(one, metrics) for name, one in zip(names, lines, strict=True)}
-        means = [side[1].means.get(side[0].place) if side else None for side in pair]
+        means = [side[1].means.get(side[0].place) if side and side[0].metrics else None for side in pair]
         row |= {
             "difference": _difference(lines[0], lines[1], metrics),
             "p": _p(*means),

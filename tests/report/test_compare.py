@@ -155,7 +155,9 @@ def test_a_tiny_p_is_bounded() -> None:
 
 def test_no_p_without_images_or_without_a_number() -> None:
     assert only(compare(table(line(), images=[30.0]), table(line())))["p"] == ""
-    assert only(compare(table(line(None), images=[30.0]), table(line(), images=[30.0])))["p"] == ""
+    (diverged,) = table(line(10.0), images=[30.0])  # its images have scores, and its line no mean
+    diverged.lines[0].metrics, diverged.lines[0].state = {}, State("diverged")
+    assert only(compare([diverged], table(line(), images=[30.0])))["p"] == ""
 
 
 def test_p_of_other_images_is_refused() -> None:
