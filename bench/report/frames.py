@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..datasets.sets.own_folder import short_name
 from ..protocol.metrics.metric import Metric
+from ..protocol.metrics.registry import find_metric
 from .lines import Line, Table, group, headings, row_name
 
 COST = ("s/image", "MB/image")
@@ -53,13 +54,13 @@ def frame(table: Table, keys: bool = False) -> pd.DataFrame:
 
 def long(table: Table, commands: bool = False) -> pd.DataFrame:
     """One row per number with all that belongs to it: a column for each metric, and the commands if asked."""
-    rows = []
+    rows, primary = [], find_metric(table.plan.suite.primary)
     for line in table.lines:
         done = bool(line.metrics)
         row = {"noise": group(line), "method": row_name(line), "set": line.test, "state": str(line.state.kind)}
         row |= {metric.heading: _one(line, metric) for metric in table.metrics}
         row |= {
-            "95 % interval": f"{line.low:.2f}..{line.high:.2f}" if line.low is not None else "",
+            "95 % interval": interval(line, primary),
             "paper": printed_value(line, table.metrics) if line.published is not None else "",
             "others": other_value(line, table.metrics),
             "diff.": difference(line, table),
@@ -117,6 +118,11 @@ def value(line: Line, metrics: Sequence[Metric]) -> str:
         return str(line.state.kind)
     mark = MARKS[line.mark]
     return f"{mark}{'/'.join(_one(line, metric) for metric in metrics)}{mark}"
+
+
+def interval(line: Line, primary: Metric) -> str:
+    """The 95 % interval of the primary metric, such as `30.51..31.49`; "" where it is not known."""
+    return "" if line.low is None or line.high is None else f"{primary.shown(line.low)}..{primary.shown(line.high)}"
 
 
 def printed_value(line: Line, metrics: Sequence[Metric]) -> str:

@@ -18,6 +18,7 @@ from bench.protocol.plan import make
 from bench.protocol.request import ExternalWeights, Request
 from bench.protocol.states import State
 from bench.report import escape
+from bench.report.frames import interval
 from bench.report.lines import Line
 from bench.report.ranking import mark
 from bench.report.render import render
@@ -164,6 +165,14 @@ def test_nothing_below_the_noisy_input_is_best() -> None:
 def test_where_lower_is_better_the_lowest_is_best() -> None:
     found = [candidate(name, 0.0, metrics={"mae": value}) for name, value in (("noisy", 20.0), ("a", 5.0), ("b", 4.0))]
     assert marked(*found, metric="mae") == {"noisy": "", "a": "", "b": "best"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"), [("psnr", "0.12..0.13"), ("ssim", "0.121..0.132"), ("lpips", "0.1211..0.1322")]
+)
+def test_an_interval_has_the_digits_of_its_metric(metric: str, text: str) -> None:
+    assert interval(candidate("b2u", 0.0, low=0.12111, high=0.13222), find_metric(metric)) == text
+    assert interval(candidate("b2u", 0.0), find_metric(metric)) == ""
 
 
 # ---- records of others

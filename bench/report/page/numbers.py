@@ -13,7 +13,7 @@ from ...protocol.plan import BASELINES
 from ...protocol.units import Fit
 from ...runner.display import clock
 from ...runner.estimates import needed, size_of
-from ..frames import difference, printed_value, value
+from ..frames import difference, interval, printed_value, value
 from ..lines import Line, Table, caption, group, headings, name_of, notes, row_name
 from .model import Cell, Column, Row, Sheet
 
@@ -84,21 +84,20 @@ def _rows(store: str, table: Table, primary: Metric, several: bool, machine: Mac
 
 
 def _cells(line: Line, table: Table, fit: Fit | None, said: str, machine: Machine) -> list[Cell]:
-    primary = table.plan.suite.primary
+    primary = find_metric(table.plan.suite.primary)
     done = bool(line.metrics)
     shown = value(line, table.metrics).strip("*_") if done else str(line.state.kind)
-    printed = (line.published or {}).get(primary)
+    printed = (line.published or {}).get(primary.name)
     apart = difference(line, table)
     memory = needed(fit, machine) if done and fit and fit.trains else None
-    interval = f"{line.low:.2f}..{line.high:.2f}" if line.low is not None and line.high is not None else ""
     mark = line.mark if line.mark in ("best", "second") else ""
     return [
         Cell(row_name(line)),
         Cell(group(line)),
-        Cell(shown, line.metrics.get(primary), line.keys, mark, "" if done else str(line.state)),  # type: ignore[arg-type]
+        Cell(shown, line.metrics.get(primary.name), line.keys, mark, "" if done else str(line.state)),  # type: ignore[arg-type]
         Cell(printed_value(line, table.metrics) if line.published is not None else "", printed),
         Cell(apart, float(apart) if apart else None),
-        Cell(interval, line.low),
+        Cell(interval(line, primary), line.low),
         Cell(short_name(line.test)),
         Cell(str(line.images or ""), line.images),
         Cell(str(line.seeds) if done else "", line.seeds if done else None),

@@ -9,7 +9,7 @@ from msgspec import structs
 from ...datasets.sets.own_folder import short_name, short_names
 from ...methods import registry
 from ...protocol.metrics.registry import find_metric
-from ..frames import value
+from ..frames import interval, value
 from ..lines import Line, Table, group, headings, row_name
 from .model import Cell, Column, Page, Row, Sheet
 from .stores import Contents, Tables, page_of
@@ -89,13 +89,12 @@ def _ranking(place: tuple[str, str, str], rows: list[tuple[list[str], Table, Lin
     ]
     found = []
     for number, (stores, own, line) in enumerate(rows, 1):
-        interval = f"{line.low:.2f}..{line.high:.2f}" if line.low is not None and line.high is not None else ""
         shown = value(line, own.metrics).strip("*_")
         cells = [
             Cell(row_name(line)),
             Cell(str(number), number),
             Cell(shown, line.metrics[primary.name], line.keys),
-            Cell(interval, line.low),
+            Cell(interval(line, primary), line.low),
             Cell(str(line.images or ""), line.images),
             Cell(str(line.seeds), line.seeds),
             Cell(line.knowledge),
