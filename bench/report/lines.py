@@ -16,6 +16,10 @@ from .published import LEVELS, Other
 
 Place = tuple[str, str, str, str]  # noise, tested, label, test set
 NOT_RUN = State("not run")
+RIVALS = (  # in words; see Line.rival
+    "the primary outputs, on whole images, of methods that learn from single noisy images or train nothing (BM3D, not "
+    "the noisy input or the blur)"
+)
 HOLES = ("not defined", "not possible", "skipped", "failed", "diverged", "damaged", "foreign", "unreadable", "stale")
 
 
@@ -40,7 +44,7 @@ class Line(Struct, kw_only=True):
     images: int | None = None
     low: float | None = None  # 95 % interval of the mean of the primary metric over images
     high: float | None = None
-    mark: str = ""  # best or second among the self-supervised rows, where a paired test says so
+    mark: str = ""  # best or second among its rivals, where a paired test says so
     published: dict[str, float] | None = None  # the paper's numbers; empty where it printed - / -; None: no such cell
     other: Other | None = None  # a line of --published all: what somebody else published; nothing else is known of it
     supervision: str = ""  # what it learns from: clean, pair, noisy, none
@@ -73,7 +77,7 @@ class Line(Struct, kw_only=True):
 
     @property
     def rival(self) -> bool:
-        """Whether it may be best: the primary output of a self-supervised method, on whole images, with a number."""
+        """Whether it may be best: it has a number and is among RIVALS."""
         fair = self.state.kind == "done" and self.method not in BASELINES and not self.centre_crop
         return fair and self.supervision in ("noisy", "none") and self.primary
 

@@ -15,7 +15,7 @@ from ..datasets.sets.own_folder import short_name
 from ..protocol.settings import parse_all
 from . import escape, latex
 from .frames import by_noise, frame, long
-from .lines import Line, Table, caption, counted, notes, plain
+from .lines import RIVALS, Line, Table, caption, counted, notes, plain
 from .page.page import of_frames
 
 TITLE = "blind2unblind-bench"
@@ -24,8 +24,7 @@ PADDING = "\xa0" * 2  # what tabulate leaves beside the longest word of a headin
 LONGEST_WORD = 24  # characters of a word that is not broken: a key has so many
 SHORTEST = 16  # characters of a line of a method's name
 LEGEND = (
-    "Best (**) and second (_) of the primary outputs of self-supervised methods: "
-    "paired Wilcoxon tests over the means of the images, Holm's correction, 5 %."
+    f"Best (**) and second (_) of {RIVALS}: paired Wilcoxon tests over the means of the images, Holm's correction, 5 %."
 )
 
 

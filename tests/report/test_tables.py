@@ -14,6 +14,7 @@ from support.planted import plant
 
 from bench.methods import registry
 from bench.protocol.suite_files import load, suites
+from bench.report.page.numbers import VERDICTS
 from bench.report.published import published, suite_of
 
 # Cells of the paper's tables, and some of their numbers, read from the paper.
@@ -200,6 +201,14 @@ def test_marks_are_for_self_supervised_headline_rows_of_whole_images(tmp_path: P
     assert "**31.00/0.850**" in text
     assert "_30.00/0.850_" in text
     assert "Best (**)" in text
+
+
+def test_what_trains_nothing_may_be_best_and_the_legend_says_so(tmp_path: Path) -> None:
+    plant(tmp_path, RIVALS | {"bm3d": {"denoised": 32.0}}, **KODAK)
+    argv = ("--table", 1, *ON_KODAK, "--store", tmp_path)
+    assert {one["mark"]: one["label"] for one in lines(*argv)}["best"] == "CBM3D"
+    assert "train nothing" in bench("tables", *argv, "--format", "md").out
+    assert ("self-supervised" in VERDICTS, "train nothing" in VERDICTS) == (False, True)
 
 
 def test_three_images_mark_nothing_and_the_table_says_why(tmp_path: Path) -> None:

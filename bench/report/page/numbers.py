@@ -14,17 +14,17 @@ from ...protocol.units import Fit
 from ...runner.display import clock
 from ...runner.estimates import needed, size_of
 from ..frames import difference, interval, printed_value, value
-from ..lines import Line, Table, caption, group, headings, name_of, notes, row_name
+from ..lines import RIVALS, Line, Table, caption, group, headings, name_of, notes, row_name
 from .model import Cell, Column, Row, Sheet
 
 CLOSE = 0.1  # dB, or units of another primary metric, within which a number is that of the paper
 VERDICTS = (
-    "Verdict. best, second: of the primary outputs of self-supervised methods, by paired Wilcoxon tests over the "
-    "means of the images with Holm's correction at 5 %. below the blur, below the noisy input: a mean that is lower "
-    f"than that of the trivial method on the same images. as the paper: within {CLOSE:g} of the printed primary "
-    "metric; above or below the paper: farther away. Numbers of preset mini stand beside no printed ones: other "
-    "images, short trainings. Interval: 95 % of the mean over images, by Student's t. Time: seconds of training as "
-    "recorded. Memory: estimated from the layers for one process, not measured."
+    f"Verdict. best, second: of {RIVALS}, by paired Wilcoxon tests over the means of the images with Holm's correction "
+    "at 5 %. below the blur, below the noisy input: a mean that is lower than that of the trivial method on the same "
+    f"images. as the paper: within {CLOSE:g} of the printed primary metric; above or below the paper: "
+    "farther away. Numbers of preset mini stand beside no printed ones: other images, short trainings. Interval: 95 % "
+    "of the mean over images, by Student's t. Time: seconds of training as recorded. Memory: estimated from the layers "
+    "for one process, not measured."
 )
 NUMBERS = {"difference", "images", "seeds", "time", "memory"}
 
