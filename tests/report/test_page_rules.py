@@ -130,10 +130,6 @@ def test_every_part_lies_in_the_image_and_its_mean_is_right(shape: tuple[int, in
     assert sorted(means)[(len(means) - 1) // 2] == pytest.approx(means[places.index(median)])
 
 
-def test_what_is_not_known_is_no_difference() -> None:
-    assert not crops.squared(np.full((2, 2, 1), np.nan), np.ones((2, 2, 1))).any()
-
-
 # ---- the document
 
 

@@ -14,8 +14,10 @@ import pytest
 from PIL import Image as Pillow
 from support.cli import Done, bench, file_of, narrow_networks, photos, refused
 from support.pages import data_of
+from support.plugins import KEEPER
 from support.tiny import Tiny, finished
 
+from bench.methods import registry
 from bench.protocol.metrics.registry import find_metric
 from bench.report.lines import Line
 from bench.report.page.charts import _ranked
@@ -89,6 +91,22 @@ def test_without_weights_only_what_needs_none_is_shown_and_said(done: Done, tmp_
     _, data = report(store)
     assert [panel["name"] for panel in data["scenes"][0]["panels"]] == ["Noisy", "Gaussian blur, oracle width", "Clean"]
     assert data["scenes"][0]["absent"] == ["neither weights nor images in the store: Baseline, N2C"]
+
+
+def test_a_method_that_was_scored_on_centre_crops_chooses_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
+    place, plugin = Tiny(tmp_path), tmp_path / "keeper.py"
+    place.suite.write_text(
+        place.suite.read_text("utf-8") + "[presets.mini.budgets.keeper]\ncentre_crop = 32\n", "utf-8"
+    )
+    plugin.write_text(KEEPER, encoding="utf-8")
+    place.run("--plugin", plugin, methods="n2c,keeper")
+    _, data = report(place.store, "--plugin", plugin)
+    reasons = " ".join(reason for scene in data["scenes"] for reason in scene["reasons"])
+    assert ("The worst image of N2C" in reasons, "keeper" in reasons) == (True, False)
+    assert all(scene["absent"] == ["only the centre 32x32 was denoised: keeper"] for scene in data["scenes"])
 
 
 def test_a_store_whose_images_are_gone_shows_its_numbers(tiny: Tiny, tmp_path: Path) -> None:

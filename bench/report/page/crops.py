@@ -13,8 +13,9 @@ Values = Mapping[str, Mapping[str, float]]  # method -> image -> metric, better 
 SIDE = 192  # pixels of a part
 STEP = 16  # pixels from one part that is looked at to the next; even, as Bayer cells are 2x2
 RULE = (
-    "The images are chosen by a rule. The median image is the one whose mean over the methods is the median of the "
-    "test set (the lower one of two). The worst image of a method is the one with its lowest value.",
+    "The images are chosen by a rule, by the methods that were scored on whole images where there are any. The median "
+    "image is the one whose mean over these methods is the median of the test set (the lower one of two). The worst "
+    "image of a method is the one with its lowest value.",
     f"Of each image a part of {SIDE}x{SIDE} pixels is shown, one of those that begin every {STEP} pixels: of the "
     "median image the part whose squared error, averaged over the methods, is the median of all parts; of a method's "
     "worst image the part with the method's largest squared error.",
@@ -69,8 +70,8 @@ def largest_window(error: Floats) -> tuple[Window, float]:
 
 
 def squared(a: Floats, b: Floats) -> Floats:
-    """The squared difference of two images [H, W, C], averaged over the channels; zero where one is not known."""
-    found: Floats = np.nan_to_num(np.mean((a.astype(np.float64) - b) ** 2, axis=2))
+    """The squared difference of two images [H, W, C], averaged over the channels."""
+    found: Floats = np.mean((a.astype(np.float64) - b) ** 2, axis=2)
     return found
 
 

@@ -93,8 +93,7 @@ def scenes_of(
 def _scenes(place: Place) -> Iterator[tuple[int, Scene]]:
     """The scenes of one noise and test set; parts that are chosen twice are shown once."""
     rows = [(line, score) for line, score in place.rows if _there(place, score)]
-    rivals = [line for line, _ in rows if line.method not in BASELINES] or [line for line, _ in rows][-1:]
-    values = {line.label: _values(place, line, score) for line, score in rows if line in rivals}
+    values = {line.label: _values(place, line, score) for line, score in _rivals(rows)}
     if not values or not next(iter(values.values())):
         return
     first, worst = crops.median_image(values), {name: crops.worst_image(mine) for name, mine in values.items()}
@@ -105,6 +104,12 @@ def _scenes(place: Place) -> Iterator[tuple[int, Scene]]:
     for (image, window), (rank, reasons) in chosen.items():
         for one in _scene(place, rows, image, shots[image], window, reasons):
             yield rank, one
+
+
+def _rivals(rows: list[tuple[Line, Score]]) -> list[tuple[Line, Score]]:
+    """The rows that images are chosen by: methods scored on whole images, or one baseline where there is none."""
+    whole = [(line, score) for line, score in rows if not score.centre_crop] or rows
+    return [(line, score) for line, score in whole if line.method not in BASELINES] or whole[-1:]
 
 
 def _there(place: Place, score: Score) -> bool:
