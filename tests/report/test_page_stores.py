@@ -19,8 +19,11 @@ from support.tiny import Tiny, finished
 
 from bench.methods import registry
 from bench.protocol.metrics.registry import find_metric
-from bench.report.lines import Line
-from bench.report.page.charts import _ranked
+from bench.protocol.plan import make
+from bench.protocol.request import Request
+from bench.protocol.states import State
+from bench.report.lines import Line, Table
+from bench.report.page.charts import _ranked, looks, plots
 from bench.report.page.crops import Window
 from bench.report.page.numbers import verdict
 from bench.report.page.records import described, method_file
@@ -176,6 +179,44 @@ def test_plots_compare_all_that_have_numbers(done: Done) -> None:
 
 def test_ranks_are_shared_by_equal_values() -> None:
     assert _ranked({"a": 1.0, "b": 3.0, "c": 3.0}) == {"a": 3.0, "b": 1.5, "c": 1.5}
+
+
+BLIND, TWO = "gauss5_50", ("gauss25", "gauss50")
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([("n2c", "gauss25", one) for one in TWO], {"N2C": [25.0, 50.0]}),
+        ([("n2c", one, one) for one in TWO], {"N2C": [25.0, 50.0]}),
+        (
+            [("n2c", one, other) for one in (BLIND, *TWO) for other in TWO],
+            {f"N2C, trained for {one}": [25.0, 50.0] for one in (BLIND, *TWO)},
+        ),
+        (
+            [("n2c", BLIND, one) for one in TWO] + [("n2c", one, one) for one in TWO],
+            {f"N2C, trained for {one}": [25.0, 50.0] for one in (BLIND, "each level")},
+        ),
+        ([("n2c", "poisson30", "gauss25"), ("n2c", "gauss50", "gauss50")], {}),
+        ([("bm3d", one, other) for one in TWO for other in TWO], {"BM3D": [25.0, 50.0]}),
+    ],
+)
+def test_a_line_over_levels_joins_no_trainings_that_differ_in_more(
+    places: list[tuple[str, str, str]], expected: dict[str, list[float]]
+) -> None:
+    plan = make(Request(methods=("n2c", "bm3d"), noises=(BLIND, *TWO, "poisson30")))
+    found = [
+        Line(
+            table=1, suite="s", version=1, preset="p", noise=noise, tested=tested, label=method.upper(), method=method,
+            output="o", test="kodak", state=State("done"), metrics={"psnr": 30.0}, keys=(noise,),
+        )
+        for method, noise, tested in places
+    ]  # fmt: skip
+    tables = [Table(1, plan, found, [], {})]
+    drawn = [one for one in plots(Store(Path("none")), tables, looks(tables))[0] if "level" in one.title]
+    series = [one for plot in drawn for one in plot.series]
+    assert {one.name: [x for x, _ in one.points] for one in series} == expected
+    assert len({one.number for one in series}) == len(series)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from ..lines import Line, Table, headings
 from .model import Paired, Plot, Series
 from .numbers import multiply_adds
 
+Points = dict[str, tuple[float, float, str]]  # noise of the test -> its level, value, key of the record
+EACH = "each level"  # what several trainings were trained for
 SIMPLE = re.compile(r"([a-z]+)(\d+(?:\.\d+)?)")  # a noise of one family and one level
 
 
@@ -137,24 +139,39 @@ def _ranked(values: dict[str, float]) -> dict[str, float]:
 
 def _levels(table: Table, lines: list[Line], metric: Metric, look: dict[str, int]) -> Iterator[Plot]:
     """Quality against the level of the noise, where a family was tested at several."""
-    groups: dict[tuple[str, str], dict[str, Series]] = {}
+    groups: dict[tuple[str, str], dict[tuple[str, str], Points]] = {}
     for line in lines:
-        level = SIMPLE.fullmatch(line.tested)
-        if level:
-            series = groups.setdefault((level[1], line.test), {})
-            name = line.label
-            one = series.setdefault(name, Series(name, look[name], [], [], line=True))
-            one.points.append((float(level[2]), line.metrics[metric.name]))
-            one.keys.append(line.keys[0] if line.keys else "")
-    for (family, test), series in groups.items():
-        known = [one for one in series.values() if len({x for x, _ in one.points}) > 1]
-        for one in known:
-            order = sorted(range(len(one.points)), key=lambda i: one.points[i])
-            one.points, one.keys = [one.points[i] for i in order], [one.keys[i] for i in order]
-        if known:
+        if level := SIMPLE.fullmatch(line.tested):
+            trainings = groups.setdefault((level[1], line.test), {})
+            points = trainings.setdefault((line.label, _trained_for(table, line)), {})
+            points[line.tested] = float(level[2]), line.metrics[metric.name], line.keys[0] if line.keys else ""
+    for (family, test), trainings in groups.items():
+        if series := _over_levels(trainings, look):
             preset = short_names(table.plan.request.label)
             yield Plot(
                 f"Quality against {family} level, {short_name(test)} [{preset}]",
-                f"Mean {headings([metric])} of the test images.", f"level of {family}", f"mean test {metric.heading}",
-                known,
+                f"Mean {headings([metric])} of the test images. A line is one training, or one for each level.",
+                f"level of {family}", f"mean test {metric.heading}", series,
             )  # fmt: skip
+
+
+def _trained_for(table: Table, line: Line) -> str:
+    """The noise that tells a line's network from others; "" where no network serves the whole test set."""
+    cells = (cell for cell in table.plan.cells if (cell.name, cell.noise.name) == (line.method, line.noise))
+    return line.noise if any(cell.fit.method.has_weights() for cell in cells) else ""
+
+
+def _over_levels(trainings: dict[tuple[str, str], Points], look: dict[str, int]) -> list[Series]:
+    """One line for each training that met several levels, and one for a method's trainings that met their own alone."""
+    joined: dict[tuple[str, str], Points] = {}
+    for (label, noise), points in trainings.items():
+        joined.setdefault((label, EACH if [*points] == [noise] else noise), {}).update(points)
+    several = {key: points for key, points in joined.items() if len(points) > 1}
+    labels = [label for label, _ in several]
+    found = []
+    for (label, noise), points in several.items():
+        name = label if labels.count(label) == 1 else f"{label}, trained for {noise}"
+        places = [(level, value) for level, value, _ in sorted(points.values())]
+        keys = [key for *_, key in sorted(points.values())]
+        found.append(Series(name, look.setdefault(name, len(look)), places, keys, line=True))
+    return found
