@@ -93,7 +93,8 @@ def over_seeds(claim: Claim) -> Band:
         return Band(claim.spread, "the claimed spread over seeds")
     if facts := evidence.found("seeds", claim.set, claim.noise) or evidence.found("seeds"):
         spread = math.sqrt(fmean(fact.psnr**2 for fact in facts))
-        return Band(spread, f"our spread over seeds (results/measured, {facts[0].set})")
+        tests = ", ".join(dict.fromkeys(fact.set for fact in facts))
+        return Band(spread, f"our spread over seeds (results/measured, {tests})")
     return Band(_between_trainings(), "two trainings towards one minimiser, N2C and N2N, as the paper prints them")
 
 
