@@ -26,7 +26,7 @@ from bench.report.lines import Line, Table
 from bench.report.page.charts import _ranked, looks, plots
 from bench.report.page.crops import Window
 from bench.report.page.numbers import verdict
-from bench.report.page.records import described, method_file
+from bench.report.page.records import _apart, described, method_file
 from bench.store.store import Store
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\x1b[31m"
@@ -271,3 +271,16 @@ def test_means_that_differ_between_stores_are_named_with_the_difference(done: Do
     _, _, notes = described({"store": Store(done.store), "other": Store(other)})
     assert len(notes) == 1
     assert re.search(r"blur gauss25 seed 0 on .*: the means in store and other differ by up to 0\.5", notes[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"state": "failed", "outputs": []}, "the states in a and b differ: done and failed"),
+        ({"outputs": [["output", "psnr"], ["blind", 30.0]]}, "the means in a and b are those of other outputs"),
+        ({"outputs": [["output", "psnr"], ["denoised", 30.5]]}, "the means in a and b differ by up to 0.5"),
+    ],
+)
+def test_two_records_of_one_key_differ_in_what_is_said(changes: dict[str, Any], said: str) -> None:
+    one = {"state": "done", "outputs": [["output", "psnr"], ["denoised", 30.0]]}
+    assert _apart(one, one | changes, "a and b") == said

@@ -25,19 +25,25 @@ def described(stores: Mapping[str, Store]) -> tuple[dict[str, dict[str, Any]], d
             if known is not one:
                 known["stores"] += one["stores"]
                 if known["outputs"] != one["outputs"] or known["state"] != one["state"]:
-                    apart = _apart(known["outputs"], one["outputs"])
-                    notes.append(
-                        f"{record.title}: the means in {' and '.join(known['stores'])} differ by up to {apart}"
-                    )
+                    notes.append(f"{record.title}: {_apart(known, one, ' and '.join(known['stores']))}")
     files = {one["method_file"] for one in found.values()}
     return found, {file: text for file in sorted(files) if (text := _text(file))}, notes
 
 
-def _apart(a: list[list[Any]], b: list[list[Any]]) -> str:
-    """The largest difference of two tables of means, or that they are not alike."""
-    pairs = [(x, y) for one, other in zip(a, b, strict=False) for x, y in zip(one, other, strict=False)]
-    numbers = [abs(x - y) for x, y in pairs if isinstance(x, int | float) and isinstance(y, int | float)]
-    return f"{max(numbers):.1g}" if numbers and [*map(len, a)] == [*map(len, b)] else "other outputs or states"
+def _apart(a: dict[str, Any], b: dict[str, Any], where: str) -> str:
+    """How two records of one key differ: their states, the outputs that have means, or these by how much at most."""
+    if a["state"] != b["state"]:
+        return f"the states in {where} differ: {a['state']} and {b['state']}"
+    means, others = _means(a["outputs"]), _means(b["outputs"])
+    if means.keys() != others.keys():
+        return f"the means in {where} are those of other outputs"
+    apart = max((abs(means[one] - others[one]) for one in means if means[one] != others[one]), default=0.0)
+    return f"the means in {where} differ by up to {apart:.1g}"
+
+
+def _means(outputs: list[list[Any]]) -> dict[tuple[str, str], float]:
+    """(output, metric) -> mean, of a table whose first row are the headings."""
+    return {(row[0], name): mean for row in outputs[1:] for name, mean in zip(outputs[0][1:], row[1:], strict=True)}
 
 
 def _record(name: str, store: Store, record: Record) -> dict[str, Any]:
