@@ -1,6 +1,7 @@
 """Tables as text in every format."""
 
 import io
+import re
 import shutil
 import sys
 import textwrap
@@ -23,6 +24,7 @@ NARROWEST = 80  # columns that every terminal is taken to have
 PADDING = "\xa0" * 2  # what tabulate leaves beside the longest word of a heading
 LONGEST_WORD = 24  # characters of a word that is not broken: a key has so many
 SHORTEST = 16  # characters of a line of a method's name
+SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\S)+""")  # with its quotes
 LEGEND = (
     f"Best (**) and second (_) of {RIVALS}: paired Wilcoxon tests over the means of the images, Holm's correction, 5 %."
 )
@@ -130,6 +132,17 @@ def _column_widths(table: pd.DataFrame, width: int) -> list[int] | None:
 def wrapped(text: str) -> str:
     """A line, over several where the terminal is narrower."""
     return textwrap.fill(text, width, subsequent_indent="  ") if (width := terminal_width()) else text
+
+
+def command_lines(command: str, width: int) -> list[str]:
+    """A command in lines of at most `width` characters that can be pasted: broken between the words of a shell."""
+    lines: list[str] = []
+    for word in SHELL_WORD.findall(command):
+        if lines and len(lines[-1]) + len(word) + len("  \\") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [*(f"{line} \\" for line in lines[:-1]), *lines[-1:]]
 
 
 def terminal_width() -> int | None:

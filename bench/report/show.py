@@ -13,7 +13,7 @@ from ..store.match import request_of_label
 from ..store.record import Record
 from ..store.rows import infinite
 from ..store.store import Store
-from .render import render, several, terminal_width
+from .render import command_lines, render, several, terminal_width
 
 
 def details(store: Store, record: Record) -> dict[str, Any]:
@@ -65,10 +65,9 @@ def _fact(name: str, value: str) -> str:
         return head + value
     if " " not in value:  # a path, which stays whole
         return f"{head}\n    {value}"
-    end = " \\" if name == "command" else ""
-    room = width - len(head) - len(end)
-    parts = textwrap.wrap(value, room, break_on_hyphens=False, break_long_words=False)
-    return head + f"{end}\n{' ' * len(head)}".join(parts)
+    room = width - len(head)
+    wrapped = textwrap.wrap(value, room, break_on_hyphens=False, break_long_words=False)
+    return head + f"\n{' ' * len(head)}".join(command_lines(value, room) if name == "command" else wrapped)
 
 
 def command(record: Record) -> str:

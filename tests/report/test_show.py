@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support.tiny import Tiny
 
 from bench.methods import registry
 from bench.protocol.request import ExternalWeights, Request
+from bench.report.render import command_lines
 
 MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured"
 
@@ -111,3 +113,12 @@ def test_a_committed_record_without_a_command_shows_the_one_of_its_label() -> No
 )
 def test_the_command_of_a_request(asked: Request, name: str, expected: str) -> None:
     assert asked.command(name, "gauss25") == f"python -m bench {expected}"
+
+
+@pytest.mark.parametrize("width", [10, 24, 200])
+def test_a_command_over_several_lines_keeps_its_words(width: int) -> None:
+    words = ["--weights", "it is  my own.pth", "--set", "b2u.lambda_f=2", "it's here", "--noise", "gauss25"]
+    lines = command_lines(f"printf '%s\\n' {shlex.join(words)}", width)
+    assert (len(lines) > 1) == (width < 200)
+    shown = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines() == words

@@ -8,7 +8,7 @@ import pandas as pd
 
 from .. import escape
 from ..lines import counted
-from ..render import NARROWEST, render, several, within
+from ..render import NARROWEST, command_lines, render, several, within
 from .report import SEVERITIES, Report
 
 
@@ -65,6 +65,5 @@ def _wrapped(words: str, width: int, indent: str = "  ") -> list[str]:
 
 
 def _command(command: str, width: int) -> list[str]:
-    lines = textwrap.wrap(escape.plain(command), width - 2, initial_indent="    ", subsequent_indent="      ",
-                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
-    return ["  Settled by:", *(f"{line} \\" for line in lines[:-1]), *lines[-1:]]
+    first, *others = command_lines(escape.plain(command), width - 6)
+    return ["  Settled by:", f"    {first}", *(f"      {line}" for line in others)]
