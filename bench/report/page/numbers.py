@@ -76,11 +76,16 @@ def _rows(store: str, table: Table, primary: Metric, several: bool, machine: Mac
         fit = fits.get((line.method, line.noise))
         cells = _cells(line, table, fit, verdict(line, primary, floors), machine)
         cells += [Cell(store)] * several
-        kept = {"noise": group(line), "set": short_name(line.test), "preset": short_names(line.preset)}
-        kept |= {"method": line.label}
-        found.append(Row(cells, kept, first=bool(before) and before != line.noise, measured=line.run))
+        first = bool(before) and before != line.noise
+        found.append(Row(cells, filters(line, line.preset), first, measured=line.run))
         before = line.noise
     return found
+
+
+def filters(line: Line, preset: str) -> dict[str, str]:
+    """What the row of a line can be filtered by."""
+    where = {"noise": group(line), "set": short_name(line.test), "preset": short_names(preset)}
+    return where | {"method": line.label}
 
 
 def _cells(line: Line, table: Table, fit: Fit | None, said: str, machine: Machine) -> list[Cell]:

@@ -37,20 +37,10 @@ def scene(
     `notes` (such as a PSNR) and `keys` of records are those of the outputs, of "Noisy" and "Clean". The noisy image
     keeps what lies outside the range. `window`: the part that is shown. InputError: other shapes.
     """
-    images: list[tuple[Role, str, Floats]] = [
-        ("noisy", "Noisy", noisy),
-        *(("output", label, image) for label, image in outputs.items()),
-    ]
-    images += [] if clean is None else [("clean", "Clean", clean)]
-    for _, label, image in images:
-        if image.ndim != 3 or image.shape != noisy.shape:
-            raise InputError(f"{name}: {label} has the shape {image.shape}, the noisy image {noisy.shape}: [H, W, C]")
+    images = _images(name, noisy, clean, outputs)
     part = window or Window(0, 0, *noisy.shape[:2])
-    channels = noisy.shape[2]
-    chosen = [slice(None)] if channels in SHOWN else [slice(one, one + 1) for one in range(channels)]
     found = []
-    for number, channel in enumerate(chosen):
-        title = name if len(chosen) == 1 else f"{name}, channel {number}"
+    for channel, title in _channels(name, noisy.shape[2]):
         panels = [
             _panel(role, label, part.of(image)[..., channel], value_range, bits, notes or {}, keys or {})
             for role, label, image in images
@@ -63,6 +53,28 @@ def scene(
             )
         )  # fmt: skip
     return found
+
+
+def _images(
+    name: str, noisy: Floats, clean: Floats | None, outputs: Mapping[str, Floats]
+) -> list[tuple[Role, str, Floats]]:
+    """Role, label and pixels of all images, the noisy one first and the clean one last; InputError: other shapes."""
+    images: list[tuple[Role, str, Floats]] = [
+        ("noisy", "Noisy", noisy),
+        *(("output", label, image) for label, image in outputs.items()),
+    ]
+    images += [] if clean is None else [("clean", "Clean", clean)]
+    for _, label, image in images:
+        if image.ndim != 3 or image.shape != noisy.shape:
+            raise InputError(f"{name}: {label} has the shape {image.shape}, the noisy image {noisy.shape}: [H, W, C]")
+    return images
+
+
+def _channels(name: str, count: int) -> list[tuple[slice, str]]:
+    """The channels of each scene and its title: all together where a screen has so many, else one by one."""
+    if count in SHOWN:
+        return [(slice(None), name)]
+    return [(slice(one, one + 1), f"{name}, channel {one}") for one in range(count)]
 
 
 def _panel(

@@ -8,10 +8,12 @@ from msgspec import structs
 
 from ...datasets.sets.own_folder import short_name, short_names
 from ...methods import registry
+from ...protocol.metrics.metric import Metric
 from ...protocol.metrics.registry import find_metric
 from ..frames import interval, value
 from ..lines import Line, Table, group, headings, row_name
 from .model import Cell, Column, Page, Row, Sheet
+from .numbers import filters
 from .stores import Contents, Tables, page_of
 
 INDEX = "index.html"
@@ -73,45 +75,36 @@ def _ranking(place: tuple[str, str, str], rows: list[tuple[list[str], Table, Lin
     table = rows[0][1]
     primary = find_metric(table.plan.suite.primary)
     rows = sorted(rows, key=lambda row: -primary.sign * row[2].metrics[primary.name])
-    names = [
-        "method",
-        "rank",
-        headings(table.metrics),
-        "95 % interval",
-        "images",
-        "seeds",
-        "noise knowledge",
-        "learns from",
-    ]
-    names += ["store", "commit", "device"]
-    columns = [
-        Column(name, name in {"rank", headings(table.metrics), "95 % interval", "images", "seeds"}) for name in names
-    ]
-    found = []
-    for number, (stores, own, line) in enumerate(rows, 1):
-        shown = value(line, own.metrics).strip("*_")
-        cells = [
-            Cell(row_name(line)),
-            Cell(str(number), number),
-            Cell(shown, line.metrics[primary.name], line.keys),
-            Cell(interval(line, primary), line.low),
-            Cell(str(line.images or ""), line.images),
-            Cell(str(line.seeds), line.seeds),
-            Cell(line.knowledge),
-            Cell({"none": "nothing"}.get(line.supervision, line.supervision)),
-            Cell(", ".join(dict.fromkeys(stores))),
-            Cell(line.environment.get("commit", "")),
-            Cell(line.environment.get("device", "")),
-        ]
-        kept = {
-            "noise": group(line),
-            "set": short_name(line.test),
-            "preset": short_names(place[0]),
-            "method": line.label,
-        }
-        found.append(Row(cells, kept, href=methods[_method(own, line)]))
+    numbers = ("rank", headings(table.metrics), "95 % interval", "images", "seeds")
+    texts = ("noise knowledge", "learns from", "store", "commit", "device")
+    columns = [Column("method"), *(Column(name, number=True) for name in numbers), *map(Column, texts)]
     preset, test, noise = place
+    found = [
+        Row(
+            _ranked(rank, stores, own, line, primary),
+            filters(line, preset),
+            href=methods[_method(own, line)],
+        )
+        for rank, (stores, own, line) in enumerate(rows, 1)
+    ]
     return Sheet(f"Preset [{short_names(preset)}].", columns, found, title=f"{noise}, {short_name(test)}.")
+
+
+def _ranked(rank: int, stores: list[str], table: Table, line: Line, primary: Metric) -> list[Cell]:
+    """The cells of a line in the order of the columns."""
+    return [
+        Cell(row_name(line)),
+        Cell(str(rank), rank),
+        Cell(value(line, table.metrics).strip("*_"), line.metrics[primary.name], line.keys),
+        Cell(interval(line, primary), line.low),
+        Cell(str(line.images or ""), line.images),
+        Cell(str(line.seeds), line.seeds),
+        Cell(line.knowledge),
+        Cell({"none": "nothing"}.get(line.supervision, line.supervision)),
+        Cell(", ".join(dict.fromkeys(stores))),
+        Cell(line.environment.get("commit", "")),
+        Cell(line.environment.get("device", "")),
+    ]
 
 
 def _provenance(known: Contents) -> Sheet:
