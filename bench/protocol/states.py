@@ -6,6 +6,7 @@ from msgspec import Struct
 
 Kind = Literal[
     "done", "trained", "running", "interrupted", "missing", "not run",  # what a run still has to do, or has done
+    "partly run",  # seeds of a row
     "failed", "diverged", "skipped", "not defined", "not possible",  # why there is no number
     "stale", "damaged", "foreign", "unreadable",  # what is wrong with a record
 ]  # fmt: skip

@@ -20,7 +20,10 @@ RIVALS = (  # in words; see Line.rival
     "the primary outputs, on whole images, of methods that learn from single noisy images or train nothing (BM3D, not "
     "the noisy input or the blur)"
 )
-HOLES = ("not defined", "not possible", "skipped", "failed", "diverged", "damaged", "foreign", "unreadable", "stale")
+HOLES = (
+    "not defined", "not possible", "skipped", "failed", "diverged", "damaged", "foreign", "unreadable", "stale",
+    "partly run",
+)  # fmt: skip
 
 
 class Line(Struct, kw_only=True):

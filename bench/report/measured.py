@@ -39,22 +39,20 @@ def trained(store: Store, fits: Sequence[Fit]) -> State:
 
 
 def _measure(store: Store, line: Line, scores: Sequence[Score], primary: str) -> dict[str, float]:
-    values: list[dict[str, float]] = []
-    rows = []
+    found = []
     for score in scores:
         if line.output == "best":
             record = store.read(score)
             known = store.rows(score) if record and record.state == "done" else []
             line.output = _best(known, primary) or line.output
             line.oracle, line.passes = True, score.fit.method.passes().get(line.output)
-        found = _read(store, score, line)
-        if isinstance(found, State):
-            line.state = found
-            return {}
-        values.append(found)
-        rows.append(store.rows(score))
-        line.centre_crop = score.centre_crop
-    line.state, line.seeds = State("done"), len(values)
+        found.append(_read(store, score, line))
+    values = [one for one in found if not isinstance(one, State)]
+    if len(values) < len(found):
+        _explain_hole(line, scores, found)
+        return {}
+    rows = [store.rows(score) for score in scores]
+    line.state, line.seeds, line.centre_crop = State("done"), len(values), scores[-1].centre_crop
     columns = {name: [one[name] for one in values] for name in values[0]}
     line.metrics = {name: mean(column) for name, column in columns.items()}
     sign = find_metric(primary).sign
@@ -66,6 +64,16 @@ def _measure(store: Store, line: Line, scores: Sequence[Score], primary: str) ->
     low, high = interval([value for value in images.values() if not math.isinf(value)])
     line.low, line.high = (None, None) if math.isnan(low) else (low, high)
     return images
+
+
+def _explain_hole(line: Line, scores: Sequence[Score], found: Sequence[dict[str, float] | State]) -> None:
+    """Why the seeds have no mean: one of them went wrong, or was not run."""
+    wrong = [one for one in found if isinstance(one, State) and one != NOT_RUN]
+    missing = [str(score.fit.seed) for score, one in zip(scores, found, strict=True) if one == NOT_RUN]
+    line.state = wrong[0] if wrong else NOT_RUN
+    if not wrong and len(missing) < len(scores):
+        line.state = State("partly run", f"a mean needs all {len(scores)} seeds; not run: {', '.join(missing)}")
+        line.images = line.seconds = line.image_seconds = line.image_megabytes = None
 
 
 def _read(store: Store, score: Score, line: Line) -> dict[str, float] | State:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.cli import bench, line, lines, refused
+from support.cli import bench, file_of, line, lines, refused
 from support.planted import plant
 
 from bench.methods import registry
@@ -180,6 +180,25 @@ def test_worse_than_the_noisy_input_is_a_result_elsewhere(tmp_path: Path) -> Non
     plant(tmp_path, {"noisy": {"noisy": 20.0}, "nbr2nbr": {"denoised": 10.0}}, **SIGMA25)
     found = lines("--table", 1, "--store", tmp_path)
     assert line(found, method="nbr2nbr", noise="gauss25", test="embedded_test")["state"] == "done"
+
+
+# ---- seeds
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_row_of_which_a_seed_is_missing_says_so_everywhere(missing: int, tmp_path: Path) -> None:
+    plant(tmp_path / "store", {"noisy": {"noisy": 20.0}, "nbr2nbr": {"denoised": 30.0}}, seeds=(0, 1), **SIGMA25)
+    file_of(tmp_path / "store", "score", f"nbr2nbr gauss25 seed {missing} on embedded_test").unlink()
+    last = {"requests": {"synthetic": {"seeds": [0, 1], "noises": ["gauss25"]}}}
+    (tmp_path / "store" / "last.json").write_text(json.dumps(last), encoding="utf-8")
+    argv = ("--table", 1, "--seeds", "0,1", "--noise", "gauss25", "--store", tmp_path / "store")
+    one = line(lines(*argv), method="nbr2nbr", test="embedded_test")
+    assert (one["state"], len(one["keys"]), one["metrics"], one["images"]) == ("partly run", 1, {}, None)
+    assert re.search(rf"NBR2NBR.*: partly run: .* 2 seeds; not run: {missing}", bench("tables", *argv).out)
+    assert bench("report", tmp_path / "store", "--out", tmp_path / "a.html").code == 0
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert f'<a href="#record={one["keys"][0]}">partly run</a>' in page
+    assert "in no table" not in page
 
 
 # ---- marks
