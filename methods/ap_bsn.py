@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
 from .networks.dbsn import DBSNLight, reduced
+from .pixel2pixel import reflected
 from .registry import register
 
 WIDTH, BLOCKS, A = 128, 9, 5  # the authors' network, and their stride in training
+BORDER = 2  # reflected pixels around what R3 gives to the network
 
 
 def apart(y: Tensor, stride: int) -> Tensor:
@@ -43,7 +45,7 @@ class APBSN(Method, frozen=True):
     )
     correlated = True
     outputs = (Output("without R3", blind=True, primary=False), Output("with R3"))
-    revision = 2  # 1 had DBSN's own network, reflected borders, and replaced whole pixels in R3
+    revision = 3  # 1 had DBSN's own network, reflected borders, and replaced whole pixels in R3; 2 had zeros around R3
     multiple = 1  # zeros fill up what a stride does not divide
     a: Annotated[int, Meta(ge=1, le=16)] = A
     b: Annotated[int, Meta(ge=1, le=16)] = 2
@@ -76,7 +78,8 @@ class APBSN(Method, frozen=True):
         x0, total = self.f(net, noisy, self.b), torch.zeros_like(noisy)
         for t in range(self.T):
             replaced = ctx.rng.uniform(f"R3 {t}", *noisy.shape[1:]) < self.p
-            total += self.f(net, torch.where(replaced, noisy, x0), 1)
+            seen = reflected(torch.where(replaced, noisy, x0), BORDER)
+            total += net(seen)[:, :, BORDER:-BORDER, BORDER:-BORDER]
         return {"without R3": x0, "with R3": total / self.T}
 
     def passes(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.linear import context, gaussian, smooth
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.datasets.errors import InputError
 from bench.methods.ap_bsn import APBSN, apart, together
@@ -60,15 +61,21 @@ def test_refinement_sees_a_share_of_the_noisy_pixels() -> None:
     torch.testing.assert_close(made["without R3"], 0.5 * y)
     assert len(net.seen) == 4
     assert net.seen[0].shape == (4, 3, 100, 100)
-    shares = []
-    for given in net.seen[1:]:
+    shares, inside = [], [seen[:, :, 2:-2, 2:-2] for seen in net.seen[1:]]
+    for seen, given in zip(net.seen[1:], inside, strict=True):
+        assert torch.equal(seen, F.pad(given, (2, 2, 2, 2), mode="reflect"))  # as in the official code
         replaced = given == y
         assert torch.equal(given[~replaced], 0.5 * y[~replaced])
         shares.append(float(replaced.double().mean()))
         assert float(replaced.all(1).double().mean()) == pytest.approx(0.16**3, abs=0.003)  # channels on their own
     assert shares == pytest.approx([0.16] * 3, abs=0.01)
-    torch.testing.assert_close(made["with R3"], 0.5 * torch.stack(net.seen[1:]).mean(0))
+    torch.testing.assert_close(made["with R3"], 0.5 * torch.stack(inside).mean(0))
     assert APBSN(T=3).passes() == {"without R3": 1, "with R3": 4}
+
+
+def test_refinement_takes_the_smallest_images() -> None:
+    y = torch.rand(1, 3, 1, 2)
+    assert APBSN(T=1).denoise(Emits(), y, context(1))["with R3"].shape == y.shape
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 24), (21, 23)])
