@@ -18,15 +18,16 @@ STEPS = 3000  # of the authors
 def bank(y: Tensor, m: int, window: int, patch: int) -> Tensor:
     """[B, m, C, H, W]: for every pixel of y [B, C, H, W] the m of a window with the nearest patches, itself first.
 
-    The distance is the sum of absolute differences over a patch and all channels; the border is reflected.
+    The distance is the sum of absolute differences over a patch and all channels; the border is reflected. The window
+    is that of the official code: a pixel's window of 40 begins 20 before it and ends 19 after it.
     """
     height, width = y.shape[2:]
     reach, half = window // 2, patch // 2
-    wide = reflected(y, reach + half)
+    wide = reflected(y, reach + half)[:, :, :, : width + 2 * half + window - 1]
     own = wide[:, :, reach : reach + height + 2 * half, reach : reach + width + 2 * half].unsqueeze(3)
     nearest = torch.full((len(y), m, height, width), torch.inf, device=y.device, dtype=y.dtype)
     found = y.unsqueeze(1).expand(-1, m, -1, -1, -1)
-    for down in range(2 * reach + 1):
+    for down in range(window):
         rows = wide[:, :, down : down + height + 2 * half].unfold(3, width + 2 * half, 1)  # dim 3: shifts
         distance = F.avg_pool2d((rows - own).abs().sum(1).transpose(1, 2), patch, 1)
         values = rows[:, :, half : half + height, :, half : half + width].permute(0, 3, 1, 2, 4)
@@ -57,15 +58,17 @@ class Pixel2Pixel(Method, frozen=True):
     )
     trains_on = "image"
     keeps_images = True
+    revision = 2  # 1 searched one more row and column of an even window
     m: int = 8  # pixels of the bank
     window: int = 40
     patch: int = 7
     net: Network = DnCNN(depth=6)
 
     def __post_init__(self) -> None:
-        """InputError for a bank without a pair, or even patches."""
-        if not (2 <= self.m <= 256 and 2 <= self.window <= 200 and 1 <= self.patch <= 31 and self.patch % 2):
-            allowed = "m 2 to 256, window 2 to 200, odd patch 1 to 31"
+        """InputError for a bank without a pair or with more pixels than a window has, or even patches."""
+        most, sides = min(256, self.window**2), 2 <= self.window <= 200 and 1 <= self.patch <= 31
+        if not (sides and 2 <= self.m <= most and self.patch % 2):
+            allowed = "m 2 to 256 and at most window^2, window 2 to 200, odd patch 1 to 31"
             raise InputError(f"pixel2pixel: m = {self.m}, window = {self.window}, patch = {self.patch}; {allowed}")
 
     def prepare(self, noisy: Tensor) -> Tensor:

@@ -99,17 +99,18 @@ def test_noise2fast_is_the_cross_entropy_of_each_colour_given_the_other() -> Non
 # ---- Pixel2Pixel
 
 
+@pytest.mark.parametrize("shifts", [range(-3, 3), range(-3, 4), range(-1, 1)], ids=["6", "7", "2"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_bank_has_the_pixels_with_the_nearest_patches(channels: int) -> None:
+def test_the_bank_has_the_pixels_with_the_nearest_patches(channels: int, shifts: range) -> None:
     y = torch.rand(1, channels, 12, 11, dtype=torch.float64)
-    found = bank(y, 4, 6, 3)
+    found = bank(y, 4, len(shifts), 3)
     assert torch.equal(found[:, 0], y)  # itself
     around = np.pad(y[0].numpy(), ((0, 0), (4, 4), (4, 4)), mode="reflect")
     for i, j in ((0, 0), (5, 5), (11, 10), (3, 9)):
         own = around[:, i + 3 : i + 6, j + 3 : j + 6]
         candidates = []
-        for a in range(-3, 4):
-            for b in range(-3, 4):
+        for a in shifts:
+            for b in shifts:
                 patch = around[:, i + a + 3 : i + a + 6, j + b + 3 : j + b + 6]
                 candidates.append((float(np.abs(patch - own).sum()), tuple(patch[:, 1, 1])))
         expected = [value for _, value in sorted(candidates)[:4]]
@@ -134,8 +135,9 @@ def test_a_pair_has_two_different_pixels_of_the_bank() -> None:
     assert float(loss) == pytest.approx(4 / 3, abs=0.05)
 
 
-def test_a_bank_needs_a_pair() -> None:
-    for wrong in ({"m": 1}, {"patch": 4}, {"window": 0}):
+def test_a_bank_needs_a_pair_and_a_window_that_fills_it() -> None:
+    assert Pixel2Pixel(m=4, window=2).m == 4
+    for wrong in ({"m": 1}, {"patch": 4}, {"window": 0}, {"m": 5, "window": 2}):
         with pytest.raises(InputError, match="pixel2pixel"):
             Pixel2Pixel(**wrong)
 
