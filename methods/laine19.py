@@ -74,7 +74,7 @@ class Laine19(Method, frozen=True):
         return None
 
     def build(self, channels: int) -> nn.Module:
-        """The blind-spot network, with what estimates the noise."""
+        """The blind-spot network, with what estimates the noise unless it is known."""
         return Gaussians(self.net, channels, self.parameter)
 
     def noise_parameter(self, x: Tensor, level: Tensor | None, model: str) -> Tensor:
@@ -111,16 +111,13 @@ class Laine19Known(Laine19, frozen=True):
 
     knowledge = "level"  # type: ignore[assignment]
     bonus = 0.0
+    parameter: Literal["known"] = "known"  # type: ignore[assignment]
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Levels that belong to the model."""
         if self.model not in ("simulated", noise.family.distribution):
             return f"the levels of {noise.family.name} noise mean nothing to the model {self.model}"
         return super().applies(noise, channels)
-
-    def build(self, channels: int) -> nn.Module:
-        """The blind-spot network."""
-        return Gaussians(self.net, channels, "known")
 
     def noise_parameter(self, x: Tensor, level: Tensor | None, model: str) -> Tensor:
         """max(sigma, 1e-3), or 1 / lambda."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from bench.datasets.noise.model import families
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.dbsn import DBSN
-from bench.methods.laine19 import Laine19, negative_log_likelihood, posterior_mean, prior, variance
+from bench.methods.laine19 import Laine19, Laine19Known, negative_log_likelihood, posterior_mean, prior, variance
 from bench.methods.networks.blindspot import Gaussians
 from bench.methods.rng import Rng
 
@@ -162,6 +163,15 @@ def test_estimated_parameters_start_at_their_bias(channels: int, parameter: str)
         found = method.noise_parameter(net(y), None, "gauss")
     assert torch.equal(found, START.expand(3))
     assert float(START) == pytest.approx(0.019149928, abs=5e-10)
+
+
+def test_a_known_level_leaves_nothing_to_estimate() -> None:
+    net = Laine19Known().build(3)
+    assert isinstance(net, Gaussians)
+    assert net.raw is None
+    assert net.estimator is None
+    with pytest.raises(msgspec.ValidationError, match="parameter"):
+        registry.configured(Laine19Known, {"parameter": "per_image"})
 
 
 def test_the_estimator_is_one_number_per_image_of_its_own() -> None:
