@@ -5,8 +5,10 @@ from torch import Tensor
 from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
 from .base import Card, Context
-from .r2r import Recorrupted, too_many
+from .r2r import Recorrupted
 from .registry import register
+
+MOST = 3000  # photons in a white pixel, so that counts stay below 2^12
 
 
 @register("gr2r")
@@ -20,7 +22,8 @@ class GR2R(Recorrupted, frozen=True):
         paper="Monroy et al., Generalized Recorrupted-to-Recorrupted, CVPR 2025",
         equations="the splits of its library (deepinv); the demonstration scripts of its repository have y1 = y + a w, "
         "with which the covariance of y1 and y2 is sigma^2 (1 - a (1 - a)) and not 0",
-        deviations="shared U-Net and recipe; for Gaussian noise it is R2R with alpha^2 = a / (1 - a)",
+        deviations="shared U-Net and recipe; for Gaussian noise it is R2R with alpha^2 = a / (1 - a), "
+        "for Poisson noise the binomial thinning of counts; the configuration r2r-thinning has R2R's alpha = 0.5",
     )
     draw = "w"
     a: float = 0.15  # how much of the information goes to y2
@@ -35,7 +38,8 @@ class GR2R(Recorrupted, frozen=True):
         """The two families with a split of their own."""
         if noise.family.distribution == "other":
             return "GR2R needs Gaussian or Poisson noise of a known level"
-        return too_many(noise) if noise.family.distribution == "poisson" else None
+        many = noise.family.distribution == "poisson" and noise.high > MOST
+        return f"its draws are exact up to counts of about {MOST} photons" if many else None
 
     def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
         """(y1, y2) for a named draw; level: sigma in 0..255 units, or 1 / g."""

@@ -15,7 +15,6 @@ from .networks.unet import UNetConfig
 from .registry import register
 
 PASSES = 50  # of the official evaluation
-MOST = 3000  # photons in a white pixel, so that counts stay below 2^12
 
 
 class Recorrupted(Method, frozen=True):
@@ -47,11 +46,6 @@ class Recorrupted(Method, frozen=True):
     def passes(self) -> dict[str, int]:
         """One per member of the ensemble."""
         return {"denoised": self.ensemble}
-
-
-def too_many(noise: Noise) -> str | None:
-    """Why counts cannot be split; None if they can."""
-    return f"its draws are exact up to counts of about {MOST} photons" if noise.high > MOST else None
 
 
 @register("r2r")
@@ -86,30 +80,3 @@ class R2R(Recorrupted, frozen=True):
     def reduced_settings(self, steps: int) -> str:
         """A smaller ensemble than the official one."""
         return f"{self.ensemble} of {PASSES} passes" if self.ensemble < PASSES else ""
-
-
-@register("r2r-thinning")
-class R2RThinning(R2R, frozen=True):
-    """R2R's pair for counts: w ~ Bin(lambda y, a) and the rest are independent, a = alpha^2 / (1 + alpha^2)."""
-
-    card = Card(
-        paper="Monroy et al., Generalized Recorrupted-to-Recorrupted, CVPR 2025 (not a row of the paper)",
-        deviations="alpha = 0.5 as in R2R: a fifth of the counts are the target",
-    )
-
-    def applies(self, noise: Noise, channels: int) -> str | None:
-        """Poisson noise, the only one with counts."""
-        if noise.family.distribution != "poisson":
-            return "binomial thinning is for Poisson counts"
-        return too_many(noise)
-
-    def reduced_settings(self, steps: int) -> str:
-        """The paper has no such row."""
-        return ""
-
-    def pair(self, y: Tensor, level: Tensor, ctx: Context, name: str) -> tuple[Tensor, Tensor]:
-        """((k - w) / ((1 - a) lambda), w / (a lambda)) for the counts k = lambda y."""
-        level, a = level.view(-1, 1, 1, 1), self.alpha**2 / (1.0 + self.alpha**2)
-        counts = (y * level).round()
-        w = ctx.rng.binomial(name, counts, a)
-        return (counts - w) / ((1.0 - a) * level), w / (a * level)

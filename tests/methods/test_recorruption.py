@@ -1,4 +1,4 @@
-"""R2R, its thinning for counts, and Noisier2Noise: pairs from one noisy image, and what inference makes of them."""
+"""R2R, GR2R's thinning of counts, and Noisier2Noise: pairs from one noisy image, and what inference makes of them."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from bench.datasets.noise.model import parse
 from bench.methods import registry
 from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.gr2r import GR2R
 from bench.methods.noisier2noise import Noisier2Noise
-from bench.methods.r2r import R2R, R2RThinning
+from bench.methods.r2r import R2R, Recorrupted
 from bench.methods.rng import Rng
 
 SIDE = 1000  # N = 10^6 pixels
 SIGMA = 25.0 / 255.0
+THINNING = GR2R(a=0.2)  # the configuration r2r-thinning
 
 
 class Pair(NamedTuple):
@@ -45,7 +47,7 @@ def context(family: str, level: float, seed: int = 0, samples: tuple[int, ...] =
     return Context(Progress(1, 1), Rng(seed, torch.tensor(samples)), 100, parse(f"{family}1").family, levels)
 
 
-def made(method: R2R, clean: Tensor, noisy: Tensor, family: str, level: float) -> Pair:
+def made(method: Recorrupted, clean: Tensor, noisy: Tensor, family: str, level: float) -> Pair:
     ctx = context(family, level)
     assert ctx.level is not None
     return Pair(*(x.flatten() for x in (clean, noisy, *method.pair(noisy, ctx.level, ctx, "z"))))
@@ -59,7 +61,7 @@ def gaussian(said: float = 1.0, alpha: float = 0.5) -> Pair:
     return made(R2R(alpha=alpha), clean, noisy, "gauss", 25.0 * said)
 
 
-def poisson(method: R2R, level: float, x: float = 0.6) -> Pair:
+def poisson(method: Recorrupted, level: float, x: float = 0.6) -> Pair:
     """A constant image with Poisson noise."""
     clean = torch.full((1, 1, SIDE, SIDE), x, dtype=torch.float64)
     counts = np.random.default_rng(1).poisson(level * clean.numpy())
@@ -138,9 +140,7 @@ def test_every_image_is_recorrupted_at_its_own_level() -> None:
 @pytest.mark.parametrize("noise", ["gauss25", "gauss5_50", "poisson30", "poisson5_50"])
 def test_r2r_is_defined_for_known_levels_alone(noise: str) -> None:
     assert R2R().applies(parse(noise), 3) is None
-    assert (R2RThinning().applies(parse(noise), 3) is None) == noise.startswith("poisson")
     assert R2R().applies(parse("none"), 3)
-    assert R2RThinning().applies(parse("none"), 3)
 
 
 def old_deviation(y: Tensor, level: Tensor, name: str) -> Tensor:
@@ -181,7 +181,7 @@ def test_a_poisson_gaussian_pair_is_unbiased_and_uncorrelated() -> None:
 
 @pytest.mark.parametrize(
     ("method", "defined"),
-    [("r2r", True), ("n2c", True), ("b2u", True), ("bm3d-vst", True), ("r2r-thinning", False), ("anscombe", False),
+    [("r2r", True), ("n2c", True), ("b2u", True), ("bm3d-vst", True), ("gr2r", False), ("anscombe", False),
      ("bm3d", False), ("dbsn", False), ("laine19", False), ("laine19-known", False), ("noisier2noise", False)],
 )  # fmt: skip
 def test_which_methods_are_defined_for_poisson_gaussian_noise(method: str, defined: bool) -> None:
@@ -193,9 +193,9 @@ def test_which_methods_are_defined_for_poisson_gaussian_noise(method: str, defin
 # ---- R2R, Poisson
 
 
-@pytest.mark.parametrize("method", [R2R(), R2RThinning()], ids=["plug-in", "thinning"])
+@pytest.mark.parametrize("method", [R2R(), THINNING], ids=["plug-in", "thinning"])
 @pytest.mark.parametrize("level", [5.0, 30.0])
-def test_poisson_pairs_are_unbiased_and_uncorrelated(level: float, method: R2R) -> None:
+def test_poisson_pairs_are_unbiased_and_uncorrelated(level: float, method: Recorrupted) -> None:
     pair = poisson(method, level)
     assert standard_errors(pair.first, 0.6) < 4
     assert standard_errors(pair.second, 0.6) < 4
@@ -213,18 +213,19 @@ def test_the_plug_in_leaves_zero_counts_as_they_are() -> None:
 
 @pytest.mark.parametrize("level", [5.0, 30.0])
 def test_thinning_splits_the_counts_exactly(level: float) -> None:
-    pair, a = poisson(R2RThinning(), level), 0.2
+    pair, a = poisson(THINNING, level), 0.2
     torch.testing.assert_close((1 - a) * pair.first + a * pair.second, pair.noisy, rtol=1e-12, atol=1e-12)
     for part, share in ((pair.first, 1 - a), (pair.second, a)):
         counts = part * share * level
         torch.testing.assert_close(counts, counts.round(), rtol=0, atol=1e-9)
-        assert (counts >= 0).all()
+        assert (counts.round() >= 0).all()
         assert float(counts.mean()) == pytest.approx(share * level * 0.6, rel=0.01)
 
 
 @pytest.mark.parametrize("level", [5.0, 30.0])
 def test_the_target_of_thinning_does_not_depend_on_its_input(level: float) -> None:
-    assert dependence(poisson(R2RThinning(), level)) < 4
+    pair = poisson(THINNING, level)
+    assert dependence(pair._replace(first=pair.first.round(decimals=9))) < 4  # equal counts are equal numbers
 
 
 @pytest.mark.parametrize("level", [5.0, 30.0])
@@ -236,8 +237,8 @@ def test_the_target_of_the_plug_in_depends_on_its_input(level: float) -> None:
 # ---- inference and loss of R2R
 
 
-@pytest.mark.parametrize("method", [R2R(ensemble=7), R2RThinning(ensemble=7)], ids=["r2r", "thinning"])
-def test_every_pass_gets_its_own_recorruption_of_the_image(method: R2R) -> None:
+@pytest.mark.parametrize("method", [R2R(ensemble=7), GR2R(a=0.2, ensemble=7)], ids=["r2r", "thinning"])
+def test_every_pass_gets_its_own_recorruption_of_the_image(method: Recorrupted) -> None:
     noisy = torch.from_numpy(np.random.default_rng(0).poisson(15.0, (1, 3, 32, 32)) / 30.0)
     net = Linear()
     method.denoise(net, noisy, context("poisson", 30.0))
@@ -255,7 +256,7 @@ def test_a_linear_network_s_ensemble_approaches_its_plain_output(ensemble: int) 
     assert float((image - (0.7 * noisy + 0.1)).std()) == pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize("method", [R2R(ensemble=3), R2RThinning(ensemble=3), Noisier2Noise()])
+@pytest.mark.parametrize("method", [R2R(ensemble=3), GR2R(a=0.2, ensemble=3), Noisier2Noise()])
 def test_equal_seeds_give_equal_images(method: Method) -> None:
     noisy = torch.from_numpy(np.random.default_rng(0).poisson(15.0, (1, 3, 16, 16)) / 30.0)
     family = "gauss" if isinstance(method, Noisier2Noise) else "poisson"

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from bench.datasets.errors import InputError
 from bench.datasets.noise.model import parse
 from bench.methods.base import Batch, Context, Method
-from bench.methods.gr2r import GR2R
+from bench.methods.gr2r import GR2R, MOST
 from bench.methods.noise2score import Noise2Score
 from bench.methods.pure import PURE
-from bench.methods.r2r import MOST
 from bench.methods.rng import Rng
 from bench.methods.sure import SURE, with_divergence
 from bench.methods.unsure import UNSURE, Multiplied

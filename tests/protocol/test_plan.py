@@ -7,6 +7,7 @@ import pytest
 from support.cli import altered_suite
 
 from bench.datasets.errors import InputError
+from bench.methods.gr2r import GR2R
 from bench.methods.r2r import R2R
 from bench.protocol.plan import Cell, make
 from bench.protocol.request import Request
@@ -22,13 +23,18 @@ def cell(name: str, **request: Any) -> Cell:
 
 @pytest.mark.parametrize(
     ("name", "noise", "other"),
-    [("r2r-thinning", "poisson30", "gauss25"), ("bm3d", "gauss25", "poisson30"), ("anscombe", "poisson30", "gauss25")],
+    [("pure", "poisson30", "gauss25"), ("bm3d", "gauss25", "poisson30"), ("anscombe", "poisson30", "gauss25")],
 )
 def test_a_method_is_tested_only_on_noise_for_which_it_is_defined(name: str, noise: str, other: str) -> None:
     one = cell(name, noises=(noise,), tested=(other,))
     assert {score.noise.name for score in one.scores} == {noise}
     assert one.undefined[other].kind == "not defined"
     assert cell("n2c", noises=(noise,), tested=(other,)).undefined == {}
+
+
+def test_r2r_with_the_counts_thinned_is_gr2r() -> None:
+    fit = cell("r2r-thinning", noises=("poisson30",)).fit
+    assert fit.method == GR2R(a=0.5**2 / (1 + 0.5**2))
 
 
 def test_noise_for_which_it_is_defined_is_tested() -> None:

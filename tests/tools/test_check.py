@@ -239,7 +239,7 @@ def test_every_method_of_ours_can_be_captured(name: str, small: Callable[..., Me
     method = small(name)
     fields = [{"model": "gauss"}, {"model": "poisson"}] if "model" in method.__struct_fields__ else [{}]
     fields += [{"mapper": "rm"}] if name == "b2u" else []
-    noise = parse("poisson30" if name == "r2r-thinning" else "gauss25")
+    noise = parse("poisson30" if name == "gr2r" else "gauss25")
     for changes in fields:
         assert "captured" in checks.capture(checks.Subject(name, structs.replace(method, **changes), noise, 3))
 
