@@ -136,7 +136,7 @@ class UNet(Trunk):
         self.tail = nn.ModuleList(nn.Conv2d(2 * w, 2 * w, 1) for _ in range(2))
         self.last = nn.Conv2d(2 * w, outputs, 1)
         if net.init == "he/10":
-            self.apply(_he_tenth)
+            self.apply(he_tenth)
 
     def forward(self, x: Tensor, read: Grid | Pixels | Corner | None = None) -> Tensor:
         """[B, C, H, W] -> [B, outputs, H, W], or what is read of it."""
@@ -179,7 +179,7 @@ def banded(stage: Callable[[Tensor, Tensor], Tensor], x: Tensor, skip: Tensor, r
     return torch.cat(found, dim=2)
 
 
-def _he_tenth(module: nn.Module) -> None:
+def he_tenth(module: nn.Module) -> None:
     """Neighbor2Neighbor's initialisation: He normal (fan-in) times 0.1, biases 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight)

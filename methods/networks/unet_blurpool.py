@@ -1,7 +1,7 @@
 """The U-Net of N2V2 (Hoeck et al., ECCVW 2022): blurred poolings, and no skip at the full size."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .readout import Pixels
 from .registry import register_network
-from .unet import Conv3, UNet, UNetConfig
+from .unet import Conv3, UNet, UNetConfig, he_tenth
 
 
 @register_network("unet-blurpool")
@@ -17,6 +17,7 @@ class BlurUNetConfig(UNetConfig, frozen=True):
     """The shared U-Net, but a 2x2 maximum at every pixel and a binomial blur before every second one is kept."""
 
     label = "U-Net with blur pooling"
+    upsample: Literal["nearest"] = "nearest"  # type: ignore[assignment]
 
     def build(self, channels: int, outputs: int | None = None) -> "BlurUNet":
         """The network for images of `channels` channels."""
@@ -33,6 +34,8 @@ class BlurUNet(UNet):
         wide = 2 * net.width
         self.up = self.up[:-1]
         self.top = nn.ModuleList(Conv3(wide, wide) for _ in range(2))
+        if net.init == "he/10":
+            self.top.apply(he_tenth)
         binomial = torch.tensor([1.0, 2.0, 1.0]) / 4.0
         self.register_buffer("blur", torch.outer(binomial, binomial).expand(net.width, 1, 3, 3), persistent=False)
 

@@ -15,6 +15,7 @@ from bench.methods.nbr2nbr import NBR2NBR
 from bench.methods.networks import registry as networks
 from bench.methods.networks.dncnn import DnCNN
 from bench.methods.networks.unet import UNetConfig
+from bench.methods.networks.unet_blurpool import BlurUNetConfig
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.units import changed_fields
@@ -61,11 +62,28 @@ def test_the_u_net_is_written_as_ever_and_others_by_their_name() -> None:
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [("dncn", "dncnn"), ({"name": "dncnn", "dept": 3}, "depth"), ({"widht": 3}, "width"), (3, "name")],
+    [
+        ("dncn", "dncnn"),
+        ({"name": "dncnn", "dept": 3}, "depth"),
+        ({"name": "unet-blurpool", "upsample": "transposed"}, "transposed"),
+        ({"widht": 3}, "width"),
+        (3, "name"),
+    ],
 )
 def test_a_wrong_network_is_named(value: object, says: str) -> None:
     with pytest.raises(InputError, match=says):
         registry.configured(N2C, {"net": value})
+
+
+@pytest.mark.parametrize("network", [UNetConfig(init="he/10"), BlurUNetConfig(init="he/10")], ids=networks.name_of)
+def test_all_layers_have_the_small_initial_weights(network: networks.Network) -> None:
+    torch.manual_seed(0)
+    for conv in (m for m in network.build(3).modules() if isinstance(m, torch.nn.Conv2d)):
+        assert float(conv.weight.detach().std() * conv.weight[0].numel() ** 0.5) == pytest.approx(
+            0.1 * 2**0.5, rel=0.15
+        )
+        assert conv.bias is not None
+        assert not conv.bias.any()
 
 
 @pytest.mark.parametrize(("channels", "layers"), [(1, 17), (3, 20)])
