@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy  # loads its parts where they are used
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -81,9 +83,9 @@ class Anscombe(Method, frozen=True):
     keeps_images = True
     outputs = tuple(Output(name, primary=name == "exact") for name in INVERSES)
     clip: bool = False  # the noisy image to 0..1 first (wrong; a candidate for the printed numbers)
-    gain: float | None = None  # counts of a white pixel; None: lambda
+    gain: Annotated[float, Meta(gt=0.0)] | None = None  # counts of a white pixel; None: lambda
     estimate: bool = False  # sigma of the transformed image by Chen et al. instead of 1
-    space: str = "opp"  # or YCbCr
+    space: Literal["opp", "YCbCr"] = "opp"
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Poisson noise of one or three channels."""

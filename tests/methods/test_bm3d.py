@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -275,6 +276,12 @@ def test_exact_inverse_rises() -> None:
     made = exact(np.linspace(0.0, 100.0, 20_001))
     assert (np.diff(made) >= 0.0).all()
     np.testing.assert_allclose(exact(expected(np.array([0.0, 0.5, 20.0]))), [0.0, 0.5, 20.0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("field", "value"), [("space", "rgb"), ("gain", 0.0), ("gain", -1.0)])
+def test_anscombe_refuses_other_spaces_and_gains(field: str, value: object) -> None:
+    with pytest.raises(msgspec.ValidationError, match=field):
+        registry.configured(registry.find("anscombe"), {field: value})
 
 
 @needs_bm3d
