@@ -54,7 +54,7 @@ class Self2Self(Method, frozen=True):
         """The mean square over the dropped pixels of each image."""
         x, b = self.predict(net, batch.noisy, ctx.rng, "step")
         dropped = 1.0 - b
-        yield (((x - batch.noisy) * dropped).square().sum((1, 2, 3)) / dropped.sum((1, 2, 3))).mean()
+        yield (((x - batch.noisy) * dropped).square().sum((1, 2, 3)) / dropped.sum((1, 2, 3)).clamp(min=1)).mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """The mean of the ensemble."""

@@ -95,6 +95,11 @@ def test_the_loss_is_the_mean_square_over_the_dropped_entries() -> None:
     assert float(loss) == pytest.approx(sum(means) / 2, rel=1e-12)
 
 
+def test_an_image_without_a_dropped_entry_has_a_finite_loss() -> None:
+    (loss,) = Self2Self(keep=0.999).losses(Stub(), Batch(torch.rand(1, 1, 4, 4)), context(1))
+    assert float(loss) == 0.0
+
+
 def test_flips_are_drawn_and_undone() -> None:
     net, y = Stub(), image(40, 3, 32, 32)
     x, b = Self2Self().predict(net, y, draws(40), "a")
