@@ -35,7 +35,7 @@ class Rng:
         return self._joined([*philox.normal(a, b), *philox.normal(c, d)], shape)
 
     def binomial(self, name: str, counts: Tensor, p: float) -> Tensor:
-        """Bin(counts, p) for counts [B, ...] below 2^12, float32: the sum over the binary digits of each count."""
+        """Bin(counts, p) for counts [B, ...] below 2^12, float32: the sum over their binary digits; NaN for others."""
         total = torch.zeros_like(counts, dtype=torch.float32)
         for digit in range(12):
             n = 2**digit
@@ -47,7 +47,7 @@ class Rng:
             word = self._words(f"{name} {n}", counts.shape[1:]).contiguous()
             drawn = torch.bucketize(word, below, right=True)
             total += drawn * (counts.long() >> digit & 1)
-        return total
+        return total.masked_fill(counts >= 2**12, torch.nan)
 
     def _four(self, name: str, shape: tuple[int, ...]) -> philox.Words:
         element = torch.arange(-(-_size(shape) // 4), device=self.samples.device)

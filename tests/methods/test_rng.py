@@ -62,6 +62,11 @@ def test_binomial_draws_have_their_probabilities(n: int, p: float) -> None:
     assert chdtrc(keep.sum() - 1, float(((cells - expected)[keep] ** 2 / expected[keep]).sum())) > 1e-3
 
 
+def test_counts_of_too_many_digits_are_not_drawn() -> None:
+    found = Rng(0, SAMPLES).binomial("w", torch.tensor([4095.0, 4096.0, 5000.0]).expand(3, -1), 0.5)
+    assert torch.equal(found.isnan(), torch.tensor([False, True, True]).expand(3, -1))
+
+
 @pytest.mark.parametrize("word", [0, LOW - 1, LOW])
 def test_the_outermost_words_are_draws_that_occur(word: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once in 2^32 numbers, the highest word was a success of all, however many."""
