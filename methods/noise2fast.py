@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method
+from .networks.layers import Float32Conv
 from .registry import register
 
 
@@ -24,15 +25,14 @@ class Plain(nn.Module):
     def __init__(self, channels: int, width: int = 64) -> None:
         super().__init__()
         self.hidden = nn.ModuleList(nn.Conv2d(n, width, 3, padding=1) for n in [channels, *[width] * 7])
-        self.last = nn.Conv2d(width, channels, 1)
+        self.last = Float32Conv(width, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> log odds [B, C, H, W]; the last layer runs in float32 also under autocast."""
+        """[B, C, H, W] -> log odds [B, C, H, W]."""
         for conv in self.hidden:
             x = F.relu(conv(x))
-        with torch.autocast(x.device.type, enabled=False):
-            odds: Tensor = self.last(x.to(self.last.weight.dtype))
-            return odds
+        odds: Tensor = self.last(x)
+        return odds
 
 
 @register("noise2fast")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import Float32Conv
 from .unet import Conv3, Trunk, UNetConfig
 
 
@@ -48,19 +49,18 @@ class BlindSpot(nn.Module):
         w, self.slope = net.width, net.slope
         self.plane = HalfPlane(net, channels)
         self.tail = nn.ModuleList([nn.Conv2d(8 * w, 8 * w, 1), nn.Conv2d(8 * w, 2 * w, 1)])
-        self.last = nn.Conv2d(2 * w, outputs, 1)
+        self.last = Float32Conv(2 * w, outputs, 1)
         he_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, outputs, H, W]; sides are multiples of 32; the last layer runs in float32."""
+        """[B, C, H, W] -> [B, outputs, H, W]; sides are multiples of 32."""
         # One turn at a time: sides may differ, and a batch of four turns would leave a processor's cache.
         maps = [torch.rot90(self.plane(torch.rot90(x, k, (2, 3))), -k, (2, 3)) for k in range(4)]
         x = torch.cat(maps, dim=1)
         for conv in self.tail:
             x = F.leaky_relu(conv(x), self.slope)
-        with torch.autocast(x.device.type, enabled=False):
-            output: Tensor = self.last(x.to(self.last.weight.dtype))
-            return output
+        output: Tensor = self.last(x)
+        return output
 
 
 class Gaussians(nn.Module):

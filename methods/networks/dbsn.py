@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blindspot import he_normal
+from .layers import Float32Conv
 
 
 def reduced(width: int, blocks: int, published: tuple[int, int]) -> str:
@@ -131,14 +132,12 @@ class DBSNLight(nn.Module):
         self.head = pointwise(channels, width)
         self.branches = nn.ModuleList(branch(width, blocks, kernel, LightBlock) for kernel in (3, 5))
         self.tail = nn.Sequential(
-            *pointwise(2 * width, width, width // 2, width // 2), nn.Conv2d(width // 2, channels, 1)
+            *pointwise(2 * width, width, width // 2, width // 2), Float32Conv(width // 2, channels, 1)
         )
         initialise(self, 0.5)
 
     def forward(self, y: Tensor) -> Tensor:
-        """[B, C, H, W]; the last layer runs in float32."""
+        """[B, C, H, W]."""
         x = self.head(y)
-        features = self.tail[:-1](torch.cat([F.relu(each(x)) for each in self.branches], dim=1))
-        with torch.autocast(y.device.type, enabled=False):
-            mean: Tensor = self.tail[-1](features.to(self.tail[-1].weight.dtype))
+        mean: Tensor = self.tail(torch.cat([F.relu(each(x)) for each in self.branches], dim=1))
         return mean

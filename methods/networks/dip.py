@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import Float32Conv
+
 
 class EachNorm(nn.Module):
     """Every feature of every image to mean 0 and variance 1, then a learned scale and shift.
@@ -48,7 +50,7 @@ class Hourglass(nn.Module):
         self.up = nn.ModuleList(
             nn.Sequential(Normed(width + skip, width, 3), Normed(width, width, 1)) for _ in range(5)
         )
-        self.last = nn.Conv2d(width, channels, 1)
+        self.last = Float32Conv(width, channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, channels, H, W] in 0..1."""
@@ -59,5 +61,4 @@ class Hourglass(nn.Module):
         for norm, up in zip(self.norms, self.up, strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
             x = up(norm(torch.cat([x, beside.pop()], dim=1)))
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.sigmoid(self.last(x.to(self.last.weight.dtype)))
+        return torch.sigmoid(self.last(x))

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-import torch
 from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import Float32Conv
 from .registry import Network, Width, register_network
 
 
@@ -37,7 +37,7 @@ class DnCNNet(nn.Module):
         self.residual = channels == outputs
         ends = [channels, *[width] * (depth - 2)]
         self.hidden = nn.ModuleList(nn.Conv2d(before, width, 3, padding=1) for before in ends)
-        self.last = nn.Conv2d(width, outputs, 3, padding=1)
+        self.last = Float32Conv(width, outputs, 3, padding=1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is self.last else "relu")
@@ -45,10 +45,9 @@ class DnCNNet(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, y: Tensor) -> Tensor:
-        """[B, C, H, W]; the last layer runs in float32 also under autocast."""
+        """[B, C, H, W]."""
         x = y
         for conv in self.hidden:
             x = F.relu(conv(x))
-        with torch.autocast(y.device.type, enabled=False):
-            noise: Tensor = self.last(x.to(self.last.weight.dtype))
+        noise: Tensor = self.last(x)
         return y - noise if self.residual else noise

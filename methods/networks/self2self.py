@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..rng import Rng
+from .layers import Float32Conv
 
 
 class PartialConv(nn.Conv2d):
@@ -35,8 +36,8 @@ class Self2SelfNet(nn.Module):
         self.encoder = nn.ModuleList([PartialConv(channels, w), *(PartialConv(w, w) for _ in range(6))])
         sizes = [(2 * w, 2 * w, 2 * w)] + [(3 * w, 2 * w, 2 * w)] * 3
         layers = [nn.Conv2d(a, b, 3, padding=1) for size in sizes for a, b in (size[:2], size[1:])]
-        last = (2 * w + channels, 4 * w // 3, 2 * w // 3, channels)
-        layers += [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(last)]
+        layers += [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise((2 * w + channels, 4 * w // 3, 2 * w // 3))]
+        layers.append(Float32Conv(2 * w // 3, channels, 3, padding=1))
         self.decoder = nn.ModuleList(layers)
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight)
@@ -61,9 +62,8 @@ class Self2SelfNet(nn.Module):
             if i % 2 == 0 and skips:
                 x = torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1)
             x = F.leaky_relu(conv(dropped(x, self.dropout, rng, f"dropout {i} {draw}")), 0.1)
-        with torch.autocast(x.device.type, enabled=False):
-            x = dropped(x, self.dropout, rng, f"dropout {len(self.decoder)} {draw}")
-            return torch.sigmoid(self.decoder[-1](x.to(image.dtype)))
+        x = dropped(x, self.dropout, rng, f"dropout {len(self.decoder)} {draw}")
+        return torch.sigmoid(self.decoder[-1](x))
 
 
 def dropped(x: Tensor, share: float, rng: Rng, name: str) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import Float32Conv
 from .readout import Corner, Grid, Pixels
 from .registry import Network, Width, register_network
 
@@ -134,7 +135,7 @@ class UNet(Trunk):
         super().__init__(net, channels, Conv3)
         w = net.width
         self.tail = nn.ModuleList(nn.Conv2d(2 * w, 2 * w, 1) for _ in range(2))
-        self.last = nn.Conv2d(2 * w, outputs, 1)
+        self.last = Float32Conv(2 * w, outputs, 1)
         if net.init == "he/10":
             self.apply(he_tenth)
 
@@ -145,12 +146,11 @@ class UNet(Trunk):
         return self.outputs(self.features(x, read))
 
     def outputs(self, x: Tensor) -> Tensor:
-        """The 1x1 layers; the last one runs in float32 under autocast."""
+        """The 1x1 layers."""
         for conv in self.tail:
             x = F.leaky_relu(conv(x), self.slope)
-        with torch.autocast(x.device.type, enabled=False):
-            output: Tensor = self.last(x.to(self.last.weight.dtype))
-            return output
+        output: Tensor = self.last(x)
+        return output
 
     def corner(self, x: Tensor, read: Corner) -> Tensor:
         """The output there, from no more of the decoders' maps than it depends on.

@@ -14,6 +14,7 @@ from bench.methods.n2c import N2C
 from bench.methods.nbr2nbr import NBR2NBR
 from bench.methods.networks import registry as networks
 from bench.methods.networks.dncnn import DnCNN
+from bench.methods.networks.layers import Float32Conv
 from bench.methods.networks.unet import UNetConfig
 from bench.methods.networks.unet_blurpool import BlurUNetConfig
 from bench.protocol.plan import make
@@ -84,6 +85,14 @@ def test_all_layers_have_the_small_initial_weights(network: networks.Network) ->
         )
         assert conv.bias is not None
         assert not conv.bias.any()
+
+
+def test_a_last_layer_is_computed_in_float32_under_autocast() -> None:
+    layer, x = Float32Conv(4, 2, 1), torch.rand(1, 4, 5, 6)
+    exact = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), exact)
+        assert layer(x.bfloat16()).dtype == torch.float32
 
 
 @pytest.mark.parametrize(("channels", "layers"), [(1, 17), (3, 20)])
