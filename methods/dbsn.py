@@ -1,23 +1,23 @@
 """Dilated blind-spot network: masked and dilated convolutions, and Bayes' rule (Wu et al., ECCV 2020)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.errors import InputError
-from ..datasets.noise.model import Noise
-from .base import Batch, Card, Context, Method, Output
+from .base import Batch, Card, Context, Output
 from .networks.dbsn import DBSNet, reduced
+from .noise_model import NoiseModel
 from .registry import register
 
 WIDTH, BLOCKS = 96, 8  # of the official network
 
 
 @register("dbsn")
-class DBSN(Method, frozen=True):
+class DBSN(NoiseModel, frozen=True):
     """min E (y - mu)^2 / (s_mu + s_n) + log(s_mu + s_n); map = (s_mu y + s_n mu) / (s_mu + s_n)."""
 
     card = Card(
@@ -27,26 +27,16 @@ class DBSN(Method, frozen=True):
         "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 gray levels and "
         "sigma_mu at 5; shared recipe",
     )
-    knowledge = "family"
     multiple = DBSNet.multiple
     revision = 4  # 3 had rectified linear units, and the input of sigma_mu, at other places than the official network
     outputs = (Output("mu", blind=True, primary=False), Output("map"))
     width: int = WIDTH
     blocks: Annotated[int, Meta(ge=1, le=1000)] = BLOCKS
-    model: Literal["simulated", "gauss", "poisson"] = (
-        "simulated"  # of the noise; simulated: that of the simulated noise
-    )
 
     def __post_init__(self) -> None:
         """InputError for a width for which oneDNN's bf16 gradient of dilated convolutions is not a number."""
         if not 16 <= self.width <= 1024 or self.width % 16:
             raise InputError(f"dbsn: width = {self.width}; allowed: multiples of 16 up to 1024")
-
-    def applies(self, noise: Noise, channels: int) -> str | None:
-        """A noise family: one level per image (Gaussian), or a level that depends on the intensity (Poisson)."""
-        if self.model == "simulated" and noise.family.distribution == "other":
-            return "DBSN needs a noise model: set the field model to gauss or poisson"
-        return None
 
     def build(self, channels: int) -> nn.Module:
         """Its own network."""
@@ -55,11 +45,7 @@ class DBSN(Method, frozen=True):
     def distributions(self, net: nn.Module, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
         """mu, s_mu, s_n [B, C, H, W]; s_n from y, one per image (Gaussian), or from mu, per pixel (Poisson)."""
         mu, s_mu, of_y, of_mu = net(y).chunk(4, dim=1)
-        model: str = self.model
-        if model == "simulated":
-            assert ctx.noise is not None
-            model = ctx.noise.distribution
-        s_n = of_y.mean((2, 3), keepdim=True) if model == "gauss" else of_mu
+        s_n = of_y.mean((2, 3), keepdim=True) if self.distribution(ctx) == "gauss" else of_mu
         return mu, s_mu.square(), deviation(s_n).square().expand_as(mu)
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:

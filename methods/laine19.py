@@ -12,6 +12,7 @@ from ..datasets.noise.model import Noise
 from .base import Batch, Card, Context, Method, Output
 from .networks.blindspot import BlindSpot, Gaussians
 from .networks.unet import UNetConfig
+from .noise_model import NoiseModel
 from .registry import register
 
 PAPER = "Laine et al., High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019"
@@ -52,7 +53,7 @@ def posterior_mean(y: Tensor, mu: Tensor, sigma_x: Tensor, noise: Tensor) -> Ten
 
 
 @register("laine19")
-class Laine19(Method, frozen=True):
+class Laine19(NoiseModel, frozen=True):
     """min E -log N(y; mu, Sigma_x + Sigma_n), with mu, Sigma_x from all pixels but the own one; pme = E[x | y]."""
 
     card = Card(
@@ -60,18 +61,10 @@ class Laine19(Method, frozen=True):
         equations="Eq. 4-6; p = softplus(r - 4) + 1e-3 and the bonus of 0.1 noise deviations from the official code",
         deviations=f"shared widths and recipe; {BORDER}",
     )
-    knowledge = "family"
     outputs = (Output("mu", blind=True, primary=False), Output("pme"))
     bonus: ClassVar[float] = 0.1  # for noise: only Sigma_x + Sigma_n can be observed
     parameter: Literal["global", "per_image"] = "global"  # noise level: one for the data set, or one per image
-    model: Literal["simulated", "gauss", "poisson"] = "simulated"  # noise model; simulated: that of the simulated noise
     net: UNetConfig = UNetConfig()
-
-    def applies(self, noise: Noise, channels: int) -> str | None:
-        """A Gaussian or Poisson model."""
-        if self.model == "simulated" and noise.family.distribution == "other":
-            return "Laine19 needs a noise model: set the field model to gauss or poisson"
-        return None
 
     def build(self, channels: int) -> nn.Module:
         """The blind-spot network, with what estimates the noise unless it is known."""
@@ -87,10 +80,7 @@ class Laine19(Method, frozen=True):
         """y, mu [B, H, W, C], Sigma_x [B, H, W, C, C] and the noise's variance [B, H, W, C], in float64."""
         x = net(y)
         mu, sigma_x = prior(x, y.shape[1])
-        model: str = self.model
-        if model == "simulated":
-            assert ctx.noise is not None
-            model = ctx.noise.distribution
+        model = self.distribution(ctx)
         parameter = self.noise_parameter(x, level, model)
         return y.permute(0, 2, 3, 1).double(), mu, sigma_x, variance(model, mu, parameter)
 

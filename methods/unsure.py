@@ -1,15 +1,15 @@
 """UNSURE: SURE with an unknown noise level, as a saddle point (Tachella et al., ICLR 2025)."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..datasets.noise.model import Noise
-from .base import Batch, Card, Context, Method
+from .base import Batch, Card, Context
 from .networks.registry import Network
 from .networks.unet import UNetConfig
+from .noise_model import NoiseModel
 from .registry import register
 from .sure import STEP, Step, with_divergence
 
@@ -37,7 +37,7 @@ class Multiplied(nn.Module):
 
 
 @register("unsure")
-class UNSURE(Method, frozen=True):
+class UNSURE(NoiseModel, frozen=True):
     """max_eta min_f E || f(y) - y ||^2 / m + 2 eta sum_i w_i df_i(y) / dy_i / m; w = 1 (Gaussian), w = y (Poisson)."""
 
     card = Card(
@@ -45,16 +45,8 @@ class UNSURE(Method, frozen=True):
         deviations="shared U-Net and recipe, also for eta: Adam at a tenth of the rate instead of gradient ascent with "
         "momentum; one eta also where every image has a level of its own",
     )
-    knowledge = "family"
-    model: Literal["simulated", "gauss", "poisson"] = "simulated"  # noise model; simulated: that of the simulated noise
     step: Step = STEP  # of the difference along the probe
     net: Network = UNetConfig()
-
-    def applies(self, noise: Noise, channels: int) -> str | None:
-        """A Gaussian or Poisson model."""
-        if self.model == "simulated" and noise.family.distribution == "other":
-            return "UNSURE needs a noise model: set the field model to gauss or poisson"
-        return None
 
     def build(self, channels: int) -> nn.Module:
         """The network, and eta."""
@@ -62,10 +54,7 @@ class UNSURE(Method, frozen=True):
 
     def losses(self, net: Any, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """The Lagrangian of the least residual among all f without divergence; eta estimates the noise's variance."""
-        y, model = batch.noisy, str(self.model)
-        if model == "simulated":
-            assert ctx.noise is not None
-            model = ctx.noise.distribution
-        w = torch.ones_like(y) if model == "gauss" else y
+        y = batch.noisy
+        w = torch.ones_like(y) if self.distribution(ctx) == "gauss" else y
         f_y, divergence = with_divergence(net, y, w, ctx.rng, self.step)
         yield ((f_y - y).square().mean((1, 2, 3)) + 2.0 * net.eta() * divergence / y[0].numel()).mean()
