@@ -36,6 +36,12 @@ def mask_of(index: Tensor, inside: Tensor, height: int, width: int) -> Tensor:
     return mask.scatter_add(2, index, inside.long()).view(-1, index.shape[1], height, width) > 0
 
 
+def masked_mean(error: Tensor, inside: Tensor) -> Tensor:
+    """The mean of error [B, ...] over the entries that are inside the image, 0 without any: [B]."""
+    inside, sides = inside.expand_as(error), tuple(range(1, error.dim()))
+    return (error * inside).sum(sides) / inside.sum(sides).clamp(min=1)
+
+
 def masked_difference(net: nn.Module, y_M: Tensor, y: Tensor, index: Tensor, inside: Tensor) -> Tensor:
     """f(y_M) - y at the masked entries, which index [B, C, n] lists; 0 where they lie outside the image: [B, C, n]."""
     channels, everywhere = index.shape[1], index.flatten(1).unsqueeze(1)  # every channel's pixels, in all channels

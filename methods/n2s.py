@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method, Output
-from .masks import blind_output, box_index, interpolate, mask_of
+from .masks import blind_output, box_index, interpolate, mask_of, masked_mean
 from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig
@@ -52,8 +52,7 @@ class N2S(Method, frozen=True):
         chosen = ctx.rng.integers("grid", self.s**2, 1, 1, 1)
         index, inside = box_index(chosen // self.s, chosen % self.s, self.s, *y.shape[2:])
         y_J = torch.where(mask_of(index, inside, *y.shape[2:]), interpolate(y), y)
-        square = (at_pixels(net, y_J, index) - values_at(y, index)).square() * inside
-        yield (square.sum((1, 2)) / (y.shape[1] * inside.sum((1, 2)).clamp(min=1))).mean()
+        yield masked_mean((at_pixels(net, y_J, index) - values_at(y, index)).square(), inside).mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """Every pixel from the pass that masks it, of which the paper speaks; and one pass without a mask."""

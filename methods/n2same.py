@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .masks import interpolate, mask_of, masked_index
+from .masks import interpolate, mask_of, masked_index, masked_mean
 from .networks.readout import at_pixels, values_at
 from .networks.registry import Network
 from .networks.unet import UNetConfig
@@ -44,7 +44,6 @@ class N2Same(Method, frozen=True):
         y_J = torch.where(mask_of(index, inside, *y.shape[2:]), interpolate(y), y)
         f_y = net(y)
         rec = (f_y - y).square().mean((1, 2, 3))
-        square = (values_at(f_y, index) - at_pixels(net, y_J, index)).square() * inside
-        inv = square.sum((1, 2)) / (y.shape[1] * inside.sum((1, 2)).clamp(min=1))
+        inv = masked_mean((values_at(f_y, index) - at_pixels(net, y_J, index)).square(), inside)
         unit = y.var((1, 2, 3), correction=0)  # of a normalised image's square
         yield (rec + 2.0 * self.sigma * (unit * inv + TINY).sqrt()).mean()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .masks import mask_of, masked_difference, masked_index
+from .masks import mask_of, masked_difference, masked_index, masked_mean
 from .networks.registry import Network
 from .networks.unet import UNetConfig
 from .registry import register
@@ -68,5 +68,4 @@ class N2V(Method, frozen=True):
         M = mask_of(index, inside, *y.shape[2:])
         y_M = torch.where(M, neighbours(ctx.rng, y, self.radius, self.manipulator == "withCP"), y)
         difference = masked_difference(net, y_M, y, index, inside)
-        error = difference**2 if self.loss == "mse" else difference.abs()
-        yield (error.sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)).mean()
+        yield masked_mean(difference**2 if self.loss == "mse" else difference.abs(), inside).mean()

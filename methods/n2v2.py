@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..datasets.errors import InputError
 from .base import Batch, Card, Context, Method
-from .masks import mask_of, masked_difference, masked_index
+from .masks import mask_of, masked_difference, masked_index, masked_mean
 from .networks.registry import Network
 from .networks.unet_blurpool import BlurUNetConfig
 from .registry import register
@@ -59,9 +59,7 @@ class N2V2(Method, frozen=True):
         """The mean over the masked entries of each image."""
         y = batch.noisy
         y_M, index, inside = self.masked(y, ctx)
-        yield (
-            masked_difference(net, y_M, y, index, inside).square().sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
-        ).mean()
+        yield masked_mean(masked_difference(net, y_M, y, index, inside).square(), inside).mean()
 
     def masked(self, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
         """y_M, and the entries of M as `masked_index` gives them."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import Batch, Card, Context, Method, Output
-from .masks import mask_of, masked_index
+from .masks import mask_of, masked_index, masked_mean
 from .n2v import neighbours
 from .networks.readout import Pixels, at_pixels, values_at
 from .networks.registry import Network
@@ -99,8 +99,7 @@ class PN2V(Method, frozen=True):
         model = -log_likelihood(net.mixture, y, mu.detach()).mean(1)
         likely = log_likelihood(net.mixture.detach(), y.unsqueeze(1), s - mu.unsqueeze(1) + mu.detach().unsqueeze(1))
         prior = math.log(self.K) - likely.sum(2).logsumexp(1)
-        M = inside[:, 0]
-        yield (((n2v + model + prior) * M).sum(1) / M.sum(1).clamp(min=1)).mean()
+        yield masked_mean(n2v + model + prior, inside[:, 0]).mean()
 
     def denoise(self, net: Any, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
         """The mean of the samples, and their mean weighted by the likelihood of the pixel itself."""

@@ -17,7 +17,7 @@ class BlurUNetConfig(UNetConfig, frozen=True):
     """The shared U-Net, but a 2x2 maximum at every pixel and a binomial blur before every second one is kept."""
 
     label = "U-Net with blur pooling"
-    upsample: Literal["nearest"] = "nearest"  # type: ignore[assignment]
+    upsample: Literal["nearest"] = "nearest"  # its last step has no weights
 
     def build(self, channels: int, outputs: int | None = None) -> "BlurUNet":
         """The network for images of `channels` channels."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from bench.datasets.errors import InputError
 from bench.methods.base import Batch, Method
-from bench.methods.masks import mask_of
+from bench.methods.masks import mask_of, masked_mean
 from bench.methods.n2s import N2S
 from bench.methods.n2same import N2Same
 from bench.methods.n2v2 import N2V2
@@ -36,6 +36,12 @@ def grid(s: int, k: int, height: int, width: int) -> Tensor:
 def loss_of(method: Method, net: nn.Module, y: Tensor, seed: int = 0) -> Tensor:
     (loss,) = method.losses(net, Batch(y), context(len(y), seed=seed))
     return loss.detach()
+
+
+def test_a_masked_mean_is_that_of_the_entries_inside() -> None:
+    error, inside = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]] * 2), torch.tensor([[[True, False]], [[False, False]]])
+    assert masked_mean(error, inside).tolist() == [2.0, 0.0]  # a mask of all channels; an image without a masked pixel
+    assert masked_mean(error[:, 0], inside[:, 0]).tolist() == [1.0, 0.0]
 
 
 # ---- Noise2Self
