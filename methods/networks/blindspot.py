@@ -84,7 +84,7 @@ class Gaussians(nn.Module):
         return torch.cat([x, raw.to(x).expand(x.shape[0], 1, *x.shape[2:])], dim=1)
 
 
-def he_normal(net: BlindSpot | nn.Module) -> None:
+def he_normal(net: nn.Module) -> None:
     """Weights N(0, 2 / fan_in), N(0, 1 / fan_in) in `last`; biases 0."""
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
