@@ -7,8 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..methods.classical.flat_blocks import HIGH, SIDE, Floats, Mask, dct
 from .estimates import Estimate
+from .flat_blocks import HIGH, SIDE, Floats, Mask, dct
 
 Pixels = NDArray[Any]  # [H, W, C], stored values
 PILE = 5.0  # times as many pixels as the levels beside it hold: values are cut there

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..methods.classical.flat_blocks import EVEN, HIGH, MEDIAN, ODD, RING, SIDE, Flat, Floats, Mask, dct
 from .estimates import Estimate, drawn, interval
+from .flat_blocks import CHI2_MEDIAN, EVEN, HIGH, ODD, RING, SIDE, Flat, Floats, Mask, dct
 
 REACH = 2  # pixels: the largest lag
 LAGS = tuple((dy, dx) for dy in range(REACH + 1) for dx in range(REACH + 1) if dy or dx)
@@ -112,13 +112,13 @@ def _lower(score: Floats, which: Mask, share: float) -> Mask:
 def _medians(flat: Flat, which: NDArray[np.int64], frequencies: Mask) -> Floats:
     """The variances of coefficients, [1 + draws, F]; resampled by the linear term of the median's error."""
     values = flat.blocks.energy[which][:, frequencies] / flat.variance[which, None]
-    median = np.median(values, axis=0) / MEDIAN
+    median = np.median(values, axis=0) / CHI2_MEDIAN
     tile = np.unique(flat.blocks.tile[which], return_inverse=True)[1].reshape(-1)
     below = np.zeros((tile.max() + 1, values.shape[1]))
-    np.add.at(below, tile, values <= median * MEDIAN)
+    np.add.at(below, tile, values <= median * CHI2_MEDIAN)
     weights = drawn(tile.max() + 1)
     share = weights @ below / (weights @ np.bincount(tile))[:, None]
-    error = (0.5 - share) / (DENSITY * MEDIAN)
+    error = (0.5 - share) / (DENSITY * CHI2_MEDIAN)
     error[0] = 0.0
     return np.asarray(np.maximum(median * (1.0 + error), 1e-3 * median))
 

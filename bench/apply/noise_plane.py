@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct, structs
 
-from ..methods.classical.flat_blocks import MOST, Flat, Floats, blocks, flat, number
 from .defects import Ends, share, spikes
 from .estimates import Estimate
+from .flat_blocks import MOST, Flat, Floats, blocks, flat, number
 from .noise_correlation import Correlation, correlation
 from .repeated_frames import Repeats, differences, repeats
 from .variance_fit import VarianceFit, fit

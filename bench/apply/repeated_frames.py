@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..methods.classical.flat_blocks import Floats
+from .flat_blocks import Floats
 
 BLOCK = 8
 DARKEST = 0.001  # of the pixels are taken for black

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..methods.classical.flat_blocks import EVEN, FEWEST, HIGH, ODD, SIDE, Flat, Floats, line
 from .estimates import TAIL, Estimate, drawn, interval, lowered
+from .flat_blocks import EVEN, FEWEST, HIGH, ODD, SIDE, Flat, Floats, line
 
 NOWHERE = -1e300  # the brightness without noise where noise does not grow
 GROUPS = 24  # of equal brightness

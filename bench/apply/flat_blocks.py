@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # loads its parts where they are used
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ ABOVE = 1.5  # a flat block has at most so many times the noise's energy (95 % o
 CLIPPING = 0.05  # of the flat blocks of a brightness may touch the ends of the range
 FEWEST = 20  # flat blocks
 FEW = 5  # of a brightness
-MEDIAN = 0.45494  # of chi^2 with one degree of freedom
+CHI2_MEDIAN = 0.45494  # of chi^2 with one degree of freedom
 
 
 class Blocks(NamedTuple):
@@ -66,10 +67,7 @@ class Flat(NamedTuple):
 @cache
 def dct() -> Floats:
     """The orthonormal DCT-II, [frequency, place]."""
-    angle = np.pi / SIDE * np.outer(np.arange(SIDE), np.arange(SIDE) + 0.5)
-    basis = np.cos(angle) * np.sqrt(2.0 / SIDE)
-    basis[0] /= np.sqrt(2.0)
-    return np.asarray(basis)
+    return np.asarray(scipy.fft.dct(np.eye(SIDE), axis=0, norm="ortho"))
 
 
 def blocks(planes: Iterable[tuple[Floats, Floats, Mask]], share: float = 1.0) -> Blocks:
@@ -168,7 +166,7 @@ def _level(found: Blocks, variance: Floats, which: NDArray[np.int64], frequencie
 
 def _typical(energies: Floats) -> Floats:
     """The variance of coefficients by the median of their squares [N, F], which a few structured blocks leave alone."""
-    return np.asarray(np.median(energies, axis=0) / MEDIAN)
+    return np.asarray(np.median(energies, axis=0) / CHI2_MEDIAN)
 
 
 def _cut(groups: list[NDArray[np.int64]], flat: Mask, clipped: Mask) -> Mask:
