@@ -55,7 +55,7 @@ class APBSN(Method, frozen=True):
     blocks: Annotated[int, Meta(ge=1, le=1000)] = BLOCKS
 
     def __post_init__(self) -> None:
-        """InputError for a width that DBSN refuses, too, or a share that is none."""
+        """InputError unless the width is a multiple of 16 from 16 to 1024, as for DBSN, and 0 <= p <= 1."""
         if not 16 <= self.width <= 1024 or self.width % 16 or not 0.0 <= self.p <= 1.0:
             raise InputError(f"ap-bsn: width = {self.width}, p = {self.p:g}; multiples of 16 up to 1024, 0 <= p <= 1")
 

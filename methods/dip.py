@@ -33,9 +33,10 @@ class DIP(Method, frozen=True):
     skip: int = 4
 
     def __post_init__(self) -> None:
-        """InputError for a network of nothing."""
+        """InputError unless inputs, width and skip are 1 to 1,024 and sigma_z >= 0."""
         if not (1 <= self.inputs <= 1024 and 1 <= self.width <= 1024 and 1 <= self.skip <= 1024 and self.sigma_z >= 0):
-            raise InputError("dip: allowed: inputs, width and skip 1 to 1,024, sigma_z from 0 on")
+            given = f"inputs = {self.inputs}, width = {self.width}, skip = {self.skip}, sigma_z = {self.sigma_z:g}"
+            raise InputError(f"dip: {given}; allowed: inputs, width and skip 1 to 1,024, sigma_z >= 0")
 
     def build(self, channels: int) -> nn.Module:
         """Its own network."""
@@ -54,7 +55,7 @@ class DIP(Method, frozen=True):
         yield (f_z[:, :, : y.shape[2], : y.shape[3]] - y).square().mean()
 
     def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
-        """f(z): what the network has come to."""
+        """f(z), z without u."""
         f_z = net(self.z(noisy)).expand(len(noisy), -1, -1, -1)
         return {"denoised": f_z[:, :, : noisy.shape[2], : noisy.shape[3]].clone()}
 

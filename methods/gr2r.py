@@ -30,9 +30,10 @@ class GR2R(Recorrupted, frozen=True):
     ensemble: int = 5
 
     def __post_init__(self) -> None:
-        """InputError for a split or an ensemble that is none."""
+        """InputError unless 0 < a < 1 and 1 <= ensemble <= 10,000."""
         if not 0.0 < self.a < 1.0 or not 1 <= self.ensemble <= 10_000:
-            raise InputError(f"gr2r: a = {self.a:g}, ensemble = {self.ensemble}; allowed: 0 < a < 1, 1 to 10,000")
+            allowed = "allowed: 0 < a < 1, ensemble 1 to 10,000"
+            raise InputError(f"gr2r: a = {self.a:g}, ensemble = {self.ensemble}; {allowed}")
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """The two families with a split of their own."""

@@ -16,8 +16,10 @@ from .noise_model import NoiseModel
 from .registry import register
 
 PAPER = "Laine et al., High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019"
-BORDER = "reflect padding after the noise mirrors the own pixel into sight near the border of images whose sides are "
-BORDER += "no multiples of 32, as in Blind2Unblind's evaluation"
+BORDER = (
+    "reflect padding after the noise mirrors the own pixel into sight near the border of images whose sides are not "
+    "multiples of 32, as in Blind2Unblind's evaluation"
+)
 FLOOR = 1e-3  # of sigma, and of mu in Poisson's variance
 
 

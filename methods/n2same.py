@@ -33,9 +33,10 @@ class N2Same(Method, frozen=True):
     net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
-        """InputError for a share of pixels that masks nothing, or a weight below zero."""
+        """InputError unless 0 < perc <= 25 and sigma >= 0."""
         if not 0.0 < self.perc <= 25.0 or self.sigma < 0.0:
-            raise InputError(f"n2same: perc = {self.perc:g}, sigma = {self.sigma:g}; allowed: 0 to 25, and from 0 on")
+            allowed = "allowed: 0 < perc <= 25, sigma >= 0"
+            raise InputError(f"n2same: perc = {self.perc:g}, sigma = {self.sigma:g}; {allowed}")
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Reconstruction and invariance, means over the pixels of a crop; all channels of a pixel are masked."""

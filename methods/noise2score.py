@@ -27,13 +27,13 @@ class Noise2Score(Method, frozen=True):
         "(Gaussian) or from 1 to 0.5 counts (Poisson)",
     )
     knowledge = "level"  # only in the formula: training does not read it
-    delta_s: float = 0.1  # of the first epoch
-    delta_f: float = 0.01  # of the last one; geometric in between
+    delta_s: float = 0.1  # delta at t = 0
+    delta_f: float = 0.01  # at t = 1, the last epoch; geometric in between
     v: float = 0.01
     net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
-        """InputError for deviations of nothing."""
+        """InputError unless delta_s, delta_f and v are above 0."""
         if min(self.delta_s, self.delta_f, self.v) <= 0.0:
             numbers = f"delta_s = {self.delta_s:g}, delta_f = {self.delta_f:g}, v = {self.v:g}"
             raise InputError(f"noise2score: {numbers}; allowed: above 0")

@@ -15,7 +15,7 @@ class NoiseModel(Method, frozen=True):
     def applies(self, noise: Noise, channels: int) -> str | None:
         """Why there is no model for this noise; None if there is."""
         if self.model == "simulated" and noise.family.distribution == "other":
-            return f"{type(self).__name__} needs a noise model: set the field model to gauss or poisson"
+            return "it needs a noise model: set the field model to gauss or poisson"
         return None
 
     def distribution(self, ctx: Context) -> str:

@@ -27,7 +27,7 @@ class Noisier2Noise(Method, frozen=True):
     net: Network = UNetConfig()
 
     def __post_init__(self) -> None:
-        """InputError for an alpha that adds nothing."""
+        """InputError unless alpha > 0."""
         if self.alpha <= 0.0:
             raise InputError(f"noisier2noise: alpha = {self.alpha:g}; allowed: above 0")
 

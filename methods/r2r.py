@@ -62,9 +62,10 @@ class R2R(Recorrupted, frozen=True):
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        """InputError for a pair or an ensemble that is none."""
+        """InputError unless alpha > 0 and 1 <= ensemble <= 10,000."""
         if self.alpha <= 0.0 or not 1 <= self.ensemble <= 10_000:
-            raise InputError(f"r2r: alpha = {self.alpha:g}, ensemble = {self.ensemble}; allowed: above 0, 1 to 10,000")
+            allowed = "allowed: alpha > 0, ensemble 1 to 10,000"
+            raise InputError(f"r2r: alpha = {self.alpha:g}, ensemble = {self.ensemble}; {allowed}")
 
     def applies(self, noise: Noise, channels: int) -> str | None:
         """A known level of a known family."""

@@ -33,11 +33,12 @@ class Self2Self(Method, frozen=True):
     ensemble: int = ENSEMBLE
 
     def __post_init__(self) -> None:
-        """InputError for probabilities, an ensemble or a width that leave nothing."""
+        """InputError unless 0 < keep < 1, 0 <= dropout < 1, 1 <= ensemble <= 10,000 and 3 <= width <= 1,024."""
         numbers = 1 <= self.ensemble <= 10_000 and 3 <= self.width <= 1024
         if not (numbers and 0.0 < self.keep < 1.0 and 0.0 <= self.dropout < 1.0):
             allowed = "0 < keep < 1, 0 <= dropout < 1, ensemble 1 to 10,000, width 3 to 1,024"
-            raise InputError(f"self2self: allowed: {allowed}")
+            given = f"keep = {self.keep:g}, dropout = {self.dropout:g}, ensemble = {self.ensemble}"
+            raise InputError(f"self2self: {given}, width = {self.width}; allowed: {allowed}")
 
     def build(self, channels: int) -> nn.Module:
         """Its own network."""

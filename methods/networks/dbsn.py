@@ -13,9 +13,9 @@ from .layers import Float32Conv
 
 
 def reduced(width: int, blocks: int, published: tuple[int, int]) -> str:
-    """How many of the published features and blocks a network has; empty if all."""
-    of = f"{width} of {published[0]} features, {blocks} of {published[1]} blocks"
-    return "" if (width, blocks) == published else of
+    """How many of the published features and blocks a network has where they are fewer; empty if none are."""
+    numbers = zip((width, blocks), published, ("features", "blocks"), strict=True)
+    return ", ".join(f"{n} of {of} {what}" for n, of, what in numbers if n < of)
 
 
 class MaskedConv(nn.Conv2d):

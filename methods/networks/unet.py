@@ -14,7 +14,7 @@ from .registry import Network, Width, register_network
 
 @register_network("unet")
 class UNetConfig(Network, frozen=True):
-    """What distinguishes the authors' U-Nets: defaults are Blind2Unblind's (= Laine19's plain net)."""
+    """What distinguishes the authors' U-Nets: defaults are Blind2Unblind's, with the layers of Laine19's plain net."""
 
     multiple: ClassVar[int] = 32  # five 2x2 poolings
     label: ClassVar[str] = "U-Net"

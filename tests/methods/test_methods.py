@@ -15,6 +15,7 @@ from bench.compute.inference import denoise
 from bench.compute.machine import Machine
 from bench.compute.step import FRAMES, collate, parts
 from bench.compute.training import train
+from bench.datasets.errors import InputError
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, parse
 from bench.datasets.sampling import Patches, Samples
@@ -72,6 +73,31 @@ def test_a_method_whose_fields_need_values_is_listed(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(registry.METHODS.entries, "needy", Needy)
     (one,) = (one for one in api.methods() if one["name"] == "needy")
     assert (one["network"], one["passes"]) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("n2same", "perc", 0.0), ("n2same", "sigma", -1.0), ("self2self", "keep", 1.0), ("self2self", "width", 2),
+        ("dip", "skip", 0), ("dip", "sigma_z", -1.0), ("r2r", "alpha", 0.0), ("gr2r", "ensemble", 0),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_the_field_what_it_was_and_what_is_allowed(name: str, field: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"^{name}: .*{field} = {value:g}.*; allowed: .*{field}"):
+        registry.find(name)(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, ""),
+        ({"width": 192, "blocks": 16}, ""),
+        ({"width": 192, "blocks": 2}, "2 of 8 blocks"),
+        ({"width": 32, "blocks": 2}, "32 of 96 features, 2 of 8 blocks"),
+    ],
+)
+def test_only_a_smaller_network_is_a_reduced_setting(fields: dict[str, int], says: str) -> None:
+    assert registry.find("dbsn")(**fields).reduced_settings(10) == says
 
 
 def random_batch(channels: int = 3, side: int = 64, dtype: torch.dtype = torch.float64) -> Batch:
