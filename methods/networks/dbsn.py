@@ -110,8 +110,9 @@ class DBSNet(nn.Module):
         self.sigma_n = nn.Sequential(*pointwise(channels, 32, 32, 32, 32), nn.Conv2d(32, channels, 1))
         initialise(self, 2 / (2 + 2 / math.pi))  # a block adds two rectified signals of equal size and of positive mean
         for net, bias in ((self.sigma_mu, SIGMA_MU), (self.sigma_n, SIGMA_N)):
-            nn.init.zeros_(net[-1].weight)
-            nn.init.constant_(net[-1].bias, bias)
+            last = list(net.parameters())[-2:]
+            nn.init.zeros_(last[0])
+            nn.init.constant_(last[1], bias)
 
     def forward(self, y: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, 4 C, H, W]: mu, raw sigma_mu, raw sigma_n of y and of mu."""
