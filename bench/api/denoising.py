@@ -19,7 +19,8 @@ from ..datasets.errors import InputError
 from ..datasets.images import SetImage
 from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
-from ..datasets.own.own_file import Kind, OwnFile
+from ..datasets.own.own_file import Kind, OwnFile, Range
+from ..datasets.sets import own_folder
 from ..runner import external_weights
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
@@ -57,16 +58,18 @@ def denoise(
     """
     load_plugins(options.get("plugins", ()))
     check_folder(Path(out))
-    minutes, weights = _minutes(options), _weights(options)
+    minutes, (weights, trained) = _minutes(options), _weights(options)
     machine, notes = machine_of(options)
     machine.apply()
     collection = opened(paths, **images_of(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
         for line in notes:
             display.note(line)
-        card = None if options.get("value_range") or weights else _card(collection)
-        if scale := card.value_range if card else trained_range(weights):
-            rescale(collection, scale, "of the noise card" if card else "of the training")
+        card = None if options.get("value_range") or trained else _card(collection)
+        if card:
+            rescale(collection, card.value_range, "of the noise card")
+        elif trained and not options.get("value_range"):
+            rescale(collection, trained, "of the training")
         for line in collection.lines():
             display.note(line)
         images = _training(collection, options)
@@ -185,17 +188,18 @@ def _minutes(options: Denoising) -> float:
     return options.get("minutes", 0.0) if given else MINUTES
 
 
-def _weights(options: Denoising) -> Path | None:
-    """The file of trained weights, where one is named or is that of a cell in the store."""
+def _weights(options: Denoising) -> tuple[Path | None, Range | None]:
+    """The file of trained weights, if any, and the stored values that stood for 0 and 1 in its training, if known."""
     weights, cell = path_of(options.get("weights")), options.get("cell", "")
     if weights and files.is_folder(weights):
         inside = weights / denoising.WEIGHTS / "*.safetensors"
         raise InputError(f"--weights {weights}: a folder; expected a file, such as {inside} of an earlier output")
     if not cell:
-        return weights
+        return weights, trained_range(weights)
     if weights:
         raise InputError("--weights and --from exclude each other; give one of them")
-    return external_weights.trained(store_of(options.get("store")), cell)[1]
+    record, weights = external_weights.trained(store_of(options.get("store")), cell)
+    return weights, own_folder.value_range(record.label.get("train", ""))
 
 
 def centre(height: int, width: int) -> tuple[slice, slice]:

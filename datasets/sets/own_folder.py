@@ -52,6 +52,11 @@ def short_names(text: str) -> str:
     return re.sub(rf"({ALL}|{USABLE})[^,+]*", lambda found: short_name(found[0]), text)
 
 
+def value_range(name: str) -> tuple[float, float] | None:
+    """The stored values that stand for 0 and 1 in the images of a set; None where its name does not say."""
+    return _reading(_parts(name)[1], 1).value_range if is_folder(name) else None
+
+
 def _parts(name: str) -> tuple[str, str]:
     """The path, and what is said of its files, such as @0..4095@ZYX; the name of an existing folder is never cut."""
     path, said = name.partition(":")[2], ""

@@ -149,6 +149,26 @@ def test_weights_of_before_need_no_training(frames: Path, tmp_path: Path) -> Non
         np.testing.assert_array_equal(tifffile.imread(path), tifffile.imread(second / path.name))
 
 
+@pytest.mark.parametrize(
+    ("said", "more", "expected"),
+    [
+        ("@110..610", (), "range 110..610 (of the training)"),
+        ("", (), "(of the noise card)"),
+        ("@110..610", ("--range", "90,700"), "range 90..700 (asked for)"),
+    ],
+)
+def test_weights_of_the_store_see_the_range_of_their_training(
+    said: str, more: tuple[str, ...], expected: str, frames: Path, tmp_path: Path
+) -> None:
+    store, out = ("--store", tmp_path / "store"), tmp_path / "out"
+    asked = ("--suite", "gray", "--train", f"folder:{frames}{said}", "--noise", "none")
+    assert command("run", "--methods", "nbr2nbr", *asked, *store, *QUICK).code == 0
+    result = command("denoise", frames, "--out", out, "--method", "nbr2nbr", "--from", "nbr2nbr none", *store, *more)
+    assert result.code == 0, result.err
+    assert expected in result.err
+    assert all(tifffile.imread(path).mean() > 50.0 for path in out.glob("*.tif"))
+
+
 def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs"
     for kind in ("noisy", "clean"):
