@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from .held_out import Pair, Trial, digest
+from .repeated_frames import SURE, sure
 
 Floats = NDArray[np.float64]
 MOST = 2  # frames of each half that methods are applied to
 CELL = 16  # side of the cells whose means tell gain and offset [pixels]
 SMOOTH = 2.0  # standard deviation of the blur before a shift is measured [pixels]
+BEST = 5.0  # standard deviations that the best of all shifts is above none
 FARTHEST = 0.3  # shift that does not spoil a ranking [pixels]
 
 
@@ -26,7 +28,7 @@ class Match(NamedTuple):
     offset: float  # in 0..1
     brighter: float  # by how much the mean is higher, in 0..1
     brighter_error: float
-    shift: tuple[float, float]  # rows and columns [pixels]
+    shift: tuple[float, float]  # rows and columns [pixels], 0 where chance explains it
 
     @property
     def unequal_gain(self) -> bool:
@@ -87,9 +89,9 @@ def corrected(held: Image, match: Match) -> Image:
     return (held - match.brighter).astype(np.float32) if match.unequal_brightness else held
 
 
-def _cells(image: Image) -> Floats:
+def _cells(image: NDArray[np.floating]) -> Floats:
     """Means of square cells, all channels alike."""
-    side = min(CELL, *(length // 2 for length in image.shape[:2]))
+    side = max(1, min(CELL, *(length // 2 for length in image.shape[:2])))
     height, width = (length // side for length in image.shape[:2])
     whole = image[: height * side, : width * side].astype(np.float64)
     means: Floats = whole.reshape(height, side, width, side, -1).mean(axis=(1, 3)).ravel()
@@ -105,22 +107,63 @@ def _gain(cells: Floats, frames: int) -> float:
 
 
 def shift_between(given: Image, held: Image) -> tuple[float, float]:
-    """By how many rows and columns the scene has moved: least squares along the gradient, from the best whole shift."""
+    """The rows and columns by which the scene moved, 0 where chance explains it: least squares along the gradient."""
     a, b = (scipy.ndimage.gaussian_filter(one.mean(axis=2, dtype=np.float64), SMOOTH) for one in (given, held))
-    spectrum = np.fft.rfft2(b - b.mean()) * np.conj(np.fft.rfft2(a - a.mean()))
-    correlation = np.fft.irfft2(spectrum, s=a.shape)
-    peak = np.unravel_index(int(correlation.argmax()), a.shape)
-    shift = np.array([p - n if p > n // 2 else p for p, n in zip(peak, a.shape, strict=True)], dtype=np.float64)
+    shift = _whole_shift(a, b)
     for _ in range(5):
         moved = scipy.ndimage.shift(a, shift, order=3, mode="nearest")
-        inner = tuple(slice(m, n - m) for m, n in zip(_margin(shift, a.shape), a.shape, strict=True))
-        known = [*np.gradient(moved), -moved, np.ones_like(moved)]  # gain and offset are free
-        columns = np.stack([one[inner].ravel() for one in known], axis=1)
-        rows, cols, gain, _ = np.linalg.lstsq(columns, -b[inner].ravel(), rcond=None)[0]
-        shift = shift + np.clip(np.array([rows, cols]) / (gain or 1.0), -1.0, 1.0)
-    return float(shift[0]), float(shift[1])
+        inner = _inner(shift, a.shape)
+        parts = _parts(moved)[inner]  # gain and offset are free
+        solved = np.linalg.lstsq(parts.reshape(-1, 4), -b[inner].ravel(), rcond=None)[0]
+        shift = shift + np.clip(solved[:2] / (solved[2] or 1.0), -1.0, 1.0)
+    rows, columns = sure(shift, _errors(parts, _parts(b)[inner], -b[inner] - parts @ solved))
+    return float(rows), float(columns)
 
 
-def _margin(shift: Floats, shape: tuple[int, ...]) -> list[int]:
-    """Rows and columns at the border that the other frame does not show."""
-    return [min(int(abs(s)) + 8, n // 3) for s, n in zip(shift, shape, strict=True)]
+def _whole_shift(a: Floats, b: Floats) -> Floats:
+    """The whole pixels by which the correlation of edges is highest; none where that explains b by chance alone."""
+    spectra = [np.fft.rfft2(scipy.ndimage.laplace(one)) for one in (a, b)]
+    correlation = np.fft.irfft2(spectra[1] * np.conj(spectra[0]), s=a.shape)
+    peak = np.unravel_index(int(correlation.argmax()), a.shape)
+    shift = np.array([p - n if p > n // 2 else p for p, n in zip(peak, a.shape, strict=True)], dtype=np.float64)
+    inner = _inner(shift, a.shape)
+    plain, best = (_rest(np.roll(a, by, axis=(0, 1))[inner], b[inner]) for by in ((0, 0), peak))
+    gained = float((np.square(plain) - np.square(best)).mean())
+    chance = _scatter((2.0 * best * (plain - best))[..., None])
+    return shift if gained > BEST * chance[0] else np.zeros(2)
+
+
+def _rest(a: Floats, b: Floats) -> Floats:
+    """What a does not explain of b, by gain and offset."""
+    a, b = a - a.mean(), b - b.mean()
+    return np.asarray(b - a * ((a * b).sum() / max(float(np.square(a).sum()), 1e-300)))
+
+
+def _parts(plane: Floats) -> Floats:
+    """[H, W, 4]: the gradient along rows and columns, -plane and 1."""
+    return np.stack([*np.gradient(plane), -plane, np.ones_like(plane)], axis=2)
+
+
+def _errors(parts: Floats, others: Floats, rest: Floats) -> Floats:
+    """Standard errors [2] of the shift from least squares with parts [H, W, 4] that leaves `rest`.
+
+    They are infinite along a direction without structure: the noise of `others`, the parts of the other frame, is
+    independent, so that the products of both hold the scene alone.
+    """
+    inverse = np.linalg.pinv(parts.reshape(-1, 4).T @ others.reshape(-1, 4) / rest.size)
+    errors = _scatter((parts * rest[..., None]) @ inverse.T)
+    structure = (parts * others).mean(axis=(0, 1))
+    chance = _scatter(parts[..., :2] * np.stack(np.gradient(rest), axis=2))
+    return np.where(structure[:2] > SURE * chance, errors[:2], np.inf)
+
+
+def _scatter(parts: Floats) -> Floats:
+    """The standard error of the mean of each part [H, W, K] if that should be 0, from cells that are independent."""
+    means = _cells(parts).reshape(-1, parts.shape[2])
+    return np.asarray(np.sqrt(np.square(means).sum(axis=0)) / len(means))
+
+
+def _inner(shift: Floats, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The rows and columns that both frames show."""
+    margins = [min(int(abs(s)) + 8, n // 3) for s, n in zip(shift, shape, strict=True)]
+    return tuple(slice(m, n - m) for m, n in zip(margins, shape, strict=True))

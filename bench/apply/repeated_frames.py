@@ -10,6 +10,7 @@ from .flat_blocks import Floats
 
 BLOCK = 8
 DARKEST = 0.001  # of the pixels are taken for black
+SURE = 4.0  # standard errors; many frames are compared
 SMOOTH = 2  # pixels on each side of the mean that brightness gradients are taken of
 
 
@@ -31,14 +32,22 @@ def repeats(frames: Sequence[Floats]) -> Repeats:
     rows, columns = (np.gradient(_smooth(mean), axis=axis) for axis in (0, 1))
     parts = np.stack([np.ones_like(mean), mean - mean.mean(), rows, columns])
     matrix = np.stack([_means(part).reshape(-1) for part in parts], axis=1)
+    inverse = np.linalg.pinv(matrix.T @ matrix)
     residuals, shifts, levels = [], [], []
     for frame in stack:
         solved = np.linalg.lstsq(matrix, _means(frame - mean).reshape(-1), rcond=None)[0]
         residuals.append(frame - mean - np.tensordot(solved, parts, 1))
-        shifts.append(float(np.hypot(*solved[2:])) if _sharp(rows, columns) else 0.0)
+        rest = _means(frame - mean).reshape(-1) - matrix @ solved
+        errors = np.sqrt(np.diag(inverse) * np.square(rest).sum() / max(1, len(rest) - 4))
+        shifts.append(float(np.hypot(*sure(solved, errors)[2:])))
         levels.append(frame.mean() - dark)
     drift = (max(levels) - min(levels)) / max(float(np.mean(levels)), 1e-300)
     return Repeats(np.stack(residuals), mean, float(drift), max(shifts), _together(np.stack(residuals)))
+
+
+def sure(values: Floats, errors: Floats) -> Floats:
+    """The values, 0 where chance explains them."""
+    return np.where(np.abs(values) > SURE * errors, values, 0.0)
 
 
 def differences(found: Repeats) -> list[Floats]:
@@ -58,11 +67,6 @@ def _means(plane: Floats) -> Floats:
     block = min(BLOCK, *plane.shape)
     height, width = (side // block * block for side in plane.shape)
     return np.asarray(plane[:height, :width].reshape(height // block, block, width // block, block).mean((1, 3)))
-
-
-def _sharp(rows: Floats, columns: Floats) -> bool:
-    """Whether the scene has gradients in both directions."""
-    return bool(min(np.square(rows).mean(), np.square(columns).mean()) > 0.0)
 
 
 def _together(residuals: Floats) -> float | None:

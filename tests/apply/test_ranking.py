@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import scipy
+from support.noisy_scenes import scene as photograph
 
 from bench.apply import frames
 from bench.apply.calibration import calibrate
@@ -12,6 +13,7 @@ from bench.apply.frames import compare
 from bench.apply.held_out import Trial, digest, outputs
 from bench.apply.ranking import Candidate, contradiction, cross_checks, rank, recorrupted
 from bench.apply.recorruption import Variance
+from bench.apply.repeated_frames import repeats
 from bench.apply.scores import Scores, kendall
 from bench.datasets.errors import InputError
 
@@ -202,6 +204,41 @@ def test_frames_of_unequal_gain_and_moved_ones() -> None:
     assert found.gain == pytest.approx(1.2, abs=4 * found.gain_error)
     assert not compare(plain, white(x, 4), 1).unequal_gain
     assert compare(plain, shifted, 1).shift == pytest.approx((1.4, -0.8), abs=0.2)
+
+
+SCENES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "flat": lambda y, x: 0.5 + 0.0 * x,
+    "stripes": lambda y, x: 0.5 + 0.2 * np.sin(x / 5.0),
+    "ramp": lambda y, x: 0.2 + 0.6 * x / x.max(),
+    "spots": lambda y, x: 0.3 + sum(0.1 * np.exp(-((y - c) ** 2 + (x - 2 * c) ** 2) / 8.0) for c in (20, 37, 55)),
+}
+
+
+@pytest.mark.parametrize("size", [64, 128, 200])
+@pytest.mark.parametrize("kind", SCENES)
+def test_frames_that_never_moved_are_not_shifted(kind: str, size: int) -> None:
+    x = SCENES[kind](*np.mgrid[:size, :size])[..., None]
+    for seed in range(6):
+        one, other = white(x, 2 * seed), white(x, 2 * seed + 1)
+        assert not compare(one, other, 1).shifted
+        assert repeats([one[..., 0], other[..., 0]]).shift <= 0.3
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.0), (1.5, -0.8), (20.0, -3.0)])
+@pytest.mark.parametrize("name", ["astronaut", "coins", "camera"])
+def test_photographs_that_moved_are_shifted(name: str, shift: tuple[float, float]) -> None:
+    still = photograph(name)
+    moved = scipy.ndimage.shift(still, shift, order=3, mode="nearest")
+    one, other = (white(x[25:125, 25:125, None], seed) for seed, x in enumerate((still, moved)))
+    found = compare(one, other, 1)
+    assert found.shifted
+    assert found.shift == pytest.approx(shift, abs=0.25)
+
+
+def test_stripes_that_moved_are_shifted() -> None:
+    y, x = np.mgrid[:128, :128]
+    one, other = (white(SCENES["stripes"](y, x + by)[..., None], by) for by in (0, 2))
+    assert compare(one, other, 1).shift == pytest.approx((0.0, -2.0), abs=0.2)
 
 
 def test_unequal_gain_does_not_change_the_order() -> None:
