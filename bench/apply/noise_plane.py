@@ -79,7 +79,7 @@ def plane_noise(
 ) -> tuple[PlaneNoise | None, Movement | None]:
     """The noise of planes [H, W] of scenes; None if they are too small or do not vary. With it how repeats move."""
     repeated = [scene for scene in scenes if len(scene) > 1]
-    found = [repeats(scene) for scene in repeated]
+    found = [repeats(scene, black if offset is None else offset) for scene in repeated]
     movement = _worst(found)
     flats = _flat(scenes, repeated, found, ends)
     if flats is None or flats.blocks.tile.max() + 1 < FEWEST_TILES:

@@ -9,7 +9,6 @@ import numpy as np
 from .flat_blocks import Floats
 
 BLOCK = 8
-DARKEST = 0.001  # of the pixels are taken for black
 SURE = 4.0  # standard errors; many frames are compared
 SMOOTH = 2  # pixels on each side of the mean that brightness gradients are taken of
 
@@ -19,16 +18,15 @@ class Repeats(NamedTuple):
 
     residuals: Floats  # [N, H, W], frames without what the scene explains
     mean: Floats  # [H, W]
-    drift: float  # of the brightness, from the darkest to the brightest frame, as a share of the mean
+    drift: float  # of the brightness above black, from the darkest to the brightest frame, as a share of the mean
     shift: float  # pixels, the largest against the mean
     together: float | None  # correlation of the noise of consecutive frames; None for two frames
 
 
-def repeats(frames: Sequence[Floats]) -> Repeats:
-    """Fits each frame [H, W] by brightness and shift of the mean frame."""
+def repeats(frames: Sequence[Floats], black: float) -> Repeats:
+    """Fits each frame [H, W] by brightness and shift of the mean frame; `black` is the level without light."""
     stack = np.stack(frames)
     mean = stack.mean(axis=0)
-    dark = float(np.quantile(_smooth(mean), DARKEST))
     rows, columns = (np.gradient(_smooth(mean), axis=axis) for axis in (0, 1))
     parts = np.stack([np.ones_like(mean), mean - mean.mean(), rows, columns])
     matrix = np.stack([_means(part).reshape(-1) for part in parts], axis=1)
@@ -40,7 +38,7 @@ def repeats(frames: Sequence[Floats]) -> Repeats:
         rest = _means(frame - mean).reshape(-1) - matrix @ solved
         errors = np.sqrt(np.diag(inverse) * np.square(rest).sum() / max(1, len(rest) - 4))
         shifts.append(float(np.hypot(*sure(solved, errors)[2:])))
-        levels.append(frame.mean() - dark)
+        levels.append(frame.mean() - black)
     drift = (max(levels) - min(levels)) / max(float(np.mean(levels)), 1e-300)
     return Repeats(np.stack(residuals), mean, float(drift), max(shifts), _together(np.stack(residuals)))
 

@@ -167,6 +167,16 @@ def test_what_makes_frames_no_pairs_is_said(change: str) -> None:
     assert against["n2n"] == card.paired
 
 
+@pytest.mark.parametrize("offset", [0.0, 500.0])
+def test_a_drift_is_a_share_of_the_light(offset: float) -> None:
+    """A flat scene has no pixel that is black."""
+    draws = np.random.default_rng(0)
+    planes = [offset + light + draws.normal(0.0, 20.0, (128, 128)) for light in (1000.0, 1010.0)]
+    movement = noise_card([[frame(plane) for plane in planes]], bits=16, offset=offset).movement
+    assert movement is not None
+    assert movement.drift == pytest.approx(0.01, abs=0.001)
+
+
 @pytest.mark.parametrize("quality", [50, 75, 90, 95])
 def test_jpeg_is_recognised_at_any_place_of_its_grid(quality: int) -> None:
     noisy = 255.0 * scene("camera") + 8.0 * shared("white", (256, 256), 0)
