@@ -153,7 +153,7 @@ def _errors(parts: Floats, others: Floats, rest: Floats) -> Floats:
     inverse = np.linalg.pinv(parts.reshape(-1, 4).T @ others.reshape(-1, 4) / rest.size)
     errors = _scatter((parts * rest[..., None]) @ inverse.T)
     structure = (parts * others).mean(axis=(0, 1))
-    chance = _scatter(parts[..., :2] * np.stack(np.gradient(rest), axis=2))
+    chance = _scatter(parts[..., :2] * np.stack(list(np.gradient(rest)), axis=2))
     return np.where(structure[:2] > SURE * chance, errors[:2], np.inf)
 
 

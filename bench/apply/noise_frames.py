@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from ..datasets.own.collection import Collection
 from ..datasets.own.own_file import OwnFile
+from .scenes import Place, scenes_of, spread
 
 FRAMES, SCENES, REPEATS = 24, 4, 8  # single frames; scenes with repeated frames, and frames of each
 PIXELS = 16_000_000  # of single frames
 LARGE, WINDOW = 4_000_000, 640  # pixels of a frame beyond which 3x3 windows of a side are looked at
-
-Place = tuple[OwnFile, int]  # a file, and the number of a frame in it
 
 
 class Looked(NamedTuple):
@@ -31,11 +30,11 @@ def looked(found: Collection, repeats: bool) -> Iterator[Looked]:
     kinds: dict[tuple[str, int], list[OwnFile]] = {}
     for own in found.files:
         kinds.setdefault((own.dtype.name, own.channels), []).append(own)
-    folders = list(found.scenes.values())
     for (dtype, channels), files in kinds.items():
         pixels = sum(own.count * own.sides[0] * own.sides[1] for own in files)
         frames = sum(own.count for own in files)
-        places = _repeated(files, folders, repeats) or _single(files)
+        repeated = [scene[:REPEATS] for scene in scenes_of(found, files, repeats) if len(scene) > 1]
+        places = spread(repeated, SCENES) or _single(files)
         integers = np.dtype(dtype).kind in "ui"
         yield Looked(
             title=f"{_some(len(files), 'file')}, {_some(frames, 'frame')}, {dtype}, {_some(channels, 'channel')}",
@@ -50,26 +49,10 @@ def _some(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number > 1 else ''}"
 
 
-def _repeated(files: Sequence[OwnFile], folders: Sequence[Sequence[OwnFile]], repeats: bool) -> list[list[Place]]:
-    """Frames of scenes: of folders, or of stacks."""
-    scenes: list[list[Place]] = [[(own, 0) for own in folder] for folder in folders if folder[0] in files]
-    if repeats:
-        scenes += [[(own, i) for i in range(own.count)] for own in files if own.count > 1]
-    same = [[one for one in scene if one[0].sides == scene[0][0].sides][:REPEATS] for scene in scenes]
-    return _spread([scene for scene in same if len(scene) > 1], SCENES)
-
-
 def _single(files: Sequence[OwnFile]) -> list[list[Place]]:
     largest = max(min(LARGE, own.sides[0] * own.sides[1]) for own in files)
     most = max(2, min(FRAMES, PIXELS // largest))
-    return _spread([[(own, i)] for own in files for i in range(own.count)], most)
-
-
-def _spread(scenes: list[list[Place]], most: int) -> list[list[Place]]:
-    """So many at most, from the first to the last."""
-    if len(scenes) <= most:
-        return scenes
-    return [scenes[round(i * (len(scenes) - 1) / (most - 1))] for i in range(most)]
+    return spread([[(own, i)] for own in files for i in range(own.count)], most)
 
 
 def _windows(scene: Sequence[Place]) -> Iterator[list[NDArray[Any]]]:

@@ -18,6 +18,7 @@ from .frames import Match
 from .held_out import Trial, centre
 from .ranking import Candidate, Ranking, cross_checks, rank, recorrupted
 from .recorruption import Variance
+from .scenes import scenes_of, spread
 
 SCENES, FRAMES = 16, 8  # evenly spaced scenes that take part, and frames of each
 TRAINED = 512  # side of the centre that networks are trained on [pixels]
@@ -47,22 +48,14 @@ class Answer(Struct):
     checks: dict[str, str] = {}  # of other estimates: their name -> what they say
 
 
-Place = tuple[OwnFile, int]  # a file, and the number of a frame in it
-
-
 def read(collection: Collection, repeats: bool) -> tuple[list[list[Image]], list[str]]:
     """The scenes that take part in 0..1, cut to what networks are trained on, and a line for what does not.
 
     If some scenes have repeated frames, those alone; `repeats` says that the frames of a file are of one scene.
     """
-    scenes: list[list[Place]] = [[(own, 0) for own in among] for among in collection.scenes.values()]
-    alone = [own for own in collection.files if not any(own is one for scene in scenes for one, _ in scene)]
-    for own in alone:
-        frames_of = [(own, i) for i in range(own.count)]
-        scenes += [frames_of] if repeats else [[one] for one in frames_of]
-    same = [[one for one in scene if one[0].sides == scene[0][0].sides] for scene in scenes]
-    repeated = [scene[:FRAMES] for scene in same if len(scene) > 1]
-    chosen = (repeated or same)[:: -(-len(repeated or same) // SCENES)]
+    scenes = scenes_of(collection, collection.files, repeats)
+    repeated = [scene[:FRAMES] for scene in scenes if len(scene) > 1]
+    chosen = spread(repeated or scenes, SCENES)
     notes = [f"{len(chosen)} of {len(scenes)} scenes take part."] if len(chosen) < len(scenes) else []
     if any(max(own.sides) > TRAINED for scene in chosen for own, _ in scene):
         notes.append(f"Networks are trained on the central {TRAINED}x{TRAINED} pixels of each scene.")

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .flat_blocks import Floats
 
@@ -43,9 +44,9 @@ def repeats(frames: Sequence[Floats], black: float) -> Repeats:
     return Repeats(np.stack(residuals), mean, float(drift), max(shifts), _together(np.stack(residuals)))
 
 
-def sure(values: Floats, errors: Floats) -> Floats:
+def sure(values: NDArray[np.floating], errors: NDArray[np.floating]) -> Floats:
     """The values, 0 where chance explains them."""
-    return np.where(np.abs(values) > SURE * errors, values, 0.0)
+    return np.asarray(np.where(np.abs(values) > SURE * errors, values, 0.0), np.float64)
 
 
 def differences(found: Repeats) -> list[Floats]:

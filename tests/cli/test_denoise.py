@@ -14,9 +14,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from support.cli import bench as command
+from support.own_files import tiff
 
 import bench
 from bench.apply import denoising
+from bench.datasets.own.collection import collect
 from bench.runner.signals import StopSignals
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -129,6 +131,15 @@ def test_several_channels_stay(tmp_path: Path) -> None:
         )
         assert result.code == 0, result.err
         assert tifffile.imread(out / "six.tif").shape == six.shape
+
+
+@pytest.mark.parametrize("odd", [(90, 112), (3, 96, 112)])
+def test_frames_of_a_scene_that_differ_in_size_do_not_train_together(odd: tuple[int, ...], tmp_path: Path) -> None:
+    for number in range(1, 4):
+        pixels = np.broadcast_to(microscopy(number, *odd[-2:]), odd) if number == 1 else microscopy(number)
+        tiff(tmp_path / f"frame-{number}.tif", pixels, metadata={"axes": "ZYX"[-pixels.ndim :]})
+    (image,) = denoising.training_images(collect([tmp_path]))
+    assert [one.sides for one in image.frames] == [(96, 112)] * 2
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(frames: Path, tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def test_files_of_several_kinds_have_a_card_each(microscope: Path, tmp_path: Pat
     assert {path.stem for path in written} == {"noise-card-1", "noise-card-2"}
 
 
+def test_frames_of_a_scene_with_other_channels_are_images_of_their_own(tmp_path: Path) -> None:
+    gray = frame(photons(scene("camera"), 2.0, 6.0, 0))[..., 0]
+    for number, pixels in enumerate((np.stack([gray] * 3, axis=2), gray), 1):
+        tifffile.imwrite(tmp_path / f"frame-{number}.tif", pixels, photometric=("rgb", "minisblack")[number - 1])
+    cards = api.noise_card([tmp_path])
+    assert [(card.channels, card.movement) for card in cards] == [(3, None), (1, None)]
+
+
 def test_a_mosaic_is_looked_at_by_colour(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "raw.tif", frame(photons(scene("camera"), 2.0, 6.0, 0))[..., 0])
     result = bench("noise", tmp_path / "raw.tif", "--pattern", "GRBG")

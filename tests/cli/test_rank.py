@@ -19,6 +19,7 @@ from bench.apply.recorruption import Variance, variance_of
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
 from bench.datasets.noise.model import parse
+from bench.datasets.own.collection import collect
 
 pytestmark = pytest.mark.usefixtures("narrow")
 QUICK = ("--methods", "noisy,blur,n2v", "--steps", "2", "--threads", "1")
@@ -162,6 +163,12 @@ def test_the_variance_in_another_range() -> None:
     for stored in (100.0, 500.0):
         u = stored / 4095
         assert (new.gain * u + new.floor) * 4095**2 == pytest.approx(2 * (stored - 100) + 25)
+
+
+def test_as_many_scenes_take_part_as_may(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((own_ranking.SCENES + 1, 16, 16), np.uint8))
+    scenes, notes = own_ranking.read(collect([tmp_path], axes="ZYX"), repeats=False)
+    assert (len(scenes), notes) == (16, ["16 of 17 scenes take part."])
 
 
 def test_files_of_two_kinds(tmp_path: Path) -> None:
