@@ -12,6 +12,7 @@ from .noise_plane import Lag, Movement, PlaneNoise
 CURVED = 0.1  # of the variance that the line misses
 DEFECTS = 1e-5  # of the pixels that matter
 DRIFT, SHIFT, TOGETHER = 0.02, 0.3, 0.05  # between frames, that matter
+NOTHING = 0.5e-3  # of an interval, or percent
 COARSE = 0.5  # noise of so many steps is hidden by rounding
 Of = Callable[[PlaneNoise], Estimate]
 Says = Callable[[PlaneNoise], str]
@@ -87,8 +88,10 @@ def exactly(value: float) -> Estimate:
 
 
 def shown(one: Estimate, digits: int = 3, written: Callable[[float], str] | None = None) -> str:
-    """A number with its interval."""
-    value, low, high = (written(part) if written else number(part, digits) for part in (one.value, one.low, one.high))
+    """A number with its interval; what is small beside the interval is 0."""
+    least = NOTHING * (one.high - one.low)
+    parts = (one.value, one.low, one.high)
+    value, low, high = (written(part) if written else number(part, digits, least) for part in parts)
     return value if one.low == one.high else f"{value} ({low} to {high})"
 
 
@@ -97,16 +100,16 @@ def measured(one: Estimate, unit: str) -> str:
     return f"{shown(one, written=percent)} {unit}" if unit.startswith("of the") else f"{shown(one)} {unit}".rstrip()
 
 
-def number(value: float, digits: int = 3) -> str:
-    """So many digits, large numbers in full; what is nothing to the third decimal is 0."""
-    if abs(value) < 0.5e-3:
+def number(value: float, digits: int = 3, least: float = 0.0) -> str:
+    """So many digits, large numbers in full; 0 for what is not above `least`."""
+    if abs(value) <= least:
         return "0"
     return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
 def percent(share: float) -> str:
-    """A number with two digits."""
-    return f"{number(100.0 * share, 2)} %"
+    """A number with two digits; what is nothing to the third decimal is 0."""
+    return f"{number(100.0 * share, 2, NOTHING)} %"
 
 
 def _finding(planes: Sequence[PlaneNoise], name: str, unit: str, of: Of, says: Says) -> Finding:

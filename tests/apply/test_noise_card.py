@@ -1,5 +1,6 @@
 """The noise card on images whose noise is known."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 from support.noisy_scenes import OFFSET, WHITE, correlated, frame, jpeg, photons, scene, shared
 
 from bench.apply.defects import ROUNDED, ends, jpeg_blocks, spikes, steps
+from bench.apply.estimates import Estimate
 from bench.apply.noise_card import Card, noise_card
+from bench.apply.noise_card_text import text
+from bench.apply.noise_findings import shown
 from bench.datasets.errors import InputError
 
 
@@ -316,6 +320,24 @@ def test_real_numbers_have_no_bits() -> None:
     card = noise_card([[plane.astype(np.float32)[..., None]]], offset=OFFSET / 5000.0)
     assert card.planes[0].gain.value == pytest.approx(2.0 / 5000.0, rel=0.06)
     assert "bits" not in {finding.name for finding in card.findings}
+    printed = text(card)
+    for name in ("gain", "read noise", "noise level"):
+        assert re.search(rf"^{name}: [0-9.e-]+ \([0-9.e-]+ to [0-9.e-]+\)", printed, re.MULTILINE)
+        assert not re.search(rf"^{name}: 0 ", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("one", "printed"),
+    [
+        (Estimate(4.1e-4, 4.0e-4, 4.2e-4), "0.00041 (0.0004 to 0.00042)"),
+        (Estimate(1e-9, 0.0, 2e-5), "0 (0 to 2e-05)"),
+        (Estimate(0.0, 0.0, 0.0), "0"),
+        (Estimate(-0.0, -0.0, -0.0), "0"),
+        (Estimate(1234.5, 1200.0, 1300.0), "1234 (1200 to 1300)"),
+    ],
+)
+def test_small_numbers_keep_their_digits(one: Estimate, printed: str) -> None:
+    assert shown(one) == printed
 
 
 def test_an_unknown_pattern_is_refused_with_the_nearest_one() -> None:
