@@ -1,5 +1,6 @@
 """Which methods suit a noise, which do not and why, and the one to begin with."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -105,18 +106,25 @@ def _known(method: type[Method]) -> str:
     return "noise level" if method.knowledge == "level" else "noise family"
 
 
-def recommended(known: Known) -> Advice:
-    """A method to begin with, and the reason."""
+def recommended(known: Known) -> Advice | None:
+    """A method to begin with, of those that suit, and the reason; None if none suits."""
+    suit = [one for one in advice(known) if one.applies]
+    found = [one for one in _preferred(known) if one.method in {other.method for other in suit}]
+    return next(iter([*found, *suit]), None)
+
+
+def _preferred(known: Known) -> Iterator[Advice]:
     noise = known.noise()
     constant = noise is not None and noise.family.distribution == "gauss"
     classical = "bm3d" if constant else "bm3d-vst"
     if known.paired == "":
-        return Advice("n2n", True, _PAIRS)
+        yield Advice("n2n", True, _PAIRS)
     if known.whiteness == "correlated":
-        return Advice(classical, True, _CORRELATED)
+        yield Advice(classical, True, _CORRELATED)
+        return
     if known.pixels < TINY:
-        return Advice(classical, True, f"{known.pixels:,} pixels are too few to train a network; this trains nothing")
-    return Advice("b2u", True, _WHITE if known.whiteness == "white" else _UNKNOWN)
+        yield Advice(classical, True, f"{known.pixels:,} pixels are too few to train a network; this trains nothing")
+    yield Advice("b2u", True, _WHITE if known.whiteness == "white" else _UNKNOWN)
 
 
 _PAIRS = "there are several frames of a scene, and one is the target of another, whatever the noise"

@@ -13,6 +13,7 @@ from bench.apply.noise_card import Card, noise_card
 from bench.apply.noise_card_text import text
 from bench.apply.noise_findings import shown
 from bench.datasets.errors import InputError
+from bench.methods.registry import methods
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +302,16 @@ def test_a_small_image_gets_a_method_that_trains_nothing() -> None:
     card = noise_card([[frame(2000.0 + 50.0 * shared("white", (128, 128), 0))]], bits=16)
     assert card.recommended is not None
     assert card.recommended.method in ("bm3d", "bm3d-vst")
+
+
+@pytest.mark.parametrize(("kind", "instead"), [("white", "b2u"), ("0.6", "ap-bsn")])
+def test_what_cannot_be_used_here_is_not_recommended(kind: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bm3d", "bm3d-vst"):
+        monkeypatch.setattr(methods()[name], "unavailable", lambda self: "the package bm3d is missing")
+    card = noise_card([[frame(2000.0 + 50.0 * shared(kind, (128, 128), 0))]], bits=16)
+    assert card.recommended is not None
+    assert card.recommended.method == instead
+    assert instead in {one.method for one in card.advice if one.applies}
 
 
 def test_where_flat_areas_are_equally_bright_the_gain_is_not_claimed() -> None:
