@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from .held_out import Pair, Trial, digest
-from .repeated_frames import SURE, sure
+from .repeated_frames import SHIFT, SURE, sure
 
 Floats = NDArray[np.float64]
 MOST = 2  # frames of each half that methods are applied to
 CELL = 16  # side of the cells whose means tell gain and offset [pixels]
 SMOOTH = 2.0  # standard deviation of the blur before a shift is measured [pixels]
 BEST = 5.0  # standard deviations that the best of all shifts is above none
-FARTHEST = 0.3  # shift that does not spoil a ranking [pixels]
 
 
 class Match(NamedTuple):
@@ -43,7 +42,7 @@ class Match(NamedTuple):
     @property
     def shifted(self) -> bool:
         """So far that smoother methods look better than they are."""
-        return float(np.hypot(*self.shift)) > FARTHEST
+        return float(np.hypot(*self.shift)) > SHIFT
 
 
 def trials(scenes: Sequence[Sequence[Image]], noise: Noise | None = None) -> tuple[list[Trial], list[Match]]:

@@ -11,7 +11,6 @@ from ..methods.registry import methods
 from ..protocol.plan import BASELINES
 
 TINY = 100_000  # pixels: too few to train a network on
-REGISTERED, SAME, DRIFTED = 0.3, 0.05, 0.1  # shift in pixels, correlation and change of brightness that n2n bears
 
 
 class Advice(Struct, frozen=True):

@@ -12,9 +12,10 @@ from ..datasets.formats.bayer import offset as first_red
 from ..datasets.noise.model import Noise, parse
 from . import noise_advice, noise_findings
 from .defects import ends, jpeg_blocks, steps
-from .noise_advice import DRIFTED, REGISTERED, SAME, Advice
+from .noise_advice import Advice
 from .noise_findings import Finding, percent
 from .noise_plane import Movement, PlaneNoise, plane_noise
+from .repeated_frames import DRIFT, SHIFT, TOGETHER
 
 Pixels = NDArray[Any]  # [H, W, C], stored values
 Scene = Sequence[Pixels]  # one frame, or repeated frames
@@ -51,11 +52,11 @@ class Card(Struct, frozen=True):
         """Why repeated frames are no pairs for n2n; empty if they are, None for single frames."""
         if self.movement is None:
             return None
-        if self.movement.shift > REGISTERED:
+        if self.movement.shift > SHIFT:
             return f"the frames are shifted by {self.movement.shift:.2f} pixels; register them first"
-        if abs(self.movement.together or 0.0) > SAME:
+        if abs(self.movement.together or 0.0) > TOGETHER:
             return f"the noise of consecutive frames is correlated ({self.movement.together:.2f})"
-        if self.movement.drift > DRIFTED:
+        if self.movement.drift > DRIFT:
             return f"the brightness of the frames differs by {percent(self.movement.drift)}; scale them to one first"
         return ""
 

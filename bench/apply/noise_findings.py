@@ -8,10 +8,10 @@ from .defects import ROUNDED, Ends, Steps
 from .estimates import Estimate
 from .noise_correlation import LINES
 from .noise_plane import Lag, Movement, PlaneNoise
+from .repeated_frames import DRIFT, SHIFT, TOGETHER
 
 CURVED = 0.1  # of the variance that the line misses
 DEFECTS = 1e-5  # of the pixels that matter
-DRIFT, SHIFT, TOGETHER = 0.02, 0.3, 0.05  # between frames, that matter
 NOTHING = 0.5e-3  # of an interval, or percent
 COARSE = 0.5  # noise of so many steps is hidden by rounding
 Of = Callable[[PlaneNoise], Estimate]
@@ -69,7 +69,7 @@ def of_movement(movement: Movement) -> Iterator[Finding]:
     """How repeated frames differ."""
     drift, shift, together = movement.drift, movement.shift, movement.together
     text = f"The brightness of the {movement.frames} frames differs by {percent(drift)}; "
-    text += _DRIFTS if drift > DRIFT else "that is little, so one frame can be the target of another (n2n)."
+    text += _DRIFTS if drift > DRIFT else "that is little: n2n gives all of them their mean brightness."
     yield Finding("drift of brightness", "of the brightness", {"": exactly(drift)}, text)
     text = f"The frames are shifted against their mean by up to {shift:.2f} pixels; "
     text += "register them before n2n." if shift > SHIFT else "they need no registration."

@@ -18,6 +18,7 @@ from .frames import Match
 from .held_out import Trial, centre
 from .ranking import Candidate, Ranking, cross_checks, rank, recorrupted
 from .recorruption import Variance
+from .repeated_frames import SHIFT
 from .scenes import scenes_of, spread
 
 SCENES, FRAMES = 16, 8  # evenly spaced scenes that take part, and frames of each
@@ -163,7 +164,7 @@ def _unusable(matches: Sequence[Match], known: Known) -> str:
     if moved:
         return (
             f"in {moved} of {len(matches)} comparisons the frames of a scene are shifted by more than "
-            f"{frames.FARTHEST} pixels, which favours methods that blur; register them first"
+            f"{SHIFT} pixels, which favours methods that blur; register them first"
         )
     return ""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .flat_blocks import Floats
 
 BLOCK = 8
+SHIFT, TOGETHER, DRIFT = 0.3, 0.05, 0.1  # pixels, correlation and share of the brightness that pairs of frames bear
 SURE = 4.0  # standard errors; many frames are compared
 SMOOTH = 2  # pixels on each side of the mean that brightness gradients are taken of
 

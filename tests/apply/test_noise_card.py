@@ -172,6 +172,14 @@ def test_what_makes_frames_no_pairs_is_said(change: str) -> None:
     assert against["n2n"] == card.paired
 
 
+@pytest.mark.parametrize("drift", [0.05, 0.09, 0.11])
+def test_the_sentence_on_drift_agrees_with_the_advice(drift: float) -> None:
+    planes = [photons(scene("camera") * light, 2.0, 6.0, seed) for seed, light in enumerate((1.0, 1.0 - drift))]
+    card = noise_card([[frame(plane) for plane in planes]], bits=16, offset=OFFSET)
+    assert card.recommended is not None
+    assert (card.recommended.method == "n2n") == (drift < 0.1) == ("scale the frames" not in sentences(card))
+
+
 @pytest.mark.parametrize("offset", [0.0, 500.0])
 def test_a_drift_is_a_share_of_the_light(offset: float) -> None:
     """A flat scene has no pixel that is black."""

@@ -13,7 +13,7 @@ from bench.apply.frames import compare
 from bench.apply.held_out import Trial, digest, outputs
 from bench.apply.ranking import Candidate, contradiction, cross_checks, rank, recorrupted
 from bench.apply.recorruption import Variance
-from bench.apply.repeated_frames import repeats
+from bench.apply.repeated_frames import SHIFT, repeats
 from bench.apply.scores import Scores, kendall
 from bench.datasets.errors import InputError
 
@@ -242,7 +242,7 @@ def test_frames_that_never_moved_are_not_shifted(kind: str, size: int) -> None:
     for seed in range(6):
         one, other = white(x, 2 * seed), white(x, 2 * seed + 1)
         assert not compare(one, other, 1).shifted
-        assert repeats([one[..., 0], other[..., 0]], black=0.0).shift <= 0.3
+        assert repeats([one[..., 0], other[..., 0]], black=0.0).shift <= SHIFT
 
 
 @pytest.mark.parametrize("shift", [(0.5, 0.0), (1.5, -0.8), (20.0, -3.0)])
