@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+import scipy
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from .scores import Scores, kendall
 Floats = NDArray[np.float64]
 REPEATS = 4  # rankings of new noise
 PIXELS = 2**16  # that each of them looks at
+MISS, UNLIKELY, RIGHT = 0.05, 0.01, 0.8  # share of intervals that miss, chance that is too small, least Kendall's tau
 VISIBLE = 0.1  # dB: differences that the order must show
 
 
@@ -34,8 +36,10 @@ class Calibration(Struct):
 
     @property
     def trusted(self) -> bool:
-        """Whether order and intervals can be believed."""
-        return self.coverage >= 0.9 and not self.tau < 0.8
+        """Whether order and intervals can be believed: no more intervals miss than chance explains."""
+        missed = round((1.0 - self.coverage) * self.pairs)
+        by_chance = scipy.stats.binomtest(missed, self.pairs, MISS, alternative="greater").pvalue
+        return bool(by_chance >= UNLIKELY) and not self.tau < RIGHT
 
 
 def calibrate(

@@ -8,7 +8,7 @@ import scipy
 from support.noisy_scenes import scene as photograph
 
 from bench.apply import frames
-from bench.apply.calibration import calibrate
+from bench.apply.calibration import Calibration, calibrate
 from bench.apply.frames import compare
 from bench.apply.held_out import Trial, digest, outputs
 from bench.apply.ranking import Candidate, contradiction, cross_checks, rank, recorrupted
@@ -278,6 +278,21 @@ def test_calibration() -> None:
     assert found.trusted
     assert found.tau > 0.9
     assert found.pairs == 10 * found.rankings
+
+
+@pytest.mark.parametrize(
+    ("tau", "coverage", "trusted"),
+    [
+        (1.0, 0.95, True),
+        (1.0, 0.85, True),  # 6 of 40 miss: with 2 expected, chance does that once in 70 rankings
+        (1.0, 0.80, False),
+        (0.79, 1.0, False),
+        (0.81, 1.0, True),
+        (float("nan"), 0.95, True),  # no pair differs visibly
+    ],
+)
+def test_a_ranking_is_trusted_unless_it_fails_more_than_by_chance(tau: float, coverage: float, trusted: bool) -> None:
+    assert Calibration(tau, 40, 20, coverage, 4).trusted == trusted
 
 
 def test_residuals_tell_what_was_taken() -> None:

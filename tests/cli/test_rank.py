@@ -11,6 +11,7 @@ from support.cli import bench as command
 
 from bench.api.ranking import rescaled
 from bench.apply import own_ranking
+from bench.apply.calibration import Calibration
 from bench.apply.entrants import Budget, candidate
 from bench.apply.held_out import Trial, outputs
 from bench.apply.own_ranking import Known, answer
@@ -107,6 +108,16 @@ def test_single_images_of_known_white_noise(tmp_path: Path) -> None:
     assert found.ranking.rows[0].method == "blur"
     assert set(found.checks) == {"Stein's unbiased estimate", "the masked loss"}
     assert not any(found.checks.values())
+
+
+@pytest.mark.parametrize("coverage", [0.95, 0.5])
+def test_a_ranking_that_fails_on_known_truth_is_not_to_be_trusted(
+    coverage: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_ranking, "calibrate", lambda *_: Calibration(1.0, 40, 20, coverage, 4))
+    pair = [noisy(i, clean())[..., None].astype(np.float32) / 1000 for i in (1, 2)]
+    notes = " ".join(answer([pair], Known(), ["noisy", "blur"], budget(tmp_path)).notes)
+    assert ("do not trust" in notes) == (coverage < 0.9)
 
 
 def test_a_trained_network_is_refused_on_what_it_was_trained_on(tmp_path: Path) -> None:
