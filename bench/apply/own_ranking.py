@@ -104,8 +104,8 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
             but = f"held-out pixels say that {ranking.verdict[:-1]}, but {' and '.join(wrong)}"
             found.decided, found.verdict = False, f"Undecided: {but}; {TWO_FRAMES}."
         if crossed.fragile:
-            name, factor = crossed.fragile
-            notes.append(f"{name} would be first if the noise were {factor:.2f} times as strong as estimated.")
+            name, best, factor = crossed.fragile
+            notes.append(f"{name} would be better than {best} if the noise were {factor:.2f} times the estimated one.")
     budget.begins("calibration on synthetic noise")
     found.calibration = calibrate(candidates, ranking, None if repeated else _of(known), _fields(used))
     if found.calibration and not found.calibration.trusted:

@@ -206,13 +206,19 @@ def contradiction(main: Scores, other: Scores) -> str:
     return ""
 
 
+class Fragile(NamedTuple):
+    """An order of two methods that a wrong noise level would turn round."""
+
+    method: str
+    better_than: str  # the best method that trains nothing
+    factor: float  # by which the noise's deviation would be larger
+
+
 class CrossChecks(NamedTuple):
     """What the other estimates say of the order on the images themselves."""
 
     contradictions: dict[str, str]  # an estimate's name -> what it says otherwise, or empty
-    fragile: (
-        tuple[str, float] | None
-    )  # the method that would be best if the noise's deviation were so many times larger
+    fragile: Fragile | None
 
 
 def cross_checks(
@@ -238,8 +244,8 @@ def cross_checks(
     return CrossChecks(found, _fragile(main, copied, best))
 
 
-def _fragile(main: Scores, copied: dict[str, float], best: str) -> tuple[str, float] | None:
-    """The method that a wrong noise level would put first, by the smallest factor that does; None within 20 %.
+def _fragile(main: Scores, copied: dict[str, float], best: str) -> Fragile | None:
+    """The method that would be better than `best` at the least wrong noise level; None if no level within 20 % is.
 
     The error of a against b changes by copied_a - copied_b per unit of the logarithm of the variance.
     """
@@ -249,4 +255,4 @@ def _fragile(main: Scores, copied: dict[str, float], best: str) -> tuple[str, fl
             change = main.difference(name, best).mean / (copied[best] - noise)
             factors[name] = float(np.sqrt(max(1.0 + change, 0.0)))
     name = min(factors, key=lambda one: abs(factors[one] - 1.0), default=best)
-    return (name, factors[name]) if name in factors and abs(factors[name] - 1.0) < WRONG else None
+    return Fragile(name, best, factors[name]) if name in factors and abs(factors[name] - 1.0) < WRONG else None

@@ -11,7 +11,7 @@ from bench.apply import frames
 from bench.apply.calibration import Calibration, calibrate
 from bench.apply.frames import compare
 from bench.apply.held_out import Trial, digest, outputs
-from bench.apply.ranking import Candidate, contradiction, cross_checks, rank, recorrupted
+from bench.apply.ranking import Candidate, Fragile, contradiction, cross_checks, rank, recorrupted
 from bench.apply.recorruption import Variance
 from bench.apply.repeated_frames import SHIFT, repeats
 from bench.apply.scores import Scores, kendall
@@ -192,7 +192,7 @@ def test_the_level_at_which_another_method_would_win_is_told() -> None:
     source = Trial("", (), ((y,),), frozenset())
     two = [blur(0.75), blur(2.5)]
 
-    def best(sigma: float) -> tuple[str, tuple[str, float] | None]:
+    def best(sigma: float) -> tuple[str, Fragile | None]:
         found = rank(two, recorrupted([y], Variance(0.0, sigma**2)), 96, 96)
         return found.rows[0].method, cross_checks(two, source, Variance(0.0, sigma**2), found.scores, 96, 96).fragile
 
@@ -201,8 +201,8 @@ def test_the_level_at_which_another_method_would_win_is_told() -> None:
     turn = next(i for i in range(20) if winners[i] != winners[i + 1])
     _, fragile = best(levels[turn] * 0.92)
     assert fragile is not None
-    assert fragile[0] == winners[turn + 1]
-    assert fragile[1] == pytest.approx((levels[turn] + levels[turn + 1]) / 2 / (levels[turn] * 0.92), abs=0.04)
+    assert (fragile.method, fragile.better_than) == (winners[turn + 1], winners[turn])
+    assert fragile.factor == pytest.approx((levels[turn] + levels[turn + 1]) / 2 / (levels[turn] * 0.92), abs=0.04)
     assert best(levels[turn] * 0.5)[1] is None
 
 

@@ -15,7 +15,7 @@ from bench.apply.calibration import Calibration
 from bench.apply.entrants import Budget, candidate
 from bench.apply.held_out import Trial, outputs
 from bench.apply.own_ranking import Known, answer
-from bench.apply.ranking import recorrupted
+from bench.apply.ranking import CrossChecks, Fragile, recorrupted
 from bench.apply.recorruption import Variance, variance_of
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
@@ -118,6 +118,17 @@ def test_a_ranking_that_fails_on_known_truth_is_not_to_be_trusted(
     pair = [noisy(i, clean())[..., None].astype(np.float32) / 1000 for i in (1, 2)]
     notes = " ".join(answer([pair], Known(), ["noisy", "blur"], budget(tmp_path)).notes)
     assert ("do not trust" in notes) == (coverage < 0.9)
+
+
+def test_a_note_on_the_noise_level_names_the_method_that_would_lose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It compares methods that train nothing: another may be first."""
+    monkeypatch.setattr(own_ranking, "cross_checks", lambda *_: CrossChecks({}, Fragile("noisy", "blur", 0.9)))
+    known = Known(parse("gauss25"), variance_of(parse("gauss25")))
+    image = noisy(1, clean())[..., None].astype(np.float32) / 1000
+    notes = answer([[image]], known, ["noisy", "blur"], budget(tmp_path)).notes
+    assert any("noisy would be better than blur" in note and "0.90" in note for note in notes)
 
 
 def test_a_trained_network_is_refused_on_what_it_was_trained_on(tmp_path: Path) -> None:
