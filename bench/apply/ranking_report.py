@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 
 from .calibration import Calibration
+from .frames import MOST
 from .own_ranking import Answer
 from .paragraph import paragraph
 from .ranking import Row
 
 HOW = {
-    "frames": "Each half of the frames was denoised and scored on the other half.",
+    "frames": f"Of each half of the frames, up to {MOST} were denoised and scored on the mean of the other half.",
     "split": "Each image was split into two of independent noise: one was denoised, the other scored it.",
-    "none": "",
 }
 
 
@@ -41,7 +41,7 @@ def _lines(answer: Answer) -> Iterator[str]:
 
 def trust(answer: Answer) -> list[str]:
     """How the ranking was made, and how far to trust it, in sentences."""
-    found = [HOW[answer.mode]] if HOW[answer.mode] else []
+    found = [HOW[answer.mode]] if answer.ranking else []
     for name, said in answer.checks.items():
         agrees = f"says otherwise: {said}" if said else "agrees"
         found.append(f"Cross-check by {name} (methods without training): {agrees}.")
