@@ -1,6 +1,7 @@
 """A user's files denoised by a method that was trained on them or on others, and a record of how it was made."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..store.folder import encoded
 from ..store.tensors import read_tensors
 from .fitting import Fitted, as_images, fit, plan, steps_within, weights_file, with_weights
 from .scenes import folders
-from .tiles import LARGEST, margin_of, strips
+from .tiles import margin_of, strips
 
 RECORD, WEIGHTS = "bench-denoise.json", "bench-denoise"  # beside the outputs: how they were made, and the training
 TRAINED = 2**26  # values of all training images that are held, 256 MiB in float32
@@ -209,7 +210,6 @@ def _steps(planned: Fit, images: Sequence[SetImage], asked: Asked, machine: Mach
 def _write(fitted: Fitted, own: OwnFile, path: Path, asked: Asked, watch: Watch) -> None:
     """Denoises all frames of a file, strip after strip, into its output."""
     height, width = own.sides
-    margin = margin_of(fitted) if height * width > LARGEST[fitted.machine.kind] else None
     with own.writing(path, asked.dtype, asked.overwrite) as output:
         for i in range(own.count):
 
@@ -222,7 +222,7 @@ def _write(fitted: Fitted, own: OwnFile, path: Path, asked: Asked, watch: Watch)
                 return np.ascontiguousarray(own.frame(i, rows)[:, columns])
 
             top = 0
-            for strip in strips(fitted, read, height, width, margin, report):
+            for strip in strips(fitted, read, height, width, partial(margin_of, fitted), report):
                 output.put(i, top, strip)
                 top += len(strip)
 

@@ -22,8 +22,8 @@ def margin_of(fitted: Fitted) -> int | None:
     if fitted.net is None:
         return None
     method = fitted.work.method
-    side = rounded(max(PROBE, 4 * method.multiple), method.multiple)
-    first = rounded(side // 2, method.multiple)
+    side = rounded_down(max(PROBE, 4 * method.multiple), method.multiple)
+    first = rounded_down(side // 2, method.multiple)
     last = first + method.multiple
     probe = np.full((side, side, fitted.work.channels), 0.5, np.float32)
     probe[first:last, first:last] = np.nan
@@ -31,7 +31,7 @@ def margin_of(fitted: Fitted) -> int | None:
     low, high = int(reached.min()), int(reached.max())
     if low == 0 or high == side - 1:
         return None
-    return rounded(max(first - low, high + 1 - last) + method.multiple - 1, method.multiple)
+    return rounded_down(max(first - low, high + 1 - last) + method.multiple - 1, method.multiple)
 
 
 def strips(
@@ -39,27 +39,35 @@ def strips(
     read: Read,
     height: int,
     width: int,
-    margin: int | None,
+    margin: Callable[[], int | None],
     report: Callable[[float], None] = lambda share: None,
     largest: int = 0,
 ) -> Iterator[Image]:
     """The output for an image of these sides, in strips [h, width, C] from top to bottom.
 
-    `largest`: pixels of a tile with its margin, by default as many as the device should hold. A tile that does not
-    fit into memory is cut into four.
+    `margin` finds what `margin_of` says, where it is needed. `largest`: pixels of a tile with its margin, by default as
+    many as the device should hold. An image or a tile that does not fit into memory is cut into four.
     """
     largest = largest or LARGEST[fitted.machine.kind]
     if height * width <= largest:
-        yield fitted(read(slice(0, height), slice(0, width)))
-        report(1.0)
-        return
-    margin = WHOLE if margin is None else margin
-    core = max(fitted.work.method.multiple, rounded(int(largest**0.5) - 2 * margin, fitted.work.method.multiple))
+        try:
+            whole = fitted(read(slice(0, height), slice(0, width)))
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            largest = height * width // 4
+        else:
+            yield whole
+            report(1.0)
+            return
+    found, multiple = margin(), fitted.work.method.multiple
+    around = WHOLE if found is None else found
+    core = max(multiple, rounded_down(int(largest**0.5) - 2 * around, multiple))
     for top in range(0, height, core):
         rows, strip = slice(top, min(top + core, height)), []
         for left in range(0, width, core):
             columns = slice(left, min(left + core, width))
-            strip.append(_tile(fitted, read, (height, width), rows, columns, margin))
+            strip.append(_tile(fitted, read, (height, width), rows, columns, around))
             report((rows.start * width + columns.stop * (rows.stop - rows.start)) / (height * width))
         yield np.concatenate(strip, axis=1)
 
@@ -82,10 +90,10 @@ def _tile(fitted: Fitted, read: Read, sides: tuple[int, int], rows: slice, colum
 
 def _halves(whole: slice, multiple: int) -> list[slice]:
     """The two halves of some rows or columns, in multiples; one where they are too few."""
-    middle = whole.start + rounded((whole.stop - whole.start) // 2, multiple)
+    middle = whole.start + rounded_down((whole.stop - whole.start) // 2, multiple)
     return [whole] if middle == whole.start else [slice(whole.start, middle), slice(middle, whole.stop)]
 
 
-def rounded(number: int, multiple: int) -> int:
+def rounded_down(number: int, multiple: int) -> int:
     """The largest multiple that is not above a number."""
     return number // multiple * multiple

@@ -39,7 +39,9 @@ def test_tiles_equal_the_whole_image(name: str, channels: int, machine: Machine)
     fitted, image = untrained(name, machine, channels), photograph(331, 475, channels)
     margin = margin_of(fitted)
     assert margin is not None
-    tiled = np.concatenate(list(strips(fitted, reader(image), 331, 475, margin, largest=(2 * margin + 64) ** 2)))
+    tiled = np.concatenate(
+        list(strips(fitted, reader(image), 331, 475, lambda: margin, largest=(2 * margin + 64) ** 2))
+    )
     assert np.abs(tiled - fitted(image)).max() < 1e-5
 
 
@@ -52,11 +54,14 @@ def test_the_margin_is_not_larger_than_needed(machine: Machine) -> None:
 
 def test_a_smaller_margin_is_seen(machine: Machine) -> None:
     fitted, image = untrained("n2v", machine), photograph(256, 256)
-    tiled = np.concatenate(list(strips(fitted, reader(image), 256, 256, 0, largest=64**2)))
+    tiled = np.concatenate(list(strips(fitted, reader(image), 256, 256, lambda: 0, largest=64**2)))
     assert np.abs(tiled - fitted(image)).max() > 1e-5
 
 
-def test_tiles_without_memory_are_cut_into_four(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("largest", [384**2, 448**2], ids=["tiles", "whole image"])
+def test_what_does_not_fit_into_memory_is_cut_into_four(
+    largest: int, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fitted, image, sizes = untrained("n2v", machine), photograph(448, 448), []
     whole, outputs = fitted(image), Fitted.outputs
 
@@ -67,7 +72,7 @@ def test_tiles_without_memory_are_cut_into_four(machine: Machine, monkeypatch: p
         return outputs(self, noisy)
 
     monkeypatch.setattr(Fitted, "outputs", short_of_memory)
-    tiled = np.concatenate(list(strips(fitted, reader(image), 448, 448, 128, largest=384**2)))
+    tiled = np.concatenate(list(strips(fitted, reader(image), 448, 448, lambda: 128, largest=largest)))
     assert max(sizes) > 350**2
     assert len(sizes) > 4
     assert np.abs(tiled - whole).max() < 1e-5
@@ -75,7 +80,7 @@ def test_tiles_without_memory_are_cut_into_four(machine: Machine, monkeypatch: p
 
 def test_progress_ends_at_one(machine: Machine) -> None:
     fitted, image, shares = untrained("n2v", machine), photograph(100, 160), list[float]()
-    for _ in strips(fitted, reader(image), 100, 160, 0, shares.append, largest=64**2):
+    for _ in strips(fitted, reader(image), 100, 160, lambda: 0, shares.append, largest=64**2):
         pass
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
