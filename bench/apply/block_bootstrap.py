@@ -24,10 +24,9 @@ class Resampled(NamedTuple):
     draws: Floats  # [DRAWS, K]
     block: str  # the blocks' shape
 
-    def interval(self, of: Callable[[Floats], Floats], confidence: float = 0.95) -> tuple[float, float]:
-        """The percentile interval of a function of the means [..., K] -> [...]; NaN where it is not defined."""
-        tail = 50.0 * (1.0 - confidence)
-        low, high = np.percentile(of(self.draws), [tail, 100.0 - tail])
+    def interval(self, of: Callable[[Floats], Floats]) -> tuple[float, float]:
+        """The 95 % percentile interval of a function of the means [..., K] -> [...]; NaN where it is not defined."""
+        low, high = np.percentile(of(self.draws), [2.5, 97.5])
         return float(low), float(high)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -92,10 +93,8 @@ def spikes(plane: Floats, slope: float, constant: float) -> tuple[Mask, Mask]:
 
 def share(number: int, of: int) -> Estimate:
     """A share with the 95 % interval of Wilson."""
-    z, p = 1.96, number / of
-    middle, half = (p + z**2 / (2 * of)), z * np.sqrt(p * (1 - p) / of + z**2 / (4 * of**2))
-    low, high = ((middle - half) / (1 + z**2 / of), (middle + half) / (1 + z**2 / of))
-    return Estimate(p, float(max(0.0, min(low, p))), float(max(high, p)))
+    interval = scipy.stats.binomtest(number, of).proportion_ci(method="wilson")
+    return Estimate(number / of, float(interval.low), float(interval.high))
 
 
 def jpeg_blocks(plane: Floats) -> float:

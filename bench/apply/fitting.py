@@ -64,18 +64,16 @@ class Fitted(Struct):
         return restore(score, self.net, found, self.machine, report, stop, folder)
 
 
-def as_images(
-    scenes: Iterable[Sequence[Image]], clean: Sequence[Image] = (), names: Sequence[str] = ()
-) -> list[SetImage]:
-    """Scenes of noisy frames [H, W, C] as images of a set; without a clean image, the mean of several frames is it."""
+def as_images(scenes: Iterable[Sequence[Image]], names: Sequence[str] = ()) -> list[SetImage]:
+    """Scenes of noisy frames [H, W, C] as images of a set, the mean of several frames as the clean image."""
     made = []
     for number, frames in enumerate(scenes):
         name, channels = names[number] if names else str(number), frames[0].shape[2]
-        if len(frames) == 1 and not clean:
+        if len(frames) == 1:
             made.append(_image(name, frames[0], channels))
             continue
         noisy = tuple(_image(f"{name} frame {i}", frame, channels) for i, frame in enumerate(frames))
-        target: Image = clean[number] if clean else np.asarray(np.mean(frames, axis=0, dtype=np.float32))
+        target: Image = np.asarray(np.mean(frames, axis=0, dtype=np.float32))
         made.append(_image(name, target, channels, frames=noisy))
     return made
 
@@ -84,7 +82,7 @@ def _image(name: str, pixels: Image, channels: int, frames: tuple[SetImage, ...]
     return SetImage.decoded(name, Path(name), np.ascontiguousarray(pixels, np.float32), channels, frames=frames)
 
 
-class _Known(SetDigests):
+class _OwnDigests(SetDigests):
     """The digest of images that no catalogue knows."""
 
     def __init__(self, images: Sequence[SetImage]) -> None:
@@ -129,7 +127,7 @@ def plan(
         images, crop, left_out = _large_enough(fit, images)
         fit = structs.replace(fit, crop=crop)
     used = images if method.has_weights() and trains else ()
-    fit = structs.replace(fit, train="own images", digests=_Known(used))
+    fit = structs.replace(fit, train="own images", digests=_OwnDigests(used))
     return with_steps(fit, steps or fit.steps, suite.recipes), list(images), left_out
 
 
