@@ -17,7 +17,7 @@ from ..protocol.units import Fit
 from ..store.record import Record
 from ..store.rows import infinite
 from .onnx_file import INPUT, OPSET, OUTPUT
-from .plain_function import Batch, sides
+from .plain_function import Batch, least_side
 
 PAPER = "Wang et al., Blind2Unblind: Self-Supervised Image Denoising with Visible Blind Spots, CVPR 2022"
 ADDRESS = "https://arxiv.org/abs/2203.06967"
@@ -53,7 +53,7 @@ class Model(Struct):
 
     def rdf(self) -> dict[str, Any]:
         """The description, rdf.yaml, of the files that `write` puts beside it."""
-        fit, least = self.fit, sides(self.fit)
+        fit, least = self.fit, least_side(self.fit)
         version = import_module("bioimageio.spec.model.v0_5").ModelDescr.implemented_format_version
         axes = [{"type": "batch"}, {"type": "channel", "channel_names": COLOURS[fit.planes]}]
         free = {"min": least, "step": fit.method.multiple}
@@ -107,6 +107,7 @@ class Model(Struct):
         fit, multiple = self.fit, self.fit.method.multiple
         facts = self._method() | ({} if self.record.external else self._training())
         facts |= {"command": f"`{self.record.label.get('command', '')}`", "record": self.record.key}
+        noise = "with this noise" if fit.noise.family.simulated else "without added noise"
         rows = "\n".join(f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in facts.items() if value)
         return f"""# {self.name}
 
@@ -126,7 +127,7 @@ Output: the same shape. The network suits noise like that of its training, and n
 
 {self._validation()}
 
-`{INPUT}.npy` is a photograph of scikit-image with this noise, and `{OUTPUT}.npy` what blind2unblind-bench makes of it.
+`{INPUT}.npy` is a photograph of scikit-image {noise}, and `{OUTPUT}.npy` what blind2unblind-bench makes of it.
 
 ## Licence
 

@@ -21,12 +21,12 @@ from ..store.record import Record
 from ..store.store import Store
 from ..store.tensors import read_tensors
 from . import bioimageio_package, onnx_file
-from .plain_function import Batch, examples, ours, plain_function, sides
+from .plain_function import Batch, examples, least_side, ours, plain_function
 
 ONNX, PACKAGE = ".onnx", ".zip"
 SUFFIXES = (ONNX, PACKAGE)
 TOLERANCE = 0.01  # in 0..255 units; sums in another order differ by about a thousandth
-TRACED = (2, 2, 3)  # images and their sides, in units of the shortest side that is promised
+TRACED = (2, 2, 3)  # images and their least_side, in units of the shortest side that is promised
 TRIED = ((1, 3, 5), (2, 4, 2))
 SHOWN = (1, 8, 8)  # the example in a package
 
@@ -95,7 +95,7 @@ def _write_onnx(fit: Fit, net: nn.Module, path: Path) -> None:
 
 def _images(fit: Fit, units: tuple[int, int, int]) -> Batch:
     count, height, width = units
-    return examples(fit, count, height * sides(fit), width * sides(fit))
+    return examples(fit, count, height * least_side(fit), width * least_side(fit))
 
 
 def _checked(runtime: str, fit: Fit, net: nn.Module, machine: Machine, run: Callable[[Batch], Batch]) -> Checked:

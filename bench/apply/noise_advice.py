@@ -21,7 +21,7 @@ class Advice(Struct, frozen=True):
     why: str
 
 
-class Known(Protocol):
+class AboutNoise(Protocol):
     """What advice depends on."""
 
     @property
@@ -44,19 +44,19 @@ class Known(Protocol):
         """The closest known noise."""
 
 
-def advice(known: Known) -> tuple[Advice, ...]:
+def advice(known: AboutNoise) -> tuple[Advice, ...]:
     """One for each registered method that this machine can run; baselines that every table has are no advice."""
     found = {name: method for name, method in methods().items() if name not in BASELINES}
     found = {name: method for name, method in found.items() if method().unavailable() is None}
     return tuple(_advice(name, method, known) for name, method in sorted(found.items()))
 
 
-def _advice(name: str, method: type[Method], known: Known) -> Advice:
+def _advice(name: str, method: type[Method], known: AboutNoise) -> Advice:
     why = _against(method, known)
     return Advice(name, not why, why or _for(method, known))
 
 
-def _against(method: type[Method], known: Known) -> str:
+def _against(method: type[Method], known: AboutNoise) -> str:
     """Why a method does not suit; empty if it does."""
     if method.supervision == "clean":
         return "needs clean images to learn from"
@@ -87,7 +87,7 @@ def _copies(method: type[Method]) -> str:
     return "assumes that the noise of pixels is independent, and it is not"
 
 
-def _for(method: type[Method], known: Known) -> str:
+def _for(method: type[Method], known: AboutNoise) -> str:
     if method.supervision == "pair":
         return "one frame of a scene is the target of another; correlated noise does not matter"
     if method.supervision == "none" and method.knowledge == "blind":
@@ -105,14 +105,14 @@ def _known(method: type[Method]) -> str:
     return "noise level" if method.knowledge == "level" else "noise family"
 
 
-def recommended(known: Known) -> Advice | None:
+def recommended(known: AboutNoise) -> Advice | None:
     """A method to begin with, of those that suit, and the reason; None if none suits."""
     suit = [one for one in advice(known) if one.applies]
     found = [one for one in _preferred(known) if one.method in {other.method for other in suit}]
     return next(iter([*found, *suit]), None)
 
 
-def _preferred(known: Known) -> Iterator[Advice]:
+def _preferred(known: AboutNoise) -> Iterator[Advice]:
     noise = known.noise()
     constant = noise is not None and noise.family.distribution == "gauss"
     classical = "bm3d" if constant else "bm3d-vst"

@@ -84,10 +84,7 @@ def noise_card(
     frames = [frame for scene in scenes for frame in scene]
     if not frames:
         raise InputError("no image to look at; expected at least one file")
-    if (channels := frames[0].shape[2]) != max(frame.shape[2] for frame in frames) or (pattern and channels != 1):
-        several = " and ".join(map(str, sorted({frame.shape[2] for frame in frames})))
-        expected = "1, as --pattern says that they are mosaics" if pattern else "one number of channels"
-        raise InputError(f"images of {several} channels; expected {expected}")
+    channels = _channels(frames, pattern)
     end, step = ends(frames), steps(frames)
     found = []
     for name, where in _planes(channels, pattern):
@@ -112,6 +109,15 @@ def noise_card(
         whiteness=_whiteness(planes),
     )
     return _advised(card)
+
+
+def _channels(frames: Sequence[Pixels], pattern: str) -> int:
+    """The one number of channels of all frames; InputError for several, or for mosaics of more than one."""
+    counted = sorted({frame.shape[2] for frame in frames})
+    if len(counted) > 1 or (pattern and counted != [1]):
+        expected = "1, as --pattern says that they are mosaics" if pattern else "one number of channels"
+        raise InputError(f"images of {' and '.join(map(str, counted))} channels; expected {expected}")
+    return int(counted[0])
 
 
 def _whiteness(planes: Sequence[PlaneNoise]) -> str:

@@ -199,11 +199,16 @@ def _correlation(one: PlaneNoise) -> str:
         doubt = "" if one.exact else _DOUBT
         return f"Neighbouring pixels {along} share part of their noise {said}{more}. {_COPIED}{doubt}"
     if one.whiteness == "unknown":
-        return (
-            f"Whether neighbouring pixels {along} share part of their noise {said} cannot be told from the structure "
-            "of the image. Two frames of the same scene tell, or one frame without a specimen."
-        )
+        return f"Whether neighbouring pixels {along} share part of their noise {said} cannot be told{_hidden(one)}"
     return f"The noise of neighbouring pixels is independent as far as can be told {said}, as blind-spot methods need."
+
+
+def _hidden(one: PlaneNoise) -> str:
+    if one.clipping == "all":
+        return ": the range cuts the noise of nearly all flat areas. Raise the camera's offset, or expose differently."
+    if one.exact:
+        return ": too few pixels are flat. More frames of such scenes tell."
+    return " from the structure of the image. Two frames of the same scene tell, or one frame without a specimen."
 
 
 def _strength(lag: Lag) -> float:

@@ -16,7 +16,7 @@ from .calibration import Calibration, calibrate
 from .entrants import Budget, candidate, suitable
 from .frames import Match
 from .held_out import Trial, centre
-from .ranking import Candidate, Ranking, cross_checks, rank, recorrupted
+from .ranking import Candidate, CrossChecks, Ranking, cross_checks, rank, recorrupted
 from .recorruption import Variance
 from .repeated_frames import SHIFT
 from .scenes import scenes_of, spread
@@ -87,7 +87,8 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
         trials = recorrupted([scene[0] for scene in used], _of(known), known.noise)
     candidates, left_out = _candidates(names, trials[0], used, known, budget)
     height = width = _scored(used)
-    notes += [*left_out, f"Scored on the central {width}x{height} pixels of each scene."]
+    tall, wide = (max(min(height, scene[0].shape[axis]) for scene in used) for axis in (0, 1))
+    notes += [*left_out, f"Scored on at most {wide}x{tall} pixels in the centre of each scene."]
     ranking = rank(candidates, trials, height, width, budget.begins)
     notes += [f"{name} failed and is left out: {why}." for name, why in ranking.failed.items()]
     found = Answer("frames" if repeated else "split", ranking.verdict, True, notes, ranking)
@@ -98,14 +99,7 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
     if not repeated:
         budget.begins("cross-checks")
         source = Trial("the images themselves", (), tuple(tuple(scene) for scene in used), frozenset(), known.noise)
-        crossed = cross_checks(candidates, source, _of(known), ranking.scores, height, width)
-        found.checks = crossed.contradictions
-        if wrong := [f"{name} says that {said}" for name, said in found.checks.items() if said]:
-            but = f"held-out pixels say that {ranking.verdict[:-1]}, but {' and '.join(wrong)}"
-            found.decided, found.verdict = False, f"Undecided: {but}; {TWO_FRAMES}."
-        if crossed.fragile:
-            name, best, factor = crossed.fragile
-            notes.append(f"{name} would be better than {best} if the noise were {factor:.2f} times the estimated one.")
+        _cross(found, cross_checks(candidates, source, _of(known), ranking.scores, height, width))
     budget.begins("calibration on synthetic noise")
     found.calibration = calibrate(candidates, ranking, None if repeated else _of(known), _fields(used))
     if found.calibration and not found.calibration.trusted:
@@ -113,6 +107,19 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
             "Where the truth is known, on synthetic noise, it was often wrong: do not trust this ranking."
         )
     return found
+
+
+def _cross(found: Answer, crossed: CrossChecks) -> None:
+    """Adds what other estimates say; one that contradicts makes the answer undecided."""
+    found.checks = crossed.contradictions
+    if wrong := [f"{name} says that {said}" for name, said in found.checks.items() if said]:
+        but = f"held-out pixels say that {found.verdict[:-1]}, but {' and '.join(wrong)}"
+        found.decided, found.verdict = False, f"Undecided: {but}; {TWO_FRAMES}."
+    if crossed.fragile:
+        name, best, factor = crossed.fragile
+        found.notes.append(
+            f"{name} would be better than {best} if the noise were {factor:.2f} times the estimated one."
+        )
 
 
 def _of(known: Known) -> Variance:

@@ -66,7 +66,7 @@ def plain_function(fit: Fit, net: nn.Module, noisy: Tensor) -> nn.Module:
         return net if torch.equal(output, net(noisy)) else lowest
 
 
-def sides(fit: Fit) -> int:
+def least_side(fit: Fit) -> int:
     """The shortest side that is promised: the first multiple of the method's from 32 pixels on."""
     multiple = fit.method.multiple
     return -(-32 // multiple) * multiple

@@ -64,13 +64,7 @@ def submit(
         raise InputError(f"{folder}: DND's colour images; expected a method of a suite of colour images: --suite srgb")
     if not (boxes or path.is_file()):
         raise InputError(f"{path}: no such file; get it from the SIDD benchmark's page")
-    target = target or Path("SubmitDND" if boxes else f"Submit{space}.csv")
-    if not (boxes or target.suffix in SUFFIXES):
-        raise InputError(f"{target}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: no folder {target.parent}")
-    if boxes:
-        check_folder(target)
+    target = _target(target or Path("SubmitDND" if boxes else f"Submit{space}.csv"), boxes)
     fitted = Fitted(fit, load(fit, store, machine)[0], machine, frozenset())
 
     def denoise(noisy: Image) -> Image:
@@ -93,6 +87,17 @@ def _fit(plan: Plan) -> Fit:
     if cells[0].excluded:
         raise InputError(f"submit: {cells[0].name}: {cells[0].excluded}")
     return cells[0].fit
+
+
+def _target(target: Path, boxes: bool) -> Path:
+    """Where a submission goes, a folder for boxes; InputError for what cannot be written."""
+    if not (boxes or target.suffix in SUFFIXES):
+        raise InputError(f"{target}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: no folder {target.parent}")
+    if boxes:
+        check_folder(target)
+    return target
 
 
 def _submit_blocks(

@@ -59,10 +59,7 @@ def fit(
     read_noise = _read_noise(slope, constant, dark, structure * float(v[0].mean()))
     level = lowered(interval(np.sqrt(np.maximum(slope * brightness + constant, 0.0))), structure / 2.0)
     if not exact and level.value**2 / SIDE**2 > NOISY * mean.var():
-        # blocks differ in brightness by their noise: then the slope is that of chance, and all noise may be of photons
-        most = level.high**2 / max(brightness - darkest, 1e-12)
-        gain = Estimate(gain.value, 0.0, max(gain.high, most))
-        read_noise = Estimate(read_noise.value, 0.0, max(read_noise.high, level.high))
+        gain, read_noise = _of_chance(gain, read_noise, level, brightness - darkest)
     return VarianceFit(
         gain=gain,
         offset=dark,
@@ -76,6 +73,12 @@ def fit(
         constant=float(constant[0]),
         misfit=_misfit(x[0], v, slope[0], constant[0]),
     )
+
+
+def _of_chance(gain: Estimate, read_noise: Estimate, level: Estimate, light: float) -> tuple[Estimate, Estimate]:
+    """Gain and read noise where blocks differ in brightness by noise alone: all noise may be of photons, or none."""
+    most = max(gain.high, level.high**2 / max(light, 1e-12))
+    return Estimate(gain.value, 0.0, most), Estimate(read_noise.value, 0.0, max(read_noise.high, level.high))
 
 
 def _groups(flat: Flat, which: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:

@@ -15,15 +15,18 @@ from support.external import Place
 from torch import nn
 
 from bench.apply import cholesky, network_files, onnx_file
+from bench.apply.bioimageio_package import Model
 from bench.apply.network_files import TOLERANCE
-from bench.apply.plain_function import Batch, Denoiser, examples, ours, plain_function, sides
+from bench.apply.plain_function import Batch, Denoiser, examples, least_side, ours, plain_function
 from bench.compute.machine import Machine
 from bench.compute.step import build
 from bench.datasets.errors import InputError
+from bench.datasets.noise.model import parse
 from bench.methods.networks.registry import read
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.units import Fit
+from bench.store.record import Record
 
 MACHINE = Machine("cpu", "float32", 1)
 needs_onnx = pytest.mark.skipif(
@@ -64,7 +67,7 @@ def net(name: str = "unet", **fields: Any) -> Any:
 
 
 def traced(fit: Fit, made: nn.Module) -> tuple[nn.Module, Batch]:
-    noisy = examples(fit, 2, 2 * sides(fit), 3 * sides(fit))
+    noisy = examples(fit, 2, 2 * least_side(fit), 3 * least_side(fit))
     return plain_function(fit, made, torch.from_numpy(noisy)), noisy
 
 
@@ -93,7 +96,7 @@ def test_every_network_gives_our_output_on_sides_that_were_not_traced(which: str
     made = network(fit)
     onnx_file.write(*traced(fit, made), fit.method.multiple, tmp_path / "a.onnx")
     for count, height, width in ((1, 3, 5), (2, 4, 2)):
-        noisy = examples(fit, count, height * sides(fit), width * sides(fit))
+        noisy = examples(fit, count, height * least_side(fit), width * least_side(fit))
         found, expected = onnx_file.run(tmp_path / "a.onnx", noisy), ours(fit, made, noisy, MACHINE)
         assert found.shape == noisy.shape == expected.shape
         assert expected.std() > 1e-4
@@ -188,6 +191,14 @@ def test_a_training_becomes_a_model_of_bioimage_io_that_its_own_tests_accept(pla
     said = ZipFile(out).read("README.md").decode()
     assert "secret-place" not in said
     assert "| b2u" in said
+
+
+@pytest.mark.parametrize(("noise", "says"), [("gauss25", "with this noise"), ("none", "without added noise")])
+def test_a_package_says_whether_its_example_has_noise(noise: str, says: str) -> None:
+    fit = structs.replace(fit_of("n2v"), noise=parse(noise))
+    label = {"suite": "gray", "preset": "mini"}
+    record = Record(key=fit.key, kind="fit", state="done", title=fit.title, label=label, identity=fit.identity)
+    assert f"scikit-image {says}" in Model(fit, record, [], 0.01).readme()
 
 
 def patched(monkeypatch: pytest.MonkeyPatch, apart: float) -> None:

@@ -144,6 +144,13 @@ def test_repeated_frames_settle_what_texture_hides() -> None:
     assert card.recommended.method == "n2n"
 
 
+def test_who_gave_two_frames_is_not_asked_for_two() -> None:
+    card = noise_card([[frame(2000.0 + 100.0 * shared("white", (72, 72), seed)) for seed in (2, 3)]], bits=16)
+    assert card.whiteness == "unknown"
+    assert "More frames" in sentences(card)
+    assert "Two frames of the same scene" not in sentences(card)
+
+
 def test_correlated_noise_of_repeats_still_allows_pairs() -> None:
     scenes = [[frame(correlated(scene("camera"), "0.6", 2.0, seed)) for seed in range(2)]]
     card = noise_card(scenes, bits=16)
@@ -220,6 +227,7 @@ def test_where_the_range_cuts_all_noise_the_numbers_are_rough() -> None:
     card = noise_card([[frame(cut)]], bits=16, offset=0.0)
     assert 8.0 in card.planes[0].gain
     assert "rough" in sentences(card)
+    assert "Two frames of the same scene" not in sentences(card)
     assert card.noise() is None
 
 

@@ -106,6 +106,7 @@ def test_single_images_of_known_white_noise(tmp_path: Path) -> None:
     assert found.decided
     assert found.ranking is not None
     assert found.ranking.rows[0].method == "blur"
+    assert any("128x128 pixels" in note for note in found.notes)
     assert set(found.checks) == {"Stein's unbiased estimate", "the masked loss"}
     assert not any(found.checks.values())
 
