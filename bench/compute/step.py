@@ -181,6 +181,7 @@ class Step:
     def _gradients(self, batch: Batch, context: Context, stop: Callable[[], bool]) -> Tensor | None:
         """The loss and its gradients; None if memory is too short for them in this many images at a time."""
         self.optimiser.zero_grad()
+        buffers = [(one, one.clone()) for one in self.net.network.buffers()]  # such as running means
         loss = None
         try:
             for part in parts(self.net, self.method, batch, context):
@@ -188,7 +189,9 @@ class Step:
                     raise Stopped
                 part.backward()  # type: ignore[no-untyped-call]
                 loss = part.detach() if loss is None else loss + part.detach()
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, Stopped) as error:
+            for one, before in buffers:  # what the parts did is undone
+                one.copy_(before)
             if context.chunk == 1 or not out_of_memory(error):
                 raise
             return None

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.compute import machine as machines
 from bench.compute.machine import Machine
-from bench.compute.step import Step, epoch_of, schedule
+from bench.compute.step import Step, Stopped, epoch_of, schedule
 from bench.compute.training import source_of
 from bench.datasets import philox
 from bench.datasets.images import SetImage
@@ -29,6 +29,7 @@ from bench.methods.n2c import N2C
 from bench.methods.n2n import N2N
 from bench.methods.n2v import N2V
 from bench.methods.networks.dncnn import DnCNN
+from bench.methods.networks.registry import Network
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit
 
@@ -47,9 +48,9 @@ RECIPES = pytest.mark.parametrize("recipe", [CYCLE, HALVING, CONSTANT, MUON], id
 def step(work: Work, set_images: list[SetImage], machine: Machine) -> Callable[..., Step]:
     """The step of a small training: 7 steps in 3 epochs of 3, 2 and 2 steps, on 3 images."""
 
-    def make(method: Any = N2C, noise: str = "gauss5_50", **changes: Any) -> Step:
+    def make(method: Any = N2C, noise: str = "gauss5_50", net: Network = NET, **changes: Any) -> Step:
         known: dict[str, Any] = {"crop": 16, "steps": 7, "epochs": 3, "recipe": CYCLE}
-        unit = work(method(net=NET), noise, **(known | changes))
+        unit = work(method(net=net), noise, **(known | changes))
         pixels = [one.pixels[..., : unit.channels] for one in set_images]
         images = [SetImage.decoded(str(i), Path(), one, unit.channels, pattern="GRBG") for i, one in enumerate(pixels)]
         return Step(unit, source_of(unit, images), machine)
@@ -138,13 +139,21 @@ class Draws(N2V, frozen=True):
             yield 0.5 * part.detach() + 0.0 * net(batch.noisy).mean()
 
 
+class Normalised(Network, frozen=True):
+    """Its mean and variance move with every pass."""
+
+    def build(self, channels: int, outputs: int | None = None) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(channels, outputs or channels, 3, padding=1), nn.BatchNorm2d(channels))
+
+
+@pytest.mark.parametrize("net", [NET, Normalised()], ids=["plain", "normalised"])
 @pytest.mark.parametrize("call", [1, 2, 3, 4])
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["cuda", "numpy"])
 def test_a_step_that_ran_out_of_memory_is_that_of_half_the_images(
-    error: Exception, call: int, step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
+    error: Exception, call: int, net: Network, step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the first part or the last one failed: same numbers, same samples, equal to the last bit."""
-    expected, made = step(Draws, batch=4), step(Draws, batch=4)
+    expected, made = step(Draws, net=net, batch=4), step(Draws, net=net, batch=4)
     expected.chunk, made.chunk = 1, 2
     seen.clear()
     state, drawn = advanced(expected, 0), torch.cat(seen)
@@ -161,6 +170,16 @@ def test_a_step_that_ran_out_of_memory_is_that_of_half_the_images(
     assert_equal({**made.state(), "loss": made.loss}, state)
     assert torch.equal(torch.cat(seen[-4:]), drawn)
     assert torch.equal(torch.cat(seen[:-4]), drawn[: sum(map(len, seen[:-4]))])
+
+
+def test_a_stop_between_two_parts_of_the_loss_changes_nothing(step: Callable[..., Step]) -> None:
+    expected, made = step(net=Normalised(), batch=4), step(net=Normalised(), batch=4)
+    expected.chunk = made.chunk = 1
+    asked = iter([False, True])
+    with pytest.raises(Stopped):
+        made(0, lambda: next(asked))
+    assert next(asked, None) is None
+    assert_equal(advanced(made, 0), advanced(expected, 0))
 
 
 def test_a_step_that_is_short_of_memory_and_cannot_be_captured_says_both(
