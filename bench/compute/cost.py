@@ -16,18 +16,18 @@ class Cost(NamedTuple):
     """Medians over the images."""
 
     seconds: float
-    megabytes: float | None  # of the device, or of the process; None where the system does not say
+    megabytes: float | None  # of the device, or of the process; None where threads share it or the system is silent
 
 
 class Costs:
-    """Measures the images one by one."""
+    """Measures images, one by one or in several threads."""
 
     def __init__(self, device: str) -> None:
         self.device, self.seconds, self.megabytes = device, list[float](), list[float]()
 
-    def of(self, compute: Callable[[], T]) -> T:
-        """What `compute` returns; its cost is kept."""
-        before, began = self._start(), time.monotonic()
+    def of(self, compute: Callable[[], T], alone: bool) -> T:
+        """What `compute` returns; its cost is kept, with memory if no other image is computed meanwhile."""
+        before, began = self._start() if alone else None, time.monotonic()
         made = compute()
         self.seconds.append(time.monotonic() - began)
         if before is not None:

@@ -65,7 +65,8 @@ def evaluate(
             report(done + training.step / training.steps, total)
 
         compute = partial(restore, work, net, noisy, machine, said, stop, folder)
-        return kept(work, noisy, folder, partial(costs.of, compute) if costs else compute)
+        alone = method.learns() or threads == 1
+        return kept(work, noisy, folder, partial(costs.of, compute, alone) if costs else compute)
 
     pool, done = ThreadPoolExecutor(threads), 0
     try:
