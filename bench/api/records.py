@@ -14,7 +14,7 @@ from ..runner.verification import Verification
 from ..store import clean, exchange
 from ..store.clean import Found
 from ..store.exchange import Merged
-from .options import Computed, PathLike, machine_of, path_of, store_of
+from .options import Computed, PathLike, load_plugins, machine_of, path_of, store_of
 
 
 def export(
@@ -31,6 +31,7 @@ def merge(source: PathLike, *, store: PathLike | None = None) -> Merged:
 
 def verify(words: str = "", **options: Unpack[Computed]) -> list[Verification]:
     """Scores again what is stored; how far the numbers of today are from the records. InputError for unknown words."""
+    load_plugins(options.get("plugins", ()))
     machine, _ = machine_of(options)  # nothing is trained
     machine.apply()
     store, found = store_of(options.get("store")), list[Verification]()

@@ -29,7 +29,7 @@ from ..runner.run import Outcome
 from ..store.match import request_of_label
 from ..store.record import Record
 from ..store.store import Store
-from .options import Asked, Options, PathLike, asked_in, path_of, store_of, table_requests
+from .options import Asked, Options, PathLike, asked_in, load_plugins, path_of, store_of, table_requests
 
 if TYPE_CHECKING:
     from ..report.figures import Made, Skipped
@@ -169,6 +169,7 @@ def figures(
     """Draws what the store has; the figures of each suite as they come. InputError if there is nothing to draw."""
     from ..report.figures import Inputs, Skipped, draw  # imported here: matplotlib is slow to load
 
+    load_plugins(options.get("plugins", ()))
     store, (machine, _) = store_of(options.get("store")), choose()
     images, drawn, refused = Sets(path_of(options.get("data"))), False, dict[str, InputError]()
     requests = table_requests(store, suite, preset, table, **asked_in(options))

@@ -180,6 +180,7 @@ def rescore(
     scoring: Sequence[str], suite: str = "", preset: str = "", table: int | None = None, **options: Unpack[Options]
 ) -> Rescored:
     """Scores again what the store has under other evaluation protocols; nothing is trained."""
+    load_plugins(options.get("plugins", ()))
     store, found = store_of(options.get("store")), dict[str, list[Table]]()
     wanted = table_requests(store, suite, preset, table, **asked_in(options))
     names = list(scorings()) if list(scoring) == ["all"] else list(scoring)
@@ -213,6 +214,7 @@ def score(
     method: str, weights: PathLike, suite: str = "synthetic", preset: str = "mini", **options: Unpack[Options]
 ) -> Outcome:
     """Scores external weights as those of a method."""
+    load_plugins(options.get("plugins", ()))
     store, file = store_of(options.get("store"), must_exist=False), Path(weights)
     asked = request(suite, (), preset, **asked_in(options))
     here, _ = machine_of(options)  # nothing is trained

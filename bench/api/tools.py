@@ -18,7 +18,7 @@ from ..report.claims.report import Report, check_claims
 from ..runner.display import Display, Lines
 from ..tools import conformance, regression, scaling
 from ..tools import speed as steps
-from .options import Computed, Options, PathLike, asked_in, machine_of, path_of, request, store_of
+from .options import Computed, Options, PathLike, asked_in, load_plugins, machine_of, path_of, request, store_of
 
 
 def check(method: str) -> Iterator[tuple[str, conformance.Finding]]:
@@ -61,6 +61,7 @@ def speed(
 
     `noise` is that of the suite if not given; `progress` gets the row of each training as soon as it is measured.
     """
+    load_plugins(options.get("plugins", ()))
     if jobs > 1 and (methods or tests or noise):
         raise InputError("speed --jobs has its own work to measure; leave out --methods, --test-sets and --noise")
     for method in methods:
@@ -91,6 +92,7 @@ def submit(
     By default SubmitRaw.csv, in suites of colour images SubmitSrgb.csv; a name in .mat gives the server's older format.
     Where `blocks` is DND's folder, the path is that of a new folder, by default SubmitDND.
     """
+    load_plugins(options.get("plugins", ()))
     machine = _applied(options)
     planned = plan.make(request(suite, method.split(","), preset, **asked_in(options)))
     about = submission.About(method, authors, title, venue)

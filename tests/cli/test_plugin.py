@@ -2,11 +2,15 @@
 
 import json
 import sys
+from inspect import signature
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support.cli import bench, finish, line, lines, photos, record, refused, start
 
+from bench import api
+from bench.datasets.errors import InputError
 from bench.methods import plugins, registry
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -94,6 +98,20 @@ def test_a_file_is_listed_with_what_it_declares(tmp_path: Path) -> None:
 def test_register_without_a_name_takes_the_class_s(tmp_path: Path) -> None:
     text = HEAD + "\n@register\nclass Tiny(Small, frozen=True):\n    pass\n"
     assert "tiny" in bench("methods", "--plugin", plugin(tmp_path, text)).out
+
+
+def takes_plugins(function: object) -> bool:
+    """Whether `plugins` is among the options of a function."""
+    options = getattr(function, "__annotations__", {}).get("options")
+    return any("plugins" in one.__annotations__ for one in get_args(options))
+
+
+@pytest.mark.parametrize("name", [name for name in api.HOME if takes_plugins(getattr(api, name))])
+def test_a_function_that_takes_plug_ins_loads_them_first(name: str, tmp_path: Path) -> None:
+    function = getattr(api, name)
+    needed = [None for one in signature(function).parameters.values() if one.default is one.empty]
+    with pytest.raises(InputError, match=r"none\.py"):
+        list(function(*needed[:-1], device="none", plugins=[tmp_path / "none.py"]))  # computes nothing
 
 
 def test_two_files(tmp_path: Path) -> None:
