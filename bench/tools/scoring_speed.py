@@ -40,7 +40,7 @@ def _joined(decoder: Decoder, x: Tensor, skip: Tensor) -> Tensor:
     return joined
 
 
-def official_loop(work: Score, net: nn.Module | None, set_images: list[SetImage]) -> list[float]:
+def official_loop(work: Score, net: nn.Module | None, set_images: list[SetImage], device: str) -> list[float]:
     """PSNR of every output: image by image, padded to a square, float32, compared by PSNR and SSIM right after it."""
     from skimage.metrics import structural_similarity  # imported here: it is slow to load
 
@@ -52,13 +52,13 @@ def official_loop(work: Score, net: nn.Module | None, set_images: list[SetImage]
         side = -(-max(height, width) // method.multiple) * method.multiple
         padding = ((0, side - height), (0, side - width), (0, 0)) if method.multiple > 1 else ((0, 0),) * 3
         square = np.pad(noisy.image, padding, mode="reflect").transpose(2, 0, 1)
-        batch, level = torch.from_numpy(np.ascontiguousarray(square))[None], torch.tensor([noisy.level])
-        rng = Rng("inference", numbered([noisy.name], "cpu"))
+        batch = torch.from_numpy(np.ascontiguousarray(square))[None].to(device)
+        level, rng = torch.tensor([noisy.level], device=device), Rng("inference", numbered([noisy.name], device))
         with torch.no_grad():
             context = Context(Progress(1, 1), rng, 10**9, work.noise.family, level)
             outputs = method.denoise(net, batch, context)  # type: ignore[arg-type]
         for output in method.outputs:
-            image = outputs[output.name][0, :, :height, :width].numpy().transpose(1, 2, 0)
+            image = outputs[output.name][0, :, :height, :width].cpu().numpy().transpose(1, 2, 0)
             rounded = np.trunc(np.clip(image, 0, 1) * np.float32(255.0) + np.float32(0.5)).astype(np.float64)
             found.append(float(10.0 * np.log10(255.0**2 / np.mean((rounded - clean) ** 2))))
             structural_similarity(rounded, clean, data_range=255.0, channel_axis=2, **window)  # type: ignore[no-untyped-call]
@@ -78,10 +78,10 @@ def scoring(work: Score, machine: Machine, test: str, data: Path | None) -> dict
     if work.fit.method.learns():
         net, plain = (build(work.fit.method, work.fit.planes, 1.0, 0) for _ in range(2))
         net = machine.place(net, precision="float32").eval()
-        without_shortcuts(plain.eval())
+        without_shortcuts(plain.to(machine.device).eval())
     times: dict[str, list[tuple[float, float]]] = {"official": [], "ours": []}
     for _ in range(TURNS):
-        expected, seconds = _timed(lambda: official_loop(job, plain, set_images))
+        expected, seconds = _timed(lambda: official_loop(job, plain, set_images, machine.device))
         times["official"].append(seconds)
         rows, seconds = _timed(lambda: evaluate(job, net, set_images, machine))
         times["ours"].append(seconds)

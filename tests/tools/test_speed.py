@@ -6,13 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from bench import api
 from bench.compute.machine import Machine
 from bench.datasets.errors import InputError
+from bench.methods.base import Context, Method
+from bench.methods.n2c import N2C
 from bench.protocol.units import Fit
-from bench.tools import speed
+from bench.tools import scoring_speed, speed
 
 
 @pytest.fixture
@@ -29,6 +33,24 @@ def test_scoring_is_compared_on_the_sets_that_are_asked_for(method: str, folder:
     assert list(table["test"])[-1] == folder
     assert (table["scores differ by (dB)"].astype(float) < 1e-3).all()
     assert (table["ratio"].astype(float) > 0).all()
+
+
+def test_the_official_loop_is_measured_on_the_device_of_ours(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's device `meta` stands for a GPU."""
+    seen = set[str]()
+
+    def denoise(self: Method, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        assert ctx.level is not None
+        used = (noisy, ctx.level, ctx.rng.samples, *net.parameters())
+        seen.update(one.device.type for one in used)
+        return {"denoised": torch.zeros(noisy.shape)}
+
+    rows = [SimpleNamespace(value=lambda metric: 0.0)] * scoring_speed.IMAGES
+    monkeypatch.setattr(N2C, "denoise", denoise)
+    monkeypatch.setattr(scoring_speed, "evaluate", lambda *asked: rows)
+    (work,), _ = speed._works(("n2c",), "gauss25")
+    scoring_speed.scoring(work, Machine("meta"), folder, None)
+    assert seen == {"meta"}
 
 
 def test_jobs_have_their_own_work() -> None:
