@@ -52,52 +52,69 @@ class Denoising(Images, Computed, total=False):
 def denoise(
     paths: Sequence[PathLike], out: PathLike, method: str = "", **options: Unpack[Denoising]
 ) -> tuple[Denoised, Collection]:
-    """Writes a denoised version of every file into the folder `out`; what came of it, and what was understood.
+    """Writes a denoised version of every file, and a page, into `out`; what came of it, and what was understood.
 
     InputError: nothing that can be denoised, a method that cannot be used here, outputs that would replace something.
     """
+    done, collection, asked = _denoised(paths, Path(out), method, options)
+    _write_page(collection, Path(out), asked)
+    return done, collection
+
+
+def _denoised(
+    paths: Sequence[PathLike], out: Path, method: str, options: Denoising
+) -> tuple[Denoised, Collection, Asked]:
+    """Writes a denoised version of every file into a folder; also how that was done."""
     load_plugins(options.get("plugins", ()))
-    check_folder(Path(out))
+    check_folder(out)
     minutes, (weights, trained) = _minutes(options), _weights(options)
     machine, notes = machine_of(options)
     machine.apply()
     collection = opened(paths, **images_of(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
-        for line in notes:
-            display.note(line)
-        card = None if options.get("value_range") or trained else _card(collection)
-        if card:
-            rescale(collection, card.value_range, "of the noise card")
-        elif trained and not options.get("value_range"):
-            rescale(collection, trained, "of the training")
-        for line in collection.lines():
+        card = _scaled(collection, trained, options)
+        for line in [*notes, *collection.lines()]:
             display.note(line)
         images = _training(collection, options)
         if method == AUTO:
-            method, why = _first_of_ranking(collection, card, Path(out) / RANKING, machine, display, stop, options)
+            method, why = _first_of_ranking(collection, card, out / RANKING, machine, display, stop, options)
         else:
             method, why = _method(method, card, options)
         display.note(f"method: {method} ({why})")
-        asked = Asked(
-            method=method,
-            why=why,
-            noise=card.noise() if card else None,
-            preset=options.get("preset") or "mini",
-            steps=options.get("steps", 0),
-            minutes=minutes,
-            seed=options.get("seed", 0),
-            weights=weights,
-            dtype=options.get("dtype", "keep"),
-            overwrite=options.get("overwrite", False),
-            command=options.get("command", ""),
-        )
+        asked = _asked(method, why, card, minutes, weights, options)
         watch = _Progress(display, collection, asked, stop).watch()
         try:
-            done = denoising.denoise(collection, images, Path(out), asked, machine, watch)
+            done = denoising.denoise(collection, images, out, asked, machine, watch)
         except Stopped:
             raise KeyboardInterrupt(stop.received) from None
-    _write_page(collection, Path(out), asked)
-    return done, collection
+    return done, collection, asked
+
+
+def _scaled(collection: Collection, trained: Range | None, options: Denoising) -> Card | None:
+    """Scales the files as the training or the noise card says, unless a range is given; the card where one was made."""
+    if options.get("value_range"):
+        return None
+    card = None if trained else _card(collection)
+    if scale := card.value_range if card else trained:
+        rescale(collection, scale, "of the noise card" if card else "of the training")
+    return card
+
+
+def _asked(method: str, why: str, card: Card | None, minutes: float, weights: Path | None, options: Denoising) -> Asked:
+    """What is asked of the method that was chosen."""
+    return Asked(
+        method=method,
+        why=why,
+        noise=card.noise() if card else None,
+        preset=options.get("preset") or "mini",
+        steps=options.get("steps", 0),
+        minutes=minutes,
+        seed=options.get("seed", 0),
+        weights=weights,
+        dtype=options.get("dtype", "keep"),
+        overwrite=options.get("overwrite", False),
+        command=options.get("command", ""),
+    )
 
 
 def _write_page(collection: Collection, out: Path, asked: Asked) -> None:
@@ -125,7 +142,7 @@ def denoise_array(array: NDArray[Any], method: str = "", **options: Unpack[Denoi
         source, out = Path(folder, "array.npy"), Path(folder, "denoised")
         np.save(source, array)
         quiet: Denoising = {"quiet": True}
-        done, _ = denoise([source], out, method, **(quiet | options))
+        done, *_ = _denoised([source], out, method, quiet | options)
         if done.failed:
             raise InputError(done.failed[0])
         found: NDArray[Any] = np.load(done.written[0])
