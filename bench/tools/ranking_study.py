@@ -221,12 +221,12 @@ def main(data: Path, path: Path) -> None:
     done = {tuple(row[column] for column in KEY) for row in lines(path)}
     for key, make in work(data):
         if key not in done:
-            new = not path.exists()
+            row = make()
             with path.open("a", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                if new:
+                if not file.tell():
                     writer.writeheader()
-                writer.writerow(make())
+                writer.writerow(row)
 
 
 def lines(path: Path) -> list[dict[str, str]]:
@@ -238,7 +238,10 @@ def lines(path: Path) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--table":
-        sys.stdout.write("\n".join(table(lines(Path(sys.argv[2])))) + "\n")
-    else:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    match sys.argv[1:]:
+        case ["--table", file]:
+            sys.stdout.write("\n".join(table(lines(Path(file)))) + "\n")
+        case [data, file]:
+            main(Path(data), Path(file))
+        case _:
+            sys.exit(__doc__)
