@@ -148,7 +148,7 @@ def unet_step(work: Fit, batch: Batch) -> Callable[[], Tensor]:
 def interleaved(steps: dict[str, Callable[[], Tensor]], machine: Machine, rounds: int) -> dict[str, float]:
     """The median seconds of each, taken in turn so that a slow minute hits all alike."""
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(max(5, rounds)):
+    for _ in range(rounds):
         for name, step in steps.items():
             times[name].append(timed(step, CUDA_STEPS if machine.kind == "cuda" else 1))
     return {name: statistics.median(values) for name, values in times.items()}

@@ -1,6 +1,7 @@
 """The measurement of steps and of scoring: rows come as they are measured; both scoring loops give equal scores."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,6 +82,18 @@ def test_each_training_is_told_when_it_is_measured(
     assert float(row["of bf16 matmul"].rstrip("%")) > 0
     hours = 60_000 / float(row["our steps/s"]) / 3600
     assert float(row["training, preset standard"].rstrip(" h")) == pytest.approx(hours, abs=0.02)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 6])
+def test_steps_are_measured_so_many_times(rounds: int, machine: Machine) -> None:
+    calls = {"plain": 0, "ours": 0}
+
+    def step(name: str) -> Tensor:
+        calls[name] += 1
+        return torch.zeros(1)
+
+    assert speed.interleaved({name: partial(step, name) for name in calls}, machine, rounds).keys() == calls.keys()
+    assert calls == {"plain": rounds, "ours": rounds}
 
 
 def test_the_noise_of_a_training_may_be_chosen() -> None:
