@@ -11,6 +11,7 @@ from .asked import computed
 from .parser import Commands, add_machine, add_store, command, names, positive
 from .printing import print_json, print_rows, tell
 
+NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
 IMAGES = ("axes", "value_range", "channels", "recursive")
 
 
@@ -26,7 +27,7 @@ def _add_noise(commands: Commands) -> None:
     add_images(sub)
     sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
     sub.add_argument("--pattern", default="", metavar="RGGB", help="the images are Bayer mosaics")
-    sub.add_argument("--offset", type=float, default=None, metavar="N", help="the level of black, where it is known")
+    sub.add_argument("--offset", type=number, default=None, metavar="N", help="the level of black, where it is known")
     sub.add_argument("--out", type=Path, default=None, metavar="DIR", help="write text, JSON and a picture there")
     sub.set_defaults(do=noise)
 
@@ -107,6 +108,13 @@ def rank(options: argparse.Namespace) -> int:
     return 0 if answer.decided and not found.failed else 1
 
 
+def number(text: str) -> float:
+    """A number of at most a billion."""
+    if not re.fullmatch(NUMBER, text, re.IGNORECASE) or abs(float(text)) > 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 100 or -0.5, of at most 1e9")
+    return float(text)
+
+
 def minutes(text: str) -> float:
     """A number of minutes above 0."""
     if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", text) or not float(text):
@@ -138,7 +146,6 @@ def images(options: argparse.Namespace) -> dict[str, Any]:
 
 def pair(text: str) -> tuple[float, float]:
     """The two numbers of a range."""
-    number = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
-    if not (found := re.fullmatch(f"({number}),({number})", text, re.IGNORECASE)):
+    if not (found := re.fullmatch(f"({NUMBER}),({NUMBER})", text, re.IGNORECASE)):
         raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH, such as 0,4095")
     return float(found[1]), float(found[2])

@@ -82,6 +82,16 @@ def test_a_count_must_be_a_positive_whole_number(untouched: Path, option: str, v
     assert "whole number" in message
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "1e30", "", "x", "²"])
+def test_the_level_of_black_must_be_a_number(value: str, chelsea: Path) -> None:
+    assert "--offset" in refused("noise", chelsea, f"--offset={value}")
+
+
+@pytest.mark.parametrize("value", ["100", "-0.5", "1e2"])
+def test_the_level_of_black_may_be_any_number(value: str, chelsea: Path) -> None:
+    assert bench("noise", chelsea, f"--offset={value}").code == 0
+
+
 @pytest.mark.parametrize("value", ["x", "0,x", "0,,1", "", "0.5"])
 def test_seeds_must_be_whole_numbers(untouched: Path, value: str) -> None:
     assert "--seeds" in refused_run(untouched, f"--seeds={value}")
