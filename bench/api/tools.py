@@ -16,7 +16,7 @@ from ..methods import registry
 from ..protocol import plan, suite_files
 from ..report.claims.report import Report, check_claims
 from ..runner.display import Display, Lines
-from ..tools import conformance, regression, scaling
+from ..tools import conformance, regression, scaling, silent
 from ..tools import speed as steps
 from .options import Computed, Options, PathLike, asked_in, load_plugins, machine_of, path_of, request, store_of
 
@@ -29,19 +29,15 @@ def check(method: str) -> Iterator[tuple[str, conformance.Finding]]:
             yield name, finding
 
 
-def _silent(case: str) -> None:
-    """Shows no progress."""
-
-
 def regress(
-    cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = _silent
+    cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = silent
 ) -> list[regression.Finding]:
     """Compares small subsets of the suites with the committed references; `progress` is given each case's name."""
     return list(regression.compared(cases, path_of(data), progress))
 
 
 def update_references(
-    cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = _silent
+    cases: Sequence[str] = (), *, data: PathLike | None = None, progress: Callable[[str], None] = silent
 ) -> list[str]:
     """Writes the references of the regression check anew; which cases were skipped, and why."""
     return regression.update(cases, path_of(data), progress)
@@ -54,7 +50,7 @@ def speed(
     tests: Sequence[str] = (),
     noise: str = "",
     *,
-    progress: Callable[[steps.Row], None] = steps.silent,
+    progress: Callable[[steps.Row], None] = silent,
     **options: Unpack[Computed],
 ) -> list[pd.DataFrame]:
     """Times of training steps and of scoring; of scoring alone on given sets; or of runs with one job and several.

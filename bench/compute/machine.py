@@ -57,7 +57,7 @@ class Machine(Struct, frozen=True):
 
     def chunk(self, height: int, width: int) -> int:
         """Images of this size per network call."""
-        pixels = CUDA_PIXELS if self.device.startswith("cuda") else CPU_PIXELS
+        pixels = CUDA_PIXELS if self.kind == "cuda" else CPU_PIXELS
         return max(1, pixels // (height * width))
 
     def compiles(self, steps: int) -> bool:
@@ -65,7 +65,7 @@ class Machine(Struct, frozen=True):
         if steps == 0:
             return False
         if self.compile is None:
-            return self.device.startswith("cuda") and steps >= COMPILE_STEPS and can_compile()
+            return self.kind == "cuda" and steps >= COMPILE_STEPS and can_compile()
         return self.compile
 
     def place(self, net: nn.Module, steps: int = 0, precision: str | None = None) -> "Placed":
@@ -185,7 +185,7 @@ def environment(machine: Machine | None = None) -> dict[str, Any]:
     }
     if machine is not None:
         facts |= {
-            "device": torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu",
+            "device": torch.cuda.get_device_name(machine.device) if machine.kind == "cuda" else "cpu",
             "precision": machine.precision,
             "threads": machine.threads,
         }

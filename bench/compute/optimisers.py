@@ -1,6 +1,6 @@
 """What turns gradients into steps: Adam, and Muon for the kernels of convolutions; no step reads from the device."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 
 import torch
@@ -117,12 +117,6 @@ class Optimiser:
             moments = {"momentum": kept[id(one)]} if id(one) in kept else self.adam.state[one]
             found |= {f"{moment}.{name}": tensor for moment, tensor in moments.items()}
         return found
-
-    @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """The opposite of `state`, in place; KeyError for a tensor that is missing."""
-        for name, tensor in self.state().items():
-            tensor.copy_(tensors[name])
 
 
 def _kernels(net: nn.Module, hidden: bool) -> list[nn.Parameter]:

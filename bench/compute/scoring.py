@@ -50,7 +50,7 @@ def evaluate(
     method, rows = work.fit.method, list[Row]()
     total = work.repeats * len(set_images)
     waiting = deque[Future[list[Row]]]()
-    threads = cpu_count() if machine.device.startswith("cuda") else machine.threads
+    threads = cpu_count() if machine.kind == "cuda" else machine.threads
 
     def collect(most: int) -> None:
         while len(waiting) > most:

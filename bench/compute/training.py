@@ -43,7 +43,6 @@ class Trained(Struct):
     """A trained network and how it came about."""
 
     net: nn.Module
-    parameters: int
     seconds: float
     history: list[tuple[int, float]]  # (step, loss)
     quality: list[tuple[int, float]]  # (step, PSNR of one fixed crop [dB]), for display only
@@ -172,5 +171,4 @@ def train(
     seconds = checkpoints.seconds
     update.optimiser.zero_grad()  # what is left of the memory of graphs can then be used by others
     net = update.net.network
-    parameters = sum(parameter.numel() for parameter in net.parameters())
-    return Trained(net, parameters, seconds, state.history, state.quality, state.warnings)
+    return Trained(net, seconds, state.history, state.quality, state.warnings)

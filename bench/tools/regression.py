@@ -27,6 +27,7 @@ from ..protocol.units import Score
 from ..runner.execution import Sets
 from ..store.record import summary
 from ..store.rows import infinite
+from . import silent
 
 FOLDER = Path(__file__).parent / "references"
 CASES, NUMBERS = FOLDER / "cases.toml", FOLDER / "references.json"
@@ -120,7 +121,7 @@ def references() -> dict[str, Numbers]:
 
 
 def compared(
-    names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = lambda case: None
+    names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = silent
 ) -> Iterator[Finding]:
     """The findings of the cases, as they come; InputError for an unknown case or one without a reference."""
     asked, known = cases(names), references()
@@ -143,9 +144,7 @@ def compared(
             yield from _losses(case, expected, found) if case.subset.tier == "losses" else _psnr(case, expected, found)
 
 
-def update(
-    names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = lambda case: None
-) -> list[str]:
+def update(names: Sequence[str] = (), data: Path | None = None, report: Callable[[str], None] = silent) -> list[str]:
     """Measures the cases anew, all seeds, and writes the references; the names of those whose data are not here."""
     known = references() if NUMBERS.is_file() else {}
     sets, skipped, every = Sets(data), [], [case.name for case in cases()]

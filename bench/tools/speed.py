@@ -24,6 +24,7 @@ from ..methods.rng import Rng
 from ..protocol.plan import make
 from ..protocol.request import Request
 from ..protocol.units import Fit, Score
+from . import silent
 from .scoring_speed import scoring as scoring_speed
 from .scoring_speed import without_shortcuts
 
@@ -47,10 +48,6 @@ def plain_step(method: Method, channels: int, batch: Batch, context: Context) ->
         return loss.detach()
 
     return step
-
-
-def silent(row: Row) -> None:
-    """Shows no row."""
 
 
 def measure(
@@ -193,6 +190,6 @@ def timed(step: Callable[[], Tensor], calls: int = 1) -> float:
 
 def matmul_rate(machine: Machine) -> float:
     """Floating-point operations per second of a bf16 matrix product, the best of several."""
-    n = 8192 if machine.device.startswith("cuda") else 2048
+    n = 8192 if machine.kind == "cuda" else 2048
     a = Rng(0, torch.arange(n, device=machine.device)).normal("matrix", n).bfloat16()  # ones would run faster
     return max(2 * n**3 / timed(lambda: a @ a) for _ in range(7))

@@ -141,7 +141,8 @@ def test_a_continued_training_takes_the_same_steps(recipe: Recipe) -> None:
     kept = trained(recipe, halved, steps=range(2))
     again.load_state_dict(halved.state_dict())
     continued = Optimiser(recipe, again)
-    continued.load({name: tensor.clone() for name, tensor in kept.state().items()})
+    for name, tensor in continued.state().items():
+        tensor.copy_(kept.state()[name])
     trained(recipe, again, continued, range(2, 4))
     assert all(torch.equal(one, two) for one, two in zip(whole.parameters(), again.parameters(), strict=True))
 
@@ -153,15 +154,12 @@ def test_all_of_the_state_is_there_from_the_start_and_stays_where_it_is(recipe: 
     optimiser = Optimiser(recipe, net)
     before = {name: tensor.data_ptr() for name, tensor in optimiser.state().items()}
     trained(recipe, net, optimiser)
-    optimiser.load(optimiser.state())
     assert {name: tensor.data_ptr() for name, tensor in optimiser.state().items()} == before
     muon = recipe is MUON
     assert ("momentum.wide.0.weight" in before) == muon
     assert ("exp_avg_sq.wide.0.weight" in before) != muon
     assert {"step.last.weight", "exp_avg.last.weight", "exp_avg.up.weight", "exp_avg.wide.0.bias"} <= before.keys()
     assert not any("last.bias" in name for name in before)
-    with pytest.raises(KeyError):
-        optimiser.load({})
 
 
 def test_a_network_of_kernels_alone_needs_no_adam() -> None:
