@@ -148,7 +148,8 @@ def _merge(theirs: Store, ours: Store) -> Merged:
     records, wrong = theirs.look()
     merged = Merged(refused=[str(error.state) for error in wrong])
     last, own = theirs.last.known(), ours.last.known()
-    units = match(records, [*own.requests.values(), *last.requests.values()], (last | own).digests)
+    digests = (last | own).digests
+    units = match(records, [*own.requests.values(), *last.requests.values()], digests)
     images = cache(image_names)
     suites: set[str] = set()  # of what both have now
     for record in records:  # fits first
@@ -170,7 +171,7 @@ def _merge(theirs: Store, ours: Store) -> Merged:
             suites.add(record.label["suite"])
     if suites:
         asked = {name: one for name, one in last.requests.items() if name == one.suite and _suite(one) in suites}
-        ours.last.adopt(Last(last.folders, asked))
+        ours.last.adopt(Last(last.folders | digests.folders, asked))  # of a folder that is here, what it is
     return merged
 
 
