@@ -4,24 +4,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch.nn import functional as F
+from scipy.io import loadmat
 
+from bench.apply.submission import About, write_submission
 from bench.compute.inference import denoise
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import noisy_images
 from bench.compute.scoring import compare, evaluate, quantise
+from bench.compute.zero_shot import restore_batch
 from bench.datasets.images import SetImage, unit
 from bench.datasets.noise.captured import NONE
 from bench.datasets.noise.model import parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Method
 from bench.methods.nbr2nbr import NBR2NBR
-from bench.protocol.metrics.builtin import psnr, ssim
 from bench.protocol.scoring import Scoring
 from bench.protocol.suite_files import load
 from bench.protocol.units import Fit, Score
+from bench.store.rows import Row
 
 from .conftest import Array, golden, matching
 from .official import OfficialNoise, Probe
@@ -54,16 +55,16 @@ def _official_test_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.compute.noisy_images.named", lambda noise, clean, digest, repeat: official(noise, clean))
 
 
-def work(method: Method, style: str, rows: int) -> Score:
-    """Official test noise, padding and scoring; nothing here is trained."""
-    suite = load("synthetic")
+def work(method: Method, style: str, repeats: int = 1, name: str = "synthetic") -> Score:
+    """Official test noise, padding and scoring of a suite; nothing here is trained."""
+    suite = load(name)
     paper = suite.presets["paper"]
     fit = Fit(
-        name="probe", method=method, noise=parse(style), seed=0, channels=IMAGES[0].shape[-1], train="",
-        train_noise="fresh", crop=32, batch=1, steps=0, epochs=1, recipe=suite.recipes["paper"],
+        name="probe", method=method, noise=parse(style), seed=0, channels=suite.channels, view=paper.view, train="",
+        train_noise="fresh", crop=32, batch=1, steps=0, epochs=1, recipe=suite.recipes[paper.recipe],
     )  # fmt: skip
     return Score(
-        fit=fit, test="", noise=fit.noise, repeats=rows // len(IMAGES), padding=paper.padding, scoring=paper.scoring,
+        fit=fit, test="", noise=fit.noise, repeats=repeats, padding=paper.padding, scoring=paper.scoring,
     )  # fmt: skip
 
 
@@ -80,6 +81,17 @@ def check_scores(mine: dict[str, dict[str, float]], expected: Array) -> None:
         assert mine[output][metric] == pytest.approx(value, rel=0, abs=tolerance), (metric, output)
 
 
+def check_rows(rows: list[Row], expected: Array) -> None:
+    """All outputs of every image in turn."""
+    assert len(rows) == len(expected) * len(OUTPUTS)
+    for number, scores in enumerate(expected):
+        group = rows[number * len(OUTPUTS) : (number + 1) * len(OUTPUTS)]
+        images = len({row.image for row in rows})
+        assert {(row.repeat, row.image) for row in group} == {(number // images, str(number % images))}
+        by_name = {row.output: {name: row.value(name) for name in row.metrics} for row in group}
+        check_scores({official: by_name[ours] for official, ours in OUTPUTS.items()}, scores)
+
+
 def check_pixels(mine: Array, expected: Array) -> None:
     """8-bit outputs: float32 sums in another order may tip a pixel in a thousand by one level."""
     difference = np.abs(quantise(mine).astype(int) - expected.astype(int))
@@ -91,19 +103,14 @@ def check_pixels(mine: Array, expected: Array) -> None:
 def test_b2u_scores(style: str, set_images: list[SetImage]) -> None:
     """Every repeat, image and output."""
     expected = ARRAYS[f"b2u_{style}_scores"]
-    rows = evaluate(work(METHOD, style, len(expected)), Probe(), set_images, Machine())
-    assert len(rows) == len(expected) * len(OUTPUTS)
-    for number, scores in enumerate(expected):
-        group = rows[number * len(OUTPUTS) : (number + 1) * len(OUTPUTS)]
-        assert {(row.repeat, row.image) for row in group} == {(number // len(IMAGES), str(number % len(IMAGES)))}
-        by_name = {row.output: {name: row.value(name) for name in row.metrics} for row in group}
-        check_scores({official: by_name[ours] for official, ours in OUTPUTS.items()}, scores)
+    score = work(METHOD, style, len(expected) // len(IMAGES))
+    check_rows(evaluate(score, Probe(), set_images, Machine()), expected)
 
 
 @pytest.mark.parametrize("style", B2U_STYLES)
 def test_b2u_pixels(style: str, set_images: list[SetImage]) -> None:
     """The images of repeat 0."""
-    score = work(METHOD, style, len(IMAGES))
+    score = work(METHOD, style)
     for set_image, _, noisy, _ in noisy_images(score, set_images):
         for name, image in outputs(noisy).items():
             check_pixels(image, ARRAYS[f"b2u_{style}_img{set_image.name}_{name}"])
@@ -113,7 +120,7 @@ def test_b2u_pixels(style: str, set_images: list[SetImage]) -> None:
 def test_nbr_scores(style: str, set_images: list[SetImage]) -> None:
     """Every repeat and image."""
     expected = ARRAYS[f"nbr_{style}_scores"]
-    rows = evaluate(work(NBR2NBR(), style, len(expected)), Probe(), set_images, Machine())
+    rows = evaluate(work(NBR2NBR(), style, len(expected) // len(IMAGES)), Probe(), set_images, Machine())
     assert [row.metrics["psnr"] for row in rows] == pytest.approx(expected[:, 0].tolist(), rel=0, abs=1e-4)
     assert [row.metrics["ssim"] for row in rows] == pytest.approx(expected[:, 1].tolist(), rel=0, abs=1e-5)
 
@@ -132,40 +139,39 @@ def test_fmdd_scores() -> None:
     check_scores(scores, ARRAYS["fmdd_scores"][0])
 
 
-def sidd_outputs(block: int) -> dict[str, Array]:
-    """The mosaic packed into four channels, denoised, unpacked and clipped; the packing is the test's own for now."""
-    mosaic = torch.from_numpy(ARRAYS["sidd_noisy"][0, block])[None, None]
-    images = outputs(F.pixel_unshuffle(mosaic, 2)[0].permute(1, 2, 0).numpy())
-    unpacked = {name: F.pixel_shuffle(torch.from_numpy(image).permute(2, 0, 1), 2)[0] for name, image in images.items()}
-    return {name: image.clamp(0.0, 1.0).numpy() for name, image in unpacked.items()}
+RAW = work(METHOD, "captured", name="raw")
+BLOCKS = [
+    SetImage.decoded(
+        str(number), Path("gt.mat"), clean[..., None], 1,
+        frames=(SetImage.decoded(str(number), Path("noisy.mat"), noisy[..., None], 1),),
+    )
+    for number, (clean, noisy) in enumerate(zip(ARRAYS["sidd_gt"][0], ARRAYS["sidd_noisy"][0], strict=True))
+]  # fmt: skip
 
 
-BLOCKS = range(ARRAYS["sidd_gt"].shape[1])
+def submitted(output: str, path: Path) -> Array:
+    """An output for all blocks [block, H, W], as a submission stores it."""
+    batch = list(noisy_images(RAW, BLOCKS))
+    images = np.stack([found[output][..., 0] for found in restore_batch(RAW, Probe(), batch, Machine())])[None]
+    write_submission(path, images, images.shape, images.dtype, 0.0, About("", "", "", ""))
+    stored: Array = loadmat(path)["DenoisedBlocksRaw"][0]
+    return stored
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_sidd_scores(block: int) -> None:
-    """Floats: PSNR in 0..1, SSIM in 0..255."""
-    clean = ARRAYS["sidd_gt"][0, block]
-    scores = {
-        name: {
-            "psnr": psnr(image, clean, 1.0),
-            "ssim": ssim(image * np.float32(255.0), clean * np.float32(255.0)),
-        }
-        for name, image in sidd_outputs(block).items()
-    }
-    check_scores(scores, ARRAYS["sidd_scores"][block])
+def test_sidd_scores() -> None:
+    """Of packed mosaics, as floats: PSNR in 0..1, SSIM in 0..255."""
+    check_rows(evaluate(RAW, Probe(), BLOCKS, Machine()), ARRAYS["sidd_scores"])
 
 
-def test_sidd_pixels() -> None:
+def test_sidd_pixels(tmp_path: Path) -> None:
     """A corner of block 0, all outputs."""
     expected = ARRAYS["sidd_pred_dn_exp_mid_block0_crop32"]
     height, width = expected.shape[1:]
-    mine = np.stack([image[:height, :width] for image in sidd_outputs(0).values()])
+    mine = np.stack([submitted(output, tmp_path / "s.mat")[0, :height, :width] for output in OUTPUTS.values()])
     np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_sidd_submission(block: int) -> None:
+def test_sidd_submission(tmp_path: Path) -> None:
     """What would be submitted is the weighted output."""
-    np.testing.assert_allclose(sidd_outputs(block)["mid"], ARRAYS["sidd_submit_blocks"][0, block], rtol=0, atol=1e-5)
+    mine = submitted("weighted", tmp_path / "s.mat")
+    np.testing.assert_allclose(mine, ARRAYS["sidd_submit_blocks"][0], rtol=0, atol=1e-5)

@@ -1,9 +1,7 @@
-"""Padding before a network, and 2x2 packing."""
+"""Padding before a network."""
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional as F
 
 from bench.compute.inference import pad, padded
 from bench.methods.networks.unet import UNetConfig
@@ -14,13 +12,6 @@ from .conftest import golden, matching
 ARRAYS = golden("geometry")
 PADDING = load("synthetic").presets["paper"].padding  # the preset that claims the official evaluation
 TABLE = ARRAYS["table_h_w_side_outh_outw"].tolist()
-# The official packing must be the one that `nbr2nbr.subsample` and raw mosaics take from torch.
-PACKINGS = [
-    ("mosaic", "packed", F.pixel_unshuffle),
-    ("packed", "unpacked", F.pixel_shuffle),
-    ("rgb_s2d_in", "rgb_s2d_out", F.pixel_unshuffle),
-    ("rgb_s2d_out", "rgb_s2d_in", F.pixel_shuffle),
-]
 
 
 @pytest.mark.parametrize(("height", "width", "side", "out_height", "out_width"), TABLE)
@@ -36,11 +27,3 @@ def test_padded_pixels(i: str) -> None:
     image = ARRAYS[f"in{i}"]
     found = pad(image, *padded(image, UNetConfig.multiple, PADDING))
     np.testing.assert_array_equal(found, ARRAYS[f"out{i}"], strict=True)
-
-
-@pytest.mark.parametrize(("before", "after", "packing"), PACKINGS)
-def test_packing(before: str, after: str, packing: object) -> None:
-    """Exact."""
-    assert callable(packing)
-    packed = packing(torch.from_numpy(ARRAYS[before]), 2)
-    np.testing.assert_array_equal(packed, ARRAYS[after], strict=True)

@@ -87,13 +87,10 @@ def test_wrong_entries_are_refused(text: str, said: str) -> None:
 
 def test_our_entries_belong_to_their_suites() -> None:
     for one in entries.load():
-        if one.suite in suites():
-            suite = load_suite(one.suite)
-            assert one.noise in {
-                *suite.noises,
-                *(noise for preset in suite.presets.values() for noise in preset.noises),
-            }
-            assert one.boxes.keys() <= catalogue.catalogue().keys()
+        assert one.suite in suites()
+        suite = load_suite(one.suite)
+        assert one.noise in {*suite.noises, *(noise for preset in suite.presets.values() for noise in preset.noises)}
+        assert one.boxes.keys() <= catalogue.catalogue().keys()
     set_images = {set_image.name: set_image.pixels.shape for set_image in find("embedded_test").load(None, 3)}
     for box in [one.boxes["embedded_test"] for one in entries.load() if "embedded_test" in one.boxes]:
         assert box.top + box.side <= set_images[box.image][0]
