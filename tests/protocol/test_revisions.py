@@ -175,9 +175,14 @@ def test_code_that_changes_raises_its_revision() -> None:
     )
 
 
-def test_revisions_only_rise() -> None:
-    known = recorded()
-    assert all(known.get(name, one)[0] <= one[0] for name, one in current().items())
+@pytest.mark.parametrize("more", [[], ["--same-numbers"]])
+def test_revisions_only_rise(more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    higher = {name: (one[0] + (name == "b2u"), one[1]) for name, one in current().items()}
+    monkeypatch.setattr(sys.modules[__name__], "FILE", tmp_path / "revisions.json")
+    (tmp_path / "revisions.json").write_bytes(before := msgspec.json.encode(higher))
+    with pytest.raises(SystemExit, match=f"b2u .*revision {higher['b2u'][0]}"):
+        main(more)
+    assert (tmp_path / "revisions.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -218,13 +223,18 @@ def test_a_method_reaches_the_method_it_extends_and_its_network() -> None:
     assert "unet:UNet" in names
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=f"Records the code of every revision in {FILE.name}.")
     options.add_argument("--same-numbers", action="store_true", help="changed code still gives its revision's numbers")
-    same_numbers = options.parse_args().same_numbers
-    known = {} if same_numbers or not FILE.is_file() else recorded()  # it may hold the marks of a merge
+    same_numbers = options.parse_args(arguments).same_numbers
+    try:
+        known = recorded()
+    except msgspec.DecodeError:
+        sys.exit(f"{FILE.name} cannot be read; after a merge take one side first: git checkout --ours {FILE}")
     for name, one in current().items():
-        if name in known and known[name] != one and known[name][0] == one[0]:
+        if name in known and known[name][0] > one[0]:
+            sys.exit(f"{name} has revision {one[0]} after revision {known[name][0]}: a revision only rises")
+        if name in known and known[name] != one and known[name][0] == one[0] and not same_numbers:
             sys.exit(f"{name} has changed within revision {one[0]}: raise it, or say --same-numbers")
         if known.get(name) != one:
             print(f"{name}, revision {one[0]}: {one[1]}")
