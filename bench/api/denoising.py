@@ -126,7 +126,7 @@ def _write_page(collection: Collection, out: Path, asked: Asked) -> None:
     scenes = []
     for own in collection.files:
         if (path := out / own.output(asked.dtype)).is_file():
-            rows, columns = centre(*own.sides)
+            rows, columns = _centre(*own.sides)
             output = OwnFile(path, own.name, own.axes, own.each)
             noisy, denoised = (one.stored(0, rows)[:, columns].astype(np.float32) for one in (own, output))
             scenes += scene(own.name, noisy, None, {asked.method: denoised}, own.range)
@@ -219,7 +219,7 @@ def _weights(options: Denoising) -> tuple[Path | None, Range | None]:
     return weights, own_folder.value_range(record.label.get("train", ""))
 
 
-def centre(height: int, width: int) -> tuple[slice, slice]:
+def _centre(height: int, width: int) -> tuple[slice, slice]:
     """The rows and columns of the middle, SHOWN at most."""
     starts = [max(0, side - SHOWN) // 2 for side in (height, width)]
     return slice(starts[0], starts[0] + SHOWN), slice(starts[1], starts[1] + SHOWN)

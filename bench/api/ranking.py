@@ -99,7 +99,7 @@ def made(
     )
     low, high = found.files[0].range
     try:
-        answer = own_ranking.answer(scenes, known_of(card, (low, high)), methods, budget)
+        answer = own_ranking.answer(scenes, _known_of(card, (low, high)), methods, budget)
     except Stopped:
         raise KeyboardInterrupt(stop.received) from None
     answer.notes[:0] = notes
@@ -131,7 +131,7 @@ def ranking_plain(answer: Answer) -> dict[str, Any]:
     return ranking_report.plain(answer)
 
 
-def known_of(card: Card, value_range: tuple[float, float]) -> Known:
+def _known_of(card: Card, value_range: tuple[float, float]) -> Known:
     """What a noise card says of the noise of images scaled from this range."""
     noise, paired, cut = card.noise(), card.paired or "", any(plane.clipping for plane in card.planes)
     doubt = {
@@ -143,14 +143,14 @@ def known_of(card: Card, value_range: tuple[float, float]) -> Known:
         return Known(None, None, doubt, paired, cut)
     return Known(
         noise if value_range == card.value_range else None,
-        rescaled(variance_of(noise), card.value_range, value_range),
+        _rescaled(variance_of(noise), card.value_range, value_range),
         doubt,
         paired,
         cut,
     )
 
 
-def rescaled(variance: Variance, old: tuple[float, float], new: tuple[float, float]) -> Variance:
+def _rescaled(variance: Variance, old: tuple[float, float], new: tuple[float, float]) -> Variance:
     """The variance of values in another range that stands for 0..1."""
     ratio = (old[1] - old[0]) / (new[1] - new[0])
     shift = (new[0] - old[0]) / (old[1] - old[0])
