@@ -84,7 +84,6 @@ def test_noise_that_does_not_grow_is_gaussian() -> None:
 def test_correlated_noise_is_found_and_blind_spots_are_advised_against(kind: str) -> None:
     card = noise_card([[frame(correlated(scene("rocket"), kind, 2.0, 0))]], bits=16)
     assert card.whiteness == "correlated"
-    assert card.whiteness != "white"
     against = {advice.method: advice.why for advice in card.advice if not advice.applies}
     assert {"n2v", "b2u", "laine19-muonly", "nbr2nbr"} <= against.keys()
     assert "neighbours" in against["laine19-muonly"]
@@ -369,6 +368,6 @@ def test_small_numbers_keep_their_digits(one: Estimate, printed: str) -> None:
 
 def test_an_unknown_pattern_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(InputError, match="Did you mean 'RGGB'"):
-        noise_card([[frame(photons(scene("camera"), 2.0, 6.0, 0))]], pattern="RGBG"[::-1].replace("GBGR", "RGG"))
+        noise_card([[frame(photons(scene("camera"), 2.0, 6.0, 0))]], pattern="RGG")
     with pytest.raises(InputError, match="mosaic"):
         noise_card([[np.zeros((64, 64, 3), np.uint8)]], pattern="RGGB")

@@ -116,7 +116,7 @@ def test_an_empty_store_shows_all_that_the_paper_printed(number: int, tmp_path: 
     assert "not run" in text
     for quality in printed.values():
         assert (f"{quality['psnr']:.2f}/{quality['ssim']:.3f}" if quality else "- / -") in text
-    assert not (tmp_path / "new").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
