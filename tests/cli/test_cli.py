@@ -1,5 +1,6 @@
 """Runs end to end, on photographs: the command, and the public function."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from support.cli import (
     lines,
     photos,
     record,
+    refused,
     rows,
     same,
     snapshot,
@@ -22,7 +24,10 @@ from support.cli import (
     weights,
 )
 
-from bench import Method, register, run, tables
+from bench import Method, __version__, register, run, tables
+from bench.api import options
+from bench.cli.main import main
+from bench.datasets.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("narrow")
 GAUSS = ("--noise", "gauss25", "--steps", "2")
@@ -231,3 +236,32 @@ def test_public_names_are_the_classes_of_the_rooms() -> None:
 
     assert Method is method
     assert register is decorator
+
+
+# ---- options
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out.strip()) == (0, __version__)
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [
+        (("--jobs", "3"), {"threads": 2}),  # cores divided by jobs
+        (("--compile",), {"compile": True}),
+        (("--no-compile",), {"compile": False}),
+    ],
+)
+def test_what_is_asked_of_the_machine(
+    more: tuple[str, ...], asked: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(**known: object) -> None:
+        raise InputError(str(known))
+
+    monkeypatch.setattr(options, "cores", lambda: 6)
+    monkeypatch.setattr(options, "choose", choose)
+    found = refused("run", "--methods", "n2c", *GAUSS, *more, "--store", tmp_path)
+    assert asked.items() <= ast.literal_eval(found.removeprefix("bench: error: ")).items()

@@ -221,3 +221,10 @@ def test_prepare_says_what_it_lacks(tmp_path: Path) -> None:
     assert "unknown set to prepare 'kodak'" in refused("data", "prepare", "kodak", *source)
     assert "expected one" in refused("data", "prepare", "sidd_medium", "ilsvrc2012_val", *source)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_mirror_is_asked_for(root: Path) -> None:
+    (root / "photos" / "coffee.png").unlink()
+    result, frame = data("fetch", SMALL, "--mirror", "ftp://x", "--data", root)
+    assert result.code == 1
+    assert "mirror 'ftp://x'" in frame["why"].iloc[0]

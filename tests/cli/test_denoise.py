@@ -14,7 +14,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from support.cli import bench as command
+from support.cli import file_of, photos, record
 from support.own_files import tiff
+from support.tiny import finished
 
 import bench
 from bench.apply import denoising
@@ -253,3 +255,34 @@ def test_eight_bit_colour_and_opacity(tmp_path: Path) -> None:
     made = np.asarray(Pillow.open(tmp_path / "out" / "alpha.png"))
     assert made.shape == (72, 80, 4)
     assert (made[..., 3] == 128).all()
+
+
+def test_minutes_are_turned_into_steps_once(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    argv = ("denoise", frames, "--out", out, "--method", "n2v", "--minutes", "0.01", "--threads", "1", "--overwrite")
+    assert command(*argv).code == 0
+    (note,) = out.rglob("*.steps")
+    before = note.stat().st_mtime_ns, note.read_text()
+    assert json.loads((out / denoising.RECORD).read_bytes())["identity"]["steps"] == int(before[1])
+    assert command(*argv).code == 0
+    assert (note.stat().st_mtime_ns, note.read_text()) == before
+
+
+def test_the_weights_of_a_cell_are_those_of_its_file(tmp_path: Path) -> None:
+    place, photo = finished(tmp_path), photos(tmp_path / "mine", "astronaut") / "astronaut.png"
+    key = record(place.store, "fit", "n2c")["key"]
+    file = file_of(place.store, "fit", "n2c", ".safetensors")
+    for name, more in {"cell": ("--from", key, "--store", place.store), "file": ("--weights", file)}.items():
+        result = command("denoise", photo, "--out", tmp_path / name, "--method", "n2c", *more)
+        assert result.code == 0, result.err
+    made = [np.asarray(Pillow.open(tmp_path / name / photo.name)) for name in ("cell", "file")]
+    np.testing.assert_array_equal(*made)
+
+
+def test_the_seed_and_the_type_of_an_output_can_be_asked_for(frames: Path, tmp_path: Path) -> None:
+    for seed in ("0", "1"):
+        argv = ("--out", tmp_path / seed, "--method", "n2v", *QUICK, "--seed", seed, "--dtype", "float32")
+        assert command("denoise", frames, *argv).code == 0
+    one, two = (tifffile.imread(next((tmp_path / seed).glob("*.tif"))) for seed in ("0", "1"))
+    assert (one.dtype, two.dtype) == (np.float32, np.float32)
+    assert not np.array_equal(one, two)

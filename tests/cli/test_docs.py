@@ -74,13 +74,14 @@ def execute(language: str, text: str, folder: Path) -> None:
         if not rest:
             assert command in NOT_HERE, f"{command}: no test executes it"
             continue
+        if "DIR" in shlex.split(rest) and not (SHARED / "set12").is_dir():
+            continue  # the image sets are not on this machine
         expected = next((code for start, (code, _) in FAILS.items() if rest.startswith(start)), 0)
         result = bench(*small(shlex.split(rest)))
         assert (program, result.code) == ("", expected), f"{command}\n{result.out}\n{result.err}"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (SHARED / "set12").is_dir(), reason="the image sets are not on this machine")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

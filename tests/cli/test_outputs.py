@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.cli import bench, refused
+from support.cli import Terminal, bench, refused
 from support.tiny import Tiny
 
 from bench.cli.main import main
@@ -130,13 +130,6 @@ def test_a_unit_of_an_oracle_shows_what_tables_show(tiny: Tiny) -> None:
 
 
 # ---- widths
-
-
-class Terminal(io.StringIO):
-    """Standard output of 80 columns."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, *argv: object) -> str:

@@ -201,3 +201,11 @@ def test_files_of_two_kinds(tmp_path: Path) -> None:
     result = command("rank", tmp_path / "a.tif", tmp_path / "b.tif", "--out", tmp_path / "out")
     assert result.code == 2
     assert "one type and number of channels" in result.err
+
+
+def test_the_seed_of_a_ranking_can_be_asked_for(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(scenes: object, known: object, methods: object, budget: Budget) -> None:
+        raise InputError(f"seed {budget.seed}")
+
+    monkeypatch.setattr(own_ranking, "answer", seen)
+    assert "seed 7" in command("rank", frames, "--out", tmp_path / "out", *QUICK, "--seed", "7").err

@@ -1,13 +1,13 @@
 """What a terminal of 80 columns shows: nothing wider; and elsewhere, a line of progress a minute."""
 
-import io
 import re
 import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from support.cli import bench
+from support.cli import Terminal, bench
+from support.clock import Clock
 from support.tiny import Tiny, finished
 
 from bench.cli.main import main
@@ -19,13 +19,6 @@ from bench.runner.estimates import Cost
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return finished(tmp_path_factory.mktemp("tiny"))
-
-
-class Terminal(io.StringIO):
-    """A terminal, whose width the variable COLUMNS says."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def on_a_terminal(*argv: object) -> list[str]:
@@ -65,12 +58,6 @@ def test_a_run_ends_with_its_records_and_the_command_for_the_page(tiny: Tiny) ->
 
 
 def test_progress_is_a_line_a_minute(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Clock:
-        now = 0.0
-
-        def monotonic(self) -> float:
-            return self.now
-
     clock = Clock()
     monkeypatch.setattr(display, "time", clock)
     shown, cost = Display(), Cost("fit", 1000.0)

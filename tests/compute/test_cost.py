@@ -30,7 +30,7 @@ def test_seconds_and_memory_are_medians_over_the_images() -> None:
         assert costs.of(lambda size=megabytes: compute(size, 0.05), True) == megabytes * 2**17  # type: ignore[misc]
     found = costs.median()
     assert found is not None
-    assert 0.05 <= found.seconds < 5.0
+    assert found.seconds >= 0.05
     if os.access("/proc/self/clear_refs", os.W_OK):
         assert found.megabytes is not None
         assert 200 < found.megabytes < 500

@@ -19,7 +19,8 @@ from bench.datasets.sets.download import BLOCK, Patience
 from bench.datasets.sets.fetch import fetch
 from bench.datasets.sets.find import find_known
 
-QUICK = Patience(connect=2.0, read=0.3, tries=3, pause=0.01)
+QUICK = Patience(connect=2.0, read=5.0, tries=3, pause=0.01)
+STALL = Patience(connect=2.0, read=0.3, tries=3, pause=0.01)
 COFFEE = "/origin/coffee.png"
 Reports = list[tuple[int, int, str]]
 
@@ -60,10 +61,10 @@ def get(data: Path, *mirrors: str, name: str = SMALL, patience: Patience = QUICK
     return [path.name for path in paths], reports
 
 
-def refused(data: Path, *mirrors: str, name: str = SMALL) -> str:
+def refused(data: Path, *mirrors: str, name: str = SMALL, patience: Patience = QUICK) -> str:
     """The message, in one line, of a fetch that must fail, and must leave nothing under the name it failed for."""
     with pytest.raises(InputError) as caught:
-        get(data, *mirrors, name=name)
+        get(data, *mirrors, name=name, patience=patience)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -116,7 +117,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(data: Path, published: dict[
 def test_a_passing_fault_is_outlived(data: Path, published: dict[str, bytes], server: Server, fault: str) -> None:
     server.faults[COFFEE] = [fault, fault]
     started = time.monotonic()
-    assert get(data)[0] == ["coffee.png"]
+    assert get(data, patience=STALL if fault == "stall" else QUICK)[0] == ["coffee.png"]
     assert time.monotonic() - started < 10  # seconds; without a limit of ours a server stalls for 30
     assert len(server.requests) == 3
     assert files(data) == published
@@ -125,7 +126,7 @@ def test_a_passing_fault_is_outlived(data: Path, published: dict[str, bytes], se
 @pytest.mark.parametrize("fault", ["drop", "stop", "stall", "500"])
 def test_a_lasting_fault_is_named_and_leaves_no_half_file(data: Path, server: Server, fault: str) -> None:
     server.faults[COFFEE] = [fault] * 9
-    message = refused(data)
+    message = refused(data, patience=STALL if fault == "stall" else QUICK)
     assert f"{server.address}{COFFEE}: no whole file in 3 tries" in message
     assert len(server.asked(COFFEE)) == 3
     assert "coffee.png" not in files(data)

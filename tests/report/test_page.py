@@ -343,10 +343,7 @@ def luminance(rgb: list[float]) -> float:
 
 @pytest.mark.slow
 def test_200_crops_open_in_under_a_second(window: Browser, tmp_path: Path) -> None:
-    """Until its first paint, the best of three; the page's own work, which other processes do not slow down, in each.
-
-    The page is as large as its usual budget.
-    """
+    """The page's own work, which other processes do not slow down; the page is as large as its usual budget."""
     draws = np.random.default_rng(0)
     noise = [draws.integers(0, 32, (192, 192, 3)) / 255 for _ in range(10)]
     outputs = {f"method {number}": image for number, image in enumerate(noise[2:])}
@@ -359,19 +356,16 @@ def test_200_crops_open_in_under_a_second(window: Browser, tmp_path: Path) -> No
     path = tmp_path / "large.html"
     path.write_text(build(Page(title="Large", scenes=scenes)), encoding="utf-8")
     assert 18e6 < path.stat().st_size < 21e6
-    painted, busy = zip(*(opened(window, path) for _ in range(3)), strict=True)
-    assert min(painted) < 1000.0, painted  # milliseconds
-    assert max(busy) < 1.0, busy  # seconds
+    assert opened(window, path) < 1.0
 
 
-def opened(window: Browser, path: Path) -> tuple[float, float]:
-    """When the first paint came [ms], and how long the page's thread computed until all was loaded [s]."""
+def opened(window: Browser, path: Path) -> float:
+    """How long the page's thread computed until all was loaded [s]."""
     window.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     window.driver.get("about:blank")
     before = busy_seconds(window)
     window.driver.get(path.as_uri())
-    painted = window.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    return float(painted), busy_seconds(window) - before
+    return busy_seconds(window) - before
 
 
 def busy_seconds(window: Browser) -> float:

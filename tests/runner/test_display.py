@@ -1,19 +1,11 @@
 """The time to go, as the display of a run says it."""
 
 import pytest
+from support.clock import Clock
 
 from bench.runner import display
 from bench.runner.display import Display
 from bench.runner.estimates import Cost
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

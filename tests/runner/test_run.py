@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,15 +57,11 @@ def weights(tiny: Tiny) -> Path:
     return path
 
 
-def test_a_dry_run_of_all_suites_trains_nothing_and_answers_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dry_run_of_all_suites_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     forbid_training(monkeypatch, AssertionError("a training step"))
     argv = ("run", "--suite", "all", "--methods", "n2c,b2u", "--preset", "paper", "--dry-run", "--format", "json")
-    began = time.monotonic()
     result = bench(*argv, "--store", tmp_path)
-    assert time.monotonic() - began < 30.0  # two seconds where nothing else runs
     assert result.code == 0
     assert result.err.splitlines()[0] == f"Store: {tmp_path}"
     assert "images are missing; get: " in result.err

@@ -2,12 +2,12 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import bench, file_of, refused
+from support.clock import Clock
 from support.tiny import Tiny
 
 from bench.compute.machine import Machine
@@ -92,19 +92,20 @@ def test_what_failed_and_what_is_damaged_say_why(tiny: Tiny) -> None:
 def test_what_is_running_says_where_and_how_far_until_its_process_is_dead(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    clock.now += progress.SECONDS
     store = Store(tiny.store)
     unit = next(c.fit for c in make(Request(suite=str(tiny.suite), methods=("n2c",))).cells if c.name == "n2c")
     with store.claim(unit) as mine:
         assert mine
         notes = Notes(store, unit.key, unit.title)
         notes(0.25, "step 1/4")
-        time.sleep(0.2)
+        clock.now += 20.0
         notes(0.5, "step 2/4")
         (note,) = progress.running(store)
         assert (note.process, note.fraction, note.text) == (os.getpid(), 0.5, "step 2/4")
-        assert note.left is not None
-        assert 0.3 < note.left < 2.0  # a quarter took 0.2 s, half is left
+        assert note.left == 40.0  # a quarter took 20 s, half is left
         rows, said = status(tiny)
         row = rows["n2c gauss25 seed 0 fit"]
         assert row["state"] == "running"

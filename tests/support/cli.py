@@ -26,7 +26,8 @@ from bench.store.tensors import read_tensors
 
 ROOT = Path(package.__file__).parent.parent  # what PYTHONPATH needs: the checkout, or site-packages
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHARED = CHECKOUT.parent / "shared" / "data"  # the full image sets, where this machine has them
+BESIDE = CHECKOUT.parent / "shared" / "data"
+SHARED = BESIDE if BESIDE.is_dir() else Path(os.environ.get("BENCH_DATA", BESIDE))  # the full sets, where they are here
 LIMIT = 240.0  # seconds that no command here should need, even on a very busy machine
 
 
@@ -60,6 +61,13 @@ def narrow_networks() -> Iterator[None]:
         estimates.size_of.cache_clear()
         yield
     estimates.size_of.cache_clear()  # sizes of networks that are narrow here alone
+
+
+class Terminal(io.StringIO):
+    """A terminal, whose width the variable COLUMNS says."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def bench(*argv: object) -> Result:

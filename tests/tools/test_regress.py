@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.cli import bench
 from torch import Tensor, nn
 
 from bench.compute import step
@@ -261,3 +262,9 @@ def test_absent_data_are_skipped_with_the_reason(copied: Path, monkeypatch: pyte
     assert (finding.state, finding.found) == ("skipped", "no folder kodak")
     assert regress.update([SHORT["noisy"]]) == [f"{SHORT['noisy']}: skipped: no folder kodak"]
     assert regress.references() == before
+
+
+def test_the_command_fails_where_a_case_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench("regress", SHORT["noisy"]).code == 0
+    scoring_noise(monkeypatch)
+    assert bench("regress", SHORT["noisy"]).code == 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.cli import bench
 from torch import Tensor, nn
 
 from bench import api
@@ -103,3 +104,8 @@ def test_the_noise_of_a_training_may_be_chosen() -> None:
     works, (reason,) = speed._works(("pure",), "gauss25")
     assert not works
     assert "gauss25" in reason["skipped"]
+
+
+def test_the_command_prints_the_times_of_one_round() -> None:
+    result = bench("speed", "--methods", "blur", "--rounds", 1, "--threads", 1, "--format", "csv")
+    assert (result.code, "blur" in result.out) == (0, True), result.err
