@@ -1,11 +1,15 @@
 """The tables in results/measured are what the records beside them give."""
 
-from pathlib import Path
+import json
+import re
+import statistics
 
 import pytest
-from support.cli import bench
+from support.cli import CHECKOUT, bench
 
-MEASURED = Path(__file__).resolve().parents[2] / "results" / "measured"
+from bench.protocol.suite_files import load
+
+MEASURED = CHECKOUT / "results" / "measured"
 STORES = sorted(path.parent.name for path in MEASURED.glob("*/tables.md"))
 
 
@@ -47,3 +51,61 @@ def test_committed_verdicts_are_those_of_the_committed_records(preset: str) -> N
     result = bench("verdicts", *what, "--format", "md")
     assert result.code == 0, result.err
     assert result.out == (MEASURED / preset / "verdicts.md").read_text(encoding="utf-8")
+
+
+# ---- the tables of the README and of docs/results.md
+
+CELL = re.compile(r"\d+\.\d\d/0\.\d{3}")
+TESTS = {
+    "measured": "embedded_test",
+    "embedded photographs": "embedded_test",
+    "Kodak": "kodak",
+    "BSD300": "bsd300",
+    "Set14": "set14",
+}
+
+
+def measured(preset: str) -> dict[tuple[str, str], set[str]]:
+    """What the records of sigma 25 give for a word of a row's label and a test set: means over the seeds."""
+    seeds: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for path in (MEASURED / preset).glob("scores/*/gauss25/*.json"):
+        record = json.loads(path.read_bytes())
+        for output, mean in record["result"]["outputs"].items():
+            seeds.setdefault((path.parts[-3], output, record["label"]["test"]), []).append((mean["psnr"], mean["ssim"]))
+    found: dict[tuple[str, str], set[str]] = {}
+    for row in load("synthetic").rows:
+        for (method, _, test), values in seeds.items():
+            if method == row.method:
+                psnr, ssim = (statistics.fmean(value) for value in zip(*values, strict=True))
+                for word in re.findall(r"\w+", row.label.lower()):
+                    found.setdefault((word, test), set()).add(f"{psnr:.2f}/{ssim:.3f}")
+    return found
+
+
+def printed() -> list[tuple[str, str, str, str]]:
+    """Preset, label, test set and numbers of each measured cell of the pages."""
+    readme, results = ((CHECKOUT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/results.md"))
+    table = [row for row in rows(readme) if row[0] in ("[mini]", "[reduced]", "[standard]")]
+    found = [(preset[1:-1], label, TESTS[test], quality) for preset, _, label, test, quality, _ in table]
+    for preset, section in re.findall(r"^## Preset \[(\w+)\]\n(.*?)(?=^## )", results, re.MULTILINE | re.DOTALL):
+        head, _, *body = rows(section)
+        columns = [(number, TESTS[name]) for number, name in enumerate(head) if name in TESTS]
+        found += [
+            (preset, row[0], test, quality) for row in body for n, test in columns for quality in CELL.findall(row[n])
+        ]
+    return found
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every row of the tables of a text."""
+    return [[one.strip() for one in line[1:-1].split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_pages_print_what_the_records_give() -> None:
+    known = {preset: measured(preset) for preset in ("mini", "reduced", "standard")}
+    found = printed()
+    assert len(found) > 50
+    wrong = [
+        one for one in found if one[3] not in known[one[0]].get((re.findall(r"\w+", one[1].lower())[0], one[2]), set())
+    ]
+    assert wrong == []
