@@ -223,14 +223,6 @@ def test_a_full_disk_loses_nothing(
     assert {name: content for name, (_, content) in snapshot(store).items()} == {n: c for n, (_, c) in before.items()}
 
 
-def test_a_damaged_request_is_named(filled: Path, tmp_path: Path) -> None:
-    store = shutil.copytree(filled, tmp_path / "store")
-    (store / "last.json").write_bytes(b"{")
-    result = bench("tables", "--store", store)
-    assert result.code == 0
-    assert "last.json" in result.err
-
-
 def test_records_of_no_store_are_not_found(tmp_path: Path) -> None:
     assert str(tmp_path / "none") in refused("show", "n2c", "--store", tmp_path / "none")
 

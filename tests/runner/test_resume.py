@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support import plugins
-from support.cli import Result, finish, refused, start
+from support.cli import Result, finish, start
 from support.crash import MOMENTS
 from support.tiny import check_same, settled
 from torch import Tensor
@@ -216,8 +216,3 @@ def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
     """Whether two networks are equal to the last bit."""
     other = two.state_dict()
     return all(torch.equal(weight, other[name]) for name, weight in one.state_dict().items())
-
-
-def test_a_store_that_cannot_be_written_is_named(command: list[str], tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("a file")
-    assert "store" in refused(*command, "--store", tmp_path / "store")
