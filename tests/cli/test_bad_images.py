@@ -1,7 +1,6 @@
 """Image sets and folders that cannot be used: one clear line, exit code 2, nothing of the store touched."""
 
 import shutil
-import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from support.cli import SHARED, bench, line, lines, needs_shared_data, photo, photos, refused_run, snapshot
+from support.ruined import png
 
 pytestmark = pytest.mark.usefixtures("narrow", "beside_photographs")
 
@@ -109,13 +109,7 @@ def test_the_paper_s_training_set_must_be_whole(untouched: Path, chelsea: Path, 
 def png16(path: Path) -> None:
     """An RGB PNG with 16 bits a sample, which Pillow cannot write."""
     rows = photo("coffee", 64, 64).astype(">u2") * 257 + 3  # the low bytes matter
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", 64, 64, 16, 2, 0, 0, 0)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    path.write_bytes(png(64, 64, 16, 2, zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))))
 
 
 def translucent(path: Path) -> None:

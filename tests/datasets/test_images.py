@@ -1,7 +1,6 @@
 """Images are read exactly as stored or refused by name; sets are checked image by image."""
 
 import random
-import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from support.ruined import png
 from support.sets import noise_image
 
 from bench.datasets.errors import InputError
 from bench.datasets.formats.image_format import read
 from bench.datasets.images import SetImage
-
-
-def png(depth: int, kind: int, width: int, height: int, rows: bytes) -> bytes:
-    """A PNG written by hand: Pillow cannot write 16-bit colour."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])
@@ -106,7 +96,7 @@ def save_16_bit(path: Path) -> None:
 
 def save_16_bit_colour(path: Path) -> None:
     row = b"\0" + np.arange(24, dtype=">u2").tobytes()  # all below 256: an 8-bit reader would return zeros
-    path.write_bytes(png(16, 2, 8, 9, row * 9))
+    path.write_bytes(png(8, 9, 16, 2, zlib.compress(row * 9)))
 
 
 def save_frames(path: Path) -> None:

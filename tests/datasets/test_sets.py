@@ -1,18 +1,16 @@
 """Image sets are checked image by image, and refused by the name of the image."""
 
-import hashlib
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from support.sets import noise_image
+from support.sets import SMALL, noise_image, small_set
 
 from bench.datasets.errors import InputError
-from bench.datasets.formats.image_format import digest, listing, read
+from bench.datasets.formats.image_format import read
 from bench.datasets.sets import catalogue, image_set
-from bench.datasets.sets.catalogue import Entry, Reference
 from bench.datasets.sets.digests import SetDigests
 from bench.datasets.sets.find import find
 
@@ -20,37 +18,24 @@ from bench.datasets.sets.find import find
 @pytest.fixture
 def known(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue with one set, whose references are the photographs and one JPEG; its data folder."""
-    Pillow.fromarray(noise_image(24, 32, 3)).save(photos / "noise.jpg")
-    common = {"role": "test", "channels": 3, "source": "here", "licence": "none"}
-    entries = {
-        "tiny": Entry(title="tiny", count=4, folder="photos", **common),  # type: ignore[arg-type]
-        "fit": Entry(title="fit", count=2, part_of="tiny", every=-2, **common),  # type: ignore[arg-type]
-        "held": Entry(title="held", count=2, part_of="tiny", every=2, **common),  # type: ignore[arg-type]
-        "sized": Entry(title="sized", count=3, folder="photos", layout="selected", sides=(64, 96), **common),  # type: ignore[arg-type]
-    }
-    rows = [
-        Reference(stem, *read(path).shape, digest(read(path)), hashlib.sha256(path.read_bytes()).hexdigest())
-        for stem, path in listing(photos).items()
-    ]
-    monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
-    monkeypatch.setattr(catalogue, "_references", lambda: {"tiny": rows})
+    small_set(photos, monkeypatch)
     return photos.parent
 
 
 def test_a_complete_set_loads_in_the_order_of_its_references(known: Path) -> None:
-    assert [set_image.name for set_image in find("tiny").load(known, 3)] == ["astronaut", "chelsea", "coffee", "noise"]
+    assert [set_image.name for set_image in find(SMALL).load(known, 3)] == ["astronaut", "chelsea", "coffee", "noise"]
 
 
 def test_a_missing_image_is_named(known: Path) -> None:
     (known / "photos" / "coffee.png").unlink()
-    with pytest.raises(InputError, match="'tiny' is incomplete: coffee of 4"):
-        find("tiny").load(known, 3)
+    with pytest.raises(InputError, match="'small' is incomplete: coffee of 4"):
+        find(SMALL).load(known, 3)
 
 
 def test_an_extra_image_is_named(known: Path) -> None:
     Pillow.fromarray(noise_image(9, 9, 3)).save(known / "photos" / "stranger.png")
     with pytest.raises(InputError, match=r"do not belong to it: .*stranger\.png"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 def test_one_altered_pixel_is_noticed(known: Path) -> None:
@@ -59,21 +44,21 @@ def test_one_altered_pixel_is_noticed(known: Path) -> None:
     pixels[-1, -1, -1] ^= 1
     Pillow.fromarray(pixels).save(path)
     with pytest.raises(InputError, match=r"coffee\.png: altered: other pixels"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 def test_a_resized_image_is_noticed_with_both_shapes(known: Path) -> None:
     path = known / "photos" / "coffee.png"
     Pillow.fromarray(read(path)[:-1]).save(path)
     with pytest.raises(InputError, match=r"coffee\.png: altered: shape \(71, 80, 3\), expected \(72, 80, 3\)"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 def test_equal_pixels_of_another_shape_are_noticed(known: Path) -> None:
     path = known / "photos" / "coffee.png"
     Pillow.fromarray(read(path).reshape(80, 72, 3)).save(path)
     with pytest.raises(InputError, match=r"shape \(80, 72, 3\)"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "tiff"])
@@ -81,45 +66,45 @@ def test_a_lossless_copy_in_another_format_is_accepted(known: Path, suffix: str)
     path = known / "photos" / "coffee.png"
     Pillow.fromarray(read(path)).save(path.with_suffix(f".{suffix}"))
     path.unlink()
-    assert len(find("tiny").load(known, 3)) == 4
+    assert len(find(SMALL).load(known, 3)) == 4
 
 
 def test_other_pixels_from_the_same_bytes_are_the_decoders_fault(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = image_set.read
     monkeypatch.setattr(image_set, "read", lambda path: plain(path) ^ np.uint8(path.suffix == ".jpg"))
     with pytest.raises(InputError, match=r"noise\.jpg: .*only this machine's JPEG decoder differs"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 def test_a_jpeg_saved_again_is_altered(known: Path) -> None:
     path = known / "photos" / "noise.jpg"
     Pillow.fromarray(read(path)).save(path, quality=60)
     with pytest.raises(InputError, match=r"noise\.jpg: altered"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 def test_two_files_of_one_stem_are_named(known: Path) -> None:
     path = known / "photos" / "coffee.png"
     path.with_suffix(".bmp").write_bytes(path.read_bytes())
     with pytest.raises(InputError, match=r"coffee\.png: the same image name as coffee\.bmp"):
-        find("tiny").load(known, 3)
+        find(SMALL).load(known, 3)
 
 
 def test_files_that_are_no_images_are_ignored(known: Path) -> None:
     for name in ("README.md", ".hidden.png", "Thumbs.db", "list.txt", "coffee.json"):
         (known / "photos" / name).write_text("x")
-    assert len(find("tiny").load(known, 3)) == 4
+    assert len(find(SMALL).load(known, 3)) == 4
 
 
 def test_parts_are_disjoint_complete_and_by_rule(known: Path) -> None:
-    fit, held = ([set_image.name for set_image in find(name).load(known, 3)] for name in ("fit", "held"))
+    fit, held = ([set_image.name for set_image in find(name).load(known, 3)] for name in ("rest", "part"))
     assert (held, fit) == (["astronaut", "coffee"], ["chelsea", "noise"])
 
 
 def test_an_extra_image_is_named_in_a_part_too(known: Path) -> None:
     Pillow.fromarray(noise_image(9, 9, 3)).save(known / "photos" / "stranger.png")
     with pytest.raises(InputError, match=r"stranger\.png"):
-        find("fit").load(known, 3)
+        find("rest").load(known, 3)
 
 
 def test_a_set_chosen_by_its_sides_keeps_those_and_holds_none(known: Path) -> None:
@@ -144,17 +129,17 @@ def test_a_set_chosen_by_its_sides_names_a_file_that_is_no_image(known: Path) ->
 def test_a_set_that_is_not_there_says_how_to_get_it(known: Path, data: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     with pytest.raises(InputError, match=r"photos/.*get: 4 images from here"):
-        find("tiny").load(known / "photos" if data else None, 3)
+        find(SMALL).load(known / "photos" if data else None, 3)
 
 
 def test_the_data_folder_may_come_from_the_environment(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(known))
-    assert len(find("tiny").load(None, 3)) == 4
+    assert len(find(SMALL).load(None, 3)) == 4
 
 
 def test_a_colour_set_does_not_serve_one_channel(known: Path) -> None:
     with pytest.raises(InputError, match="a colour set"):
-        find("tiny").load(known, 1)
+        find(SMALL).load(known, 1)
 
 
 def test_an_unknown_set_gets_a_suggestion() -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from support.linear import standard_errors
 from torch import Tensor, nn
 
 from bench.datasets.noise.model import parse
@@ -66,11 +67,6 @@ def poisson(method: Recorrupted, level: float, x: float = 0.6) -> Pair:
     clean = torch.full((1, 1, SIDE, SIDE), x, dtype=torch.float64)
     counts = np.random.default_rng(1).poisson(level * clean.numpy())
     return made(method, clean, torch.from_numpy(counts / level), "poisson", level)
-
-
-def standard_errors(values: Tensor, expected: float = 0.0) -> float:
-    """How far the mean is from what it should be."""
-    return abs(float(values.mean()) - expected) / (float(values.std()) / values.numel() ** 0.5)
 
 
 def covariance(pair: Pair) -> Tensor:

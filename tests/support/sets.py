@@ -22,12 +22,13 @@ def noise_image(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def small_set(photos: Path, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
-    """A set of the photographs and of one JPEG, with these fields of a catalogue entry, and two sets made from it."""
+    """A set of the photographs and of one JPEG, with these fields of a catalogue entry, and three sets made from it."""
     Pillow.fromarray(noise_image(24, 32, 3)).save(photos / "noise.jpg")
     common: dict[str, Any] = {"role": "test", "channels": 3, "source": "here", "licence": "none"}
     entries = {
         SMALL: Entry(title="small", count=4, folder="photos", **(common | fields)),
         "part": Entry(title="part", count=2, part_of=SMALL, every=2, **common),
+        "rest": Entry(title="rest", count=2, part_of=SMALL, every=-2, **common),
         "sized": Entry(title="sized", count=3, folder="photos", layout="selected", sides=(64, 96), **common),
     }
     rows = [
