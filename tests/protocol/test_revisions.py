@@ -6,7 +6,8 @@ bench/compute and bench/protocol/metrics that executing a unit of work can reach
 
     python tests/protocol/test_revisions.py
 
-which records new revisions; with --same-numbers also changed code that still gives the numbers of its revision.
+which records new revisions; with --same-numbers also changed code that still gives the numbers of its revision,
+which the regression cases of what has changed are run to check.
 """
 
 import argparse
@@ -22,13 +23,17 @@ if __name__ == "__main__":  # a checkout need not be installed
 
 import msgspec
 import pytest
+from torch import Tensor
 
 from bench import datasets
 from bench.methods import registry
+from bench.methods.base import Context
+from bench.methods.classical.noisy import Noisy
 from bench.methods.networks import registry as networks
 from bench.methods.source_digest import digest, imports
 from bench.protocol import units
 from bench.protocol.metrics.registry import metrics
+from bench.tools import regression
 
 FILE = Path(__file__).with_name("revisions.json")
 START = "bench.runner.execution"  # where every unit of work is executed; itself it makes no numbers
@@ -42,6 +47,7 @@ APART = (  # words and names: they make no numbers
 )
 TRAIN = ("bench.compute.training", "train")
 COMMAND = "tests/protocol/test_revisions.py"
+SHORT = {"training": "synthetic/n2c/gauss25/losses", "scoring": "synthetic/noisy/gauss25/psnr"}
 Place = tuple[str, str]  # a module and a name that it defines
 
 
@@ -185,6 +191,24 @@ def test_revisions_only_rise(more: list[str], tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "revisions.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.01])
+def test_the_same_numbers_are_checked(shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denoise(self: Noisy, net: None, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        return {"noisy": noisy + shift}
+
+    changed = current() | {"noisy": (current()["noisy"][0], "another digest")}
+    monkeypatch.setattr(Noisy, "denoise", denoise)
+    monkeypatch.setattr(sys.modules[__name__], "FILE", tmp_path / "revisions.json")
+    (tmp_path / "revisions.json").write_bytes(before := msgspec.json.encode(changed))
+    if shift:
+        with pytest.raises(SystemExit, match="synthetic/noisy/gauss25/psnr"):
+            main(["--same-numbers"])
+        assert (tmp_path / "revisions.json").read_bytes() == before
+    else:
+        main(["--same-numbers"])
+        assert recorded() == current()
+
+
 @pytest.mark.parametrize(
     ("change", "same"),
     [
@@ -223,6 +247,16 @@ def test_a_method_reaches_the_method_it_extends_and_its_network() -> None:
     assert "unet:UNet" in names
 
 
+def other_numbers(changed: list[str]) -> list[str]:
+    """The regression cases of what has changed that are red: short trainings, or scores of what trains nothing."""
+    every, names = regression.cases(), []
+    for name in changed:
+        mine = [case for case in every if case.method == name]
+        names += [case.name for case in mine if case.subset.tier == "losses"] or [case.name for case in mine]
+        names += [SHORT[name]] if name in SHORT else []
+    return [one.case for one in regression.compared(names, report=print) if one.state == "failed"] if names else []
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=f"Records the code of every revision in {FILE.name}.")
     options.add_argument("--same-numbers", action="store_true", help="changed code still gives its revision's numbers")
@@ -231,11 +265,17 @@ def main(arguments: list[str] | None = None) -> None:
         known = recorded()
     except msgspec.DecodeError:
         sys.exit(f"{FILE.name} cannot be read; after a merge take one side first: git checkout --ours {FILE}")
+    changed = []  # within their revisions
     for name, one in current().items():
         if name in known and known[name][0] > one[0]:
             sys.exit(f"{name} has revision {one[0]} after revision {known[name][0]}: a revision only rises")
-        if name in known and known[name] != one and known[name][0] == one[0] and not same_numbers:
-            sys.exit(f"{name} has changed within revision {one[0]}: raise it, or say --same-numbers")
+        if name in known and known[name] != one and known[name][0] == one[0]:
+            changed.append(name)
+            if not same_numbers:
+                sys.exit(f"{name} has changed within revision {one[0]}: raise it, or say --same-numbers")
+    if red := other_numbers(changed):
+        sys.exit(f"--same-numbers, but {', '.join(red)} gives others: raise the revision")
+    for name, one in current().items():
         if known.get(name) != one:
             print(f"{name}, revision {one[0]}: {one[1]}")
     FILE.write_bytes(msgspec.json.format(msgspec.json.encode(current(), order="sorted"), indent=1) + b"\n")
