@@ -229,6 +229,8 @@ class SharedRun(Run):
 
 def serve() -> int:
     """A worker on this machine: its assignment comes on standard input, an error goes to standard output."""
+    said = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+    os.dup2(2, 1)  # what a method prints is no error
     assignment = sys.stdin.buffer.read()
     parent = msgspec.json.decode(assignment, type=Assignment).parent
 
@@ -240,7 +242,6 @@ def serve() -> int:
 
     threading.Thread(target=watch, daemon=True).start()
     error = work(assignment)
-    with suppress(OSError):
-        sys.stdout.write(error)
-        sys.stdout.flush()
+    with suppress(OSError), said:
+        said.write(error)
     return 0

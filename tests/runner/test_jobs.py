@@ -203,6 +203,18 @@ def test_worker_i_takes_gpu_i_modulo_their_count(tmp_path: Path, monkeypatch: py
     assert [one.device for one in started] == ["cuda:0", "cuda:1", "cuda:0"]
 
 
+def test_what_a_worker_prints_is_no_error_and_does_not_block_it(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("print('hello ' * 20000)", encoding="utf-8")
+    local, said = engines.Local(1), list[str]()
+    local.start(assignment(tmp_path, plugins=(str(tmp_path / "loud.py"),), parent=os.getpid()), said.append)
+    deadline = time.monotonic() + LIMIT
+    while not (found := local.ended()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    local.close()
+    assert [one.error.split()[0] for one in found] == ["--plugin"]  # it registers nothing
+    assert any("hello" in line for line in said)
+
+
 # ---- a worker in this process
 
 
