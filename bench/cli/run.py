@@ -68,7 +68,7 @@ def add(commands: Commands) -> None:
     add_tests(sub, "synthetic")
     add_machine(sub)
     add_all(sub)
-    sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False, set=())
+    sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False, set=(), force=False)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -104,13 +104,16 @@ def _ended(outcome: "api.Outcome", options: argparse.Namespace) -> int:
     counted = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
     tell([f"cells: {counted}. Records: {outcome.store}"])
     _tell_impossible(outcome.impossible)
-    tell([_next(outcome)])
+    tell([_next(outcome, options.force)])
     return outcome.code
 
 
-def _next(outcome: "api.Outcome") -> str:
+def _next(outcome: "api.Outcome", force: bool) -> str:
     """Where the page is, or what to type where cells are not done."""
     store = shlex.quote(str(outcome.store))
+    if outcome.interrupted and force:
+        anew = "with it, all results are computed again"
+        return f"Next: the same command without --force continues what has no result yet; {anew}"
     if outcome.interrupted:
         return "Next: run the same command again to continue"
     if outcome.code == 1:

@@ -76,8 +76,8 @@ class Run:
         self.training = training  # without it, only what weights and stored images can tell is scored
         self.sets = sets
         self.signals = signals.StopSignals(self.stops_at)
-        units = plan.units() if force else {}
-        self.forced = {key: store.made(unit) for key, unit in units.items()}  # when they were computed before
+        units = plan.units() if force else {}  # when those were computed that are to be computed again
+        self.forced = {key: made for key, unit in units.items() if (made := store.made(unit))}
         self.group = ""  # names the run that this process works for, where there are several
         self.tried: set[str] = set()  # keys that this run has executed
         self.costs: dict[str, Cost] = {}  # of units by key, for the display
@@ -95,9 +95,16 @@ class Run:
         self.display.plan(self._done() + len(self.costs), self.costs.values(), self.jobs)
         if self.training:
             self.store.last.add(self.plan)
+            self._begin_anew()
         with self.signals:
             self._work()
         return Outcome(self.store.root, self._states(), self.signals.received)
+
+    def _begin_anew(self) -> None:
+        """Deletes what forced units would continue with: once, so that this run can continue them itself."""
+        for key, unit in self.plan.units().items():
+            if key in self.forced:
+                self.store.begin_anew(unit)
 
     def _work(self) -> None:
         """Executes units until none is left."""
@@ -193,7 +200,7 @@ class Run:
 
     def _execute(self, cell: Cell, unit: Unit) -> None:
         again = self._again(unit)
-        self.store.discard(unit, checkpoint=again)
+        self.store.discard(unit)
         if note := self.store.quarantine(unit):
             self.display.note(note)
         self.display.begin(unit.title, self._cost(unit.key))
@@ -205,7 +212,7 @@ class Run:
             else:
                 record = execute(unit, label, self.store, self.machine, self.sets, self._watch(unit, notes), again)
         except Stopped:
-            self.display.note(f"stopped in {unit.title}; run the same command again to continue")
+            self.display.note(f"stopped in {unit.title}")
             return
         finally:
             notes.end()

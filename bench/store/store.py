@@ -18,7 +18,7 @@ from ..datasets.errors import InputError
 from ..datasets.sets.catalogue import entry
 from ..datasets.sets.own_folder import names_folder
 from ..protocol.units import Fit, Score, Unit
-from .checkpoint import forget
+from .checkpoint import before, forget
 from .folder import QUARANTINED, Folder, encoded
 from .last_runs import LastRuns
 from .record import Record, UnreadableError, read_record, read_rows
@@ -90,16 +90,22 @@ class Store(Folder):
             self.set_aside(self.path(unit, suffix))
         return f"{unit.title}: {wrong.state}; renamed to *{QUARANTINED}"
 
-    def discard(self, unit: Unit, checkpoint: bool) -> None:
-        """Deletes temporary files of a unit, whose claim is held, and on request what it would continue with."""
+    def discard(self, unit: Unit) -> None:
+        """Deletes temporary files of a unit, whose claim is held."""
         with self.writing():
             record = self.path(unit)
             for left in record.parent.glob(f"{escape(record.stem)}.*.tmp"):
                 left.unlink(missing_ok=True)
-            if checkpoint and isinstance(unit, Score):
-                shutil.rmtree(self.new_images(unit), ignore_errors=True)
-            elif checkpoint:
-                forget(self.path(unit, ".checkpoint"))
+
+    def begin_anew(self, unit: Unit) -> None:
+        """Deletes what a unit that was interrupted would continue with, unless another process works on it."""
+        left = self.new_images(unit) if isinstance(unit, Score) else self.path(unit, ".checkpoint")
+        if left.exists() or before(left).exists():
+            with self.writing(), self.claim(unit) as mine:
+                if mine and isinstance(unit, Score):
+                    shutil.rmtree(left, ignore_errors=True)
+                elif mine:
+                    forget(left)
 
     def new_images(self, unit: Score) -> Path:
         """The folder of images that are computed again, until all are there."""

@@ -24,6 +24,7 @@ from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.runner import engines, estimates
 from bench.runner.workers import Assignment, work
+from bench.store.store import Store
 from bench.tools import scaling
 
 psutil = pytest.importorskip("psutil", reason="psutil tells which processes are left; it comes with the test extra")
@@ -225,6 +226,28 @@ def assignment(store: Path, **changes: Any) -> Assignment:
     return Assignment(**known | changes)
 
 
+def nine_steps(folder: Path) -> Tiny:
+    """A suite whose trainings have nine steps."""
+    tiny = Tiny(folder)
+    text = tiny.suite.read_text(encoding="utf-8")
+    tiny.suite.write_text(text.replace("steps = 1\n", "steps = 9\n"), encoding="utf-8")
+    return tiny
+
+
+def stop_after_a_step(patch: pytest.MonkeyPatch) -> list[int]:
+    """Has Slurm's signal follow every training step, of which the numbers are noted."""
+    update, steps = step.Step.__call__, list[int]()
+
+    def signalled(self: step.Step, number: int, *args: Any) -> Any:
+        found = update(self, number, *args)
+        steps.append(number)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        return found
+
+    patch.setattr(step.Step, "__call__", signalled)
+    return steps
+
+
 def worked(tiny: Tiny, **changes: Any) -> str:
     """The error of a worker on the units of a suite's file."""
     request = Request(suite=str(tiny.suite), methods=("n2c",))
@@ -244,21 +267,26 @@ def test_a_worker_does_nothing_where_the_stop_file_is(tmp_path: Path) -> None:
 
 
 def test_slurm_s_signal_leaves_a_checkpoint_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny, update = Tiny(tmp_path), step.Step.update
-    text = tiny.suite.read_text(encoding="utf-8")
-    tiny.suite.write_text(text.replace("steps = 1\n", "steps = 9\n"), encoding="utf-8")
-
-    def signalled(self: step.Step, *args: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGUSR2)
-        return update(self, *args)
-
+    tiny = nine_steps(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(step.Step, "update", signalled)
+        stop_after_a_step(patch)
         assert worked(tiny) == ""
     assert list(tiny.store.rglob("*.checkpoint"))
     assert not list(tiny.store.rglob("fits/**/*.json"))
     assert worked(tiny) == ""
     assert list(tiny.store.rglob("fits/**/*.json"))
+
+
+def test_what_slurm_stopped_is_continued_in_a_forced_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a training that is longer than a job of Slurm would never end."""
+    tiny = nine_steps(tmp_path)
+    assert worked(tiny) == ""
+    store, fit = Store(tiny.store), make(Request(suite=str(tiny.suite), methods=("n2c",))).cells[-1].fit
+    forced = {fit.key: store.made(fit)}
+    steps = stop_after_a_step(monkeypatch)
+    while store.made(fit) == forced[fit.key] and len(steps) < 20:
+        assert worked(tiny, forced=forced) == ""
+    assert len(steps) == 9
 
 
 # ---- other engines

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,38 @@ def test_the_old_result_stays_until_the_new_one_is_complete(tiny: Tiny, monkeypa
     assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
     tiny.run("--force")
     assert "trained in" in tiny.run("--force").err
+
+
+def updates(monkeypatch: pytest.MonkeyPatch, stop: bool) -> list[int]:
+    """Notes a 1 for every training step from here on; `stop`: the first one sends Ctrl-C to its process."""
+    found, update = list[int](), step.Step.update
+
+    def noted(self: step.Step, *args: Any) -> Any:
+        found.append(1)
+        if stop and len(found) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(self, *args)
+
+    monkeypatch.setattr(step.Step, "update", noted)
+    return found
+
+
+@pytest.mark.parametrize(("done", "steps"), [(False, 4), (True, 5)])
+def test_a_forced_run_that_was_interrupted_begins_anew_only_what_has_a_result(
+    done: bool, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Tiny(tmp_path)
+    if done:
+        made.run("--steps", 5)
+    with monkeypatch.context() as patch:
+        updates(patch, stop=True)
+        stopped = bench(*made.command("--steps", 5, "--force"))
+    assert stopped.code == 130
+    assert "the same command without --force" in stopped.err
+    assert list(made.store.rglob("*.checkpoint"))
+    counted = updates(monkeypatch, stop=False)
+    made.run("--steps", 5, "--force")
+    assert len(counted) == steps
 
 
 @pytest.mark.parametrize("damaged", ["training", "scoring"])
