@@ -72,9 +72,13 @@ class State:
         note = ""
         for one in found:
             try:
-                return self._resume(*read_tensors(one)) or note
+                said = self._resume(*read_tensors(one)) or note
             except (DamagedError, msgspec.ValidationError):
                 note = "the checkpoint is damaged; continuing at the one before it"
+                continue
+            if note:  # the next save must not put the damaged one into the place of this one
+                found[0].unlink(missing_ok=True)
+            return said
         return "the checkpoint is damaged; starting again" if found else ""
 
     def _resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> str:

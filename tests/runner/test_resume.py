@@ -122,15 +122,17 @@ def test_the_checkpoint_before_is_there_when_the_last_is_lost(
         train(unit, set_images, machine, path, cut, every_seconds=0.0)
     assert before(path).is_file()
     path.write_bytes(path.read_bytes()[:-100])
-    steps = []
+    steps, left = list[int](), list[bool]()
 
     def follow(report: Report) -> None:
         steps.append(report.step)
         said.append(report.message)
+        left.extend([path.exists(), before(path).exists()])
 
     found = train(unit, set_images, machine, path, follow)
     assert steps == [2, 3, 4, 5, 6]
     assert "damaged" in said[0]
+    assert left[:2] == [False, True]  # the next save would move the damaged one over the whole one
     assert same(found.net, train(unit, set_images, machine).net)
 
 
