@@ -8,6 +8,7 @@ import torch
 from ..datasets.errors import DamagedError
 from ..datasets.noise.model import Image
 from ..protocol.units import Score
+from ..store.checkpoint import forget
 from ..store.tensors import read_tensors, write_tensors
 from .noisy_images import Noisy
 
@@ -24,4 +25,5 @@ def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], d
     except DamagedError:  # or not there
         images = compute()
     write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.images_key})
+    forget(folder / f"{noisy.file}.checkpoint")
     return images

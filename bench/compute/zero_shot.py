@@ -10,7 +10,6 @@ from ..datasets.noise.model import Image
 from ..datasets.sampling import OneImage
 from ..datasets.seeds import seed
 from ..protocol.units import Fit, Score
-from ..store.checkpoint import forget
 from .inference import denoise, pad, padded, seen
 from .machine import Machine
 from .noisy_images import Noisy
@@ -40,8 +39,6 @@ def restore(
         source = OneImage(image, _level(noisy, fit), machine.device, fit.method.prepare)
         checkpoint = folder / f"{noisy.file}.checkpoint" if folder else None
         net = machine.place(train(own, source, machine, checkpoint, report, stop).net, precision="float32").eval()
-        if checkpoint:
-            forget(checkpoint)
     return restore_batch(work, net, [noisy], machine)[0]
 
 

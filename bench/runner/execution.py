@@ -125,6 +125,8 @@ def execute(
         ours = type(error).__module__.startswith("bench.")
         record.reason = printable(str(error) if ours else one_line(error))
     store.write(unit, record, rows, seconds, megabytes, again)
+    if isinstance(unit, Fit) and record.state == "done":
+        forget(store.path(unit, ".checkpoint"))
     return record
 
 
@@ -171,7 +173,6 @@ def _fit(unit: Fit, store: Store, machine: Machine, sets: Sets, watch: Watch) ->
     trained = training.train(unit, set_images, machine, checkpoint, watch.fit, watch.stop)
     weights = store.path(unit, ".safetensors")
     write_tensors(weights, trained.net.state_dict(), {"key": unit.key, "identity": unit.identity})
-    forget(checkpoint)
     result = {
         "parameters": parameters(trained.net),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),

@@ -101,7 +101,10 @@ class Run:
         return Outcome(self.store.root, self._states(), self.signals.received)
 
     def _begin_anew(self) -> None:
-        """Deletes what forced units would continue with: once, so that this run can continue them itself."""
+        """Deletes what forced units would continue with, and what a killed process left of trainings that are done.
+
+        It does so once, so that this run can continue a forced unit itself.
+        """
         for key, unit in self.plan.units().items():
             if key in self.forced:
                 self.store.begin_anew(unit)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from bench.compute import image_cache
 from bench.compute.step import Step, build
+from bench.datasets.errors import InputError
 from bench.methods.base import Batch, Context, Method, Progress
 from bench.methods.networks.self2self import PartialConv, Self2SelfNet, dropped
 from bench.methods.rng import Rng
@@ -296,6 +297,23 @@ def test_a_run_interrupted_within_an_image_continues_at_its_step(strike: int, pl
     watch.strike = 0
     assert finishes_as_if_never_interrupted(place)
     assert len(watch) == 6 + 6
+
+
+def test_an_image_that_cannot_be_stored_is_continued(
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise InputError("no space left")
+
+    watch.strike = 2
+    place.run()
+    watch.strike = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(image_cache, "write_tensors", full)
+        assert place.run().code == 2
+    watch.clear()
+    assert finishes_as_if_never_interrupted(place)
+    assert len(watch) == 1 + 3 + 6  # the last step of the first image, the second image, then both in the other store
 
 
 def test_two_images_get_different_networks(place: Place, watch: Watch, small: Callable[..., Method]) -> None:
