@@ -24,6 +24,8 @@ from .last_runs import LastRuns
 from .record import Record, UnreadableError, read_record, read_rows
 from .rows import Row
 
+FAILED = ".failed.tmp"  # how a done unit failed when it was computed again
+
 
 def default() -> Path:
     """$BENCH_STORE, else results/runs of the current folder."""
@@ -216,7 +218,7 @@ class Store(Folder):
 
     def _beside(self, unit: Unit) -> Path:
         """A temporary file, which goes when the unit is computed the next time."""
-        return self.path(unit, ".failed.tmp")
+        return self.path(unit, FAILED)
 
     def failed_again(self, unit: Unit) -> Record | None:
         """How the last computation ended that did not replace a done record; None if it did."""

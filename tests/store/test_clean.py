@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from support.cli import bench, file_of, record, refused
+from support.plugins import KEEPER
 from support.tiny import Tiny, contents
 
+from bench.methods import registry
 from bench.protocol.units import digest
 from bench.store import clean
 from bench.store.store import Store
@@ -37,6 +39,7 @@ def dirty(filled: Tiny, tmp_path: Path) -> dict[str, list[Path]]:
         fit.parent / "seed9-aaaaaaaa.checkpoint",  # of a training that is not done
         store / "notes.txt",
         store / "images" / ("b" * 24) / "chelsea-0.safetensors",
+        fit.with_suffix(".failed.tmp"),  # status reads it
     ):
         old(path)
     (stale.parent / "x-cccccccc.json.12345678.tmp").write_bytes(b"being written now")
@@ -102,6 +105,30 @@ def test_nothing_of_a_unit_that_somebody_works_on_is_removed(dirty: dict[str, li
         result = bench("clean", "checkpoints", "stale", "--yes", "--store", store)
     assert all(path.exists() for kind in ("checkpoints", "stale") for path in dirty[kind])
     assert result.err.count("stays") == 4
+
+
+def test_images_that_are_computed_again_stay_while_somebody_works_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, keeper = Tiny(tmp_path), tmp_path / "keeper.py"
+    keeper.write_text(KEEPER, encoding="utf-8")
+    monkeypatch.setattr(registry.METHODS, "entries", registry.methods())
+    place.run("--plugin", keeper, methods="keeper")
+    (images,) = (place.store / "images").iterdir()
+    made = old(images.with_name(f"{images.name}.tmp") / "chelsea-0.safetensors")
+    with Store(place.store).claim(record(place.store, "score", "keeper")["key"]):
+        assert "stays" in bench("clean", "temporary", "--yes", "--store", place.store).err
+    assert made.exists()
+    assert bench("clean", "temporary", "--yes", "--store", place.store).code == 0
+    assert not made.exists()
+
+
+def test_a_file_that_a_run_renames_meanwhile_is_no_crash(
+    dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = list(store_of(dirty).rglob("*"))
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: [*found, self / "gone.json.12345678.tmp"])
+    assert sorted(one.path for one in clean.find(Store(store_of(dirty)), "temporary")) == sorted(dirty["temporary"])
 
 
 def test_without_a_terminal_it_takes_a_yes(dirty: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
