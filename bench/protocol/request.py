@@ -1,5 +1,7 @@
 """What a user asked for: a suite, a preset, and what overrides it."""
 
+import json
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -82,10 +84,10 @@ class Request(Limited, frozen=True, kw_only=True, omit_defaults=True):
         """The preset and every override, such as `mini, steps=20`."""
         lists = {"noise": self.noises, "test-sets": self.tests, "seeds": self.seeds}
         lists |= {"set": canonical(self.settings), "tested": self.tested}
-        changed: dict[str, object] = {"train": self.train, "steps": self.steps, "repeats": self.repeats}
+        changed: dict[str, object] = {"train": quoted(self.train), "steps": self.steps, "repeats": self.repeats}
         changed |= {"crop": self.crop, "skip-unusable": "yes" if self.skip_unusable else ""}
         changed |= {"net": self.net, "scoring": self.scoring}
-        changed |= {name: "+".join(map(str, values)) for name, values in lists.items()}
+        changed |= {name: "+".join(map(quoted, values)) for name, values in lists.items()}
         return ", ".join([self.preset, *(f"{name}={value}" for name, value in changed.items() if value)])
 
     def command(self, name: str, noise: str, plugins: Sequence[Path] = ()) -> str:
@@ -109,6 +111,12 @@ class Request(Limited, frozen=True, kw_only=True, omit_defaults=True):
             return shlex.join(words)
         again = ["python", "-m", "bench", "rescore", "--suite", self.suite, "--scoring", self.scoring]
         return f"{shlex.join(words)} && {shlex.join(again)}"
+
+
+def quoted(value: object) -> str:
+    """A value in a label: in quotes where it has what separates values there."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search('[+"]|, ', text) else text
 
 
 def _noises(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Records matched with what this version plans under the same name: the same unit of work, or what differs."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from .names import kind
 from .record import Record
 
 LONGEST = 4000  # letters of a label
+VALUE = r'"(?:[^"\\]|\\.)*"|(?:[^+",]|,(?! ))+'  # in a label; see `quoted`
+CHANGE = rf", ([a-z-]+)=((?:{VALUE})(?:\+(?:{VALUE}))*)"
 # In labels: in requests.
 LISTS = {"noise": "noises", "test-sets": "tests", "seeds": "seeds", "set": "settings", "tested": "tested"}
 
@@ -53,10 +57,11 @@ def request_of_label(suite: str, label: str) -> Request:
     """The request that has a label such as `mini, steps=20`; InputError if none has."""
     if len(label) > LONGEST:
         raise InputError(f"a label of {len(label)} letters; expected at most {LONGEST}")
-    preset, *changes = label.split(", ")
+    preset, comma, changes = label.partition(", ")
     given: dict[str, Any] = {}
-    for name, equals, value in (change.partition("=") for change in changes):
-        values = tuple(value.split("+"))
+    for name, text in re.findall(CHANGE, comma + changes):
+        values = tuple(_unquoted(value, label) for value in re.findall(VALUE, text))
+        value = values[0]
         given[LISTS.get(name, name)] = values if name in LISTS else value
         if name == "seeds" and all(map(str.isdecimal, values)):
             given[name] = tuple(map(int, values))
@@ -64,12 +69,19 @@ def request_of_label(suite: str, label: str) -> Request:
             given[name] = int(value)
         if name == "skip-unusable":
             given["skip_unusable"] = bool(given.pop(name))
-        if not equals or name not in (*LISTS, "train", "steps", "repeats", "crop", "skip-unusable", "net", "scoring"):
+        if name not in (*LISTS, "train", "steps", "repeats", "crop", "skip-unusable", "net", "scoring"):
             raise InputError(f"a label {label!r}, which no request has")
     request = Request(suite=suite, preset=preset, **given)
     if request.label != label:
         raise InputError(f"a label {label!r}, which no request has")
     return request
+
+
+def _unquoted(value: str, label: str) -> str:
+    try:
+        return str(json.loads(value)) if value.startswith('"') else value
+    except ValueError:
+        raise InputError(f"a label {label!r}, which no request has") from None
 
 
 def _matched(

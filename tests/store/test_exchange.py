@@ -128,6 +128,8 @@ LABELS = [
     Request(),
     Request(preset="reduced", steps=20, repeats=3, train="folder:/a", scoring="luma"),
     Request(noises=("gauss25", "poisson30"), tests=("kodak", "set14"), seeds=(0, 12), tested=("gauss25:8bit",)),
+    Request(noises=("poisson30+gauss10", "gauss25"), train='folder:/c++, steps=3/a "(b)'),
+    Request(tests=("folder:/a+b/(c", "folder:/d, seeds=1", "kodak"), tested=("gauss5+gauss6",)),
 ]
 
 
