@@ -115,6 +115,8 @@ def _verified(store: Store, record: Record, unit: Score, machine: Machine, sets:
         return Verification(title=title, verdict="left out", reason=str(error))
     try:
         rows, again = _rows(store, unit, machine, set_images)
+    except InputError as error:  # a metric's package or weights that are not here
+        return Verification(title=title, verdict="left out", reason=str(error))
     except Exception as error:  # weights of another network, a method's code
         return Verification(title=title, verdict="wrong", reason=one_line(error))
     return _compared(unit.title, unit.fit.method.primary().name, recorded, rows, again)

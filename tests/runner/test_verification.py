@@ -10,7 +10,9 @@ from support.cli import Result, bench, file_of, record, refused
 from support.plugins import KEEPER
 from support.tiny import Tiny, contents
 
+from bench.datasets.errors import AbsentError
 from bench.methods import registry
+from bench.runner import verification
 from bench.store.tensors import read_tensors, write_tensors
 
 
@@ -110,6 +112,16 @@ def test_images_that_are_not_here_are_left_out(place: Tiny, filled: Tiny) -> Non
         away.rename(filled.folder / "test")
     assert (result.code, "nothing was verified" in result.err) == (1, True)
     assert "no such folder" in found["n2c"]["result"]
+
+
+def test_a_metric_that_this_machine_lacks_is_left_out(place: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object, **__: object) -> None:
+        raise AbsentError("metric 'lpips' is not available: its package is not installed")
+
+    monkeypatch.setattr(verification, "evaluate", absent)
+    result, found = verify(place)
+    assert (result.code, "nothing was verified" in result.err) == (1, True)
+    assert found["n2c"]["result"].startswith("left out: metric 'lpips'")
 
 
 def test_damaged_records_and_rows_are_wrong(place: Tiny) -> None:
