@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def noise(options: argparse.Namespace) -> int:
 
 def denoise(options: argparse.Namespace) -> int:
     """Denoises files; 0 if all were, 1 if some were not."""
-    how = images(options) | computed(options) | {"command": " ".join(["python -m bench", *sys.argv[1:]])}
+    how = images(options) | computed(options) | {"command": shlex.join(["python", "-m", "bench", *sys.argv[1:]])}
     asked = ("train", "weights", "cell", "store", "minutes", "steps", "preset", "seed", "dtype", "overwrite")
     how |= {name: getattr(options, name) for name in asked} | {"plugins": options.plugin}
     done, found = api.denoise(options.files, options.out, options.method, **how)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shlex
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,10 +73,14 @@ def test_sixteen_bit_images_come_back_as_they_were(frames: Path, tmp_path: Path)
         assert error(image) < 0.95 * error(tifffile.imread(source))
 
 
-def test_the_record_says_how_each_output_was_made(frames: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_the_record_says_how_each_output_was_made(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, words = tmp_path / "out", ["denoise", "a b.tif", "--out", "o'ut"]
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
     assert command("denoise", frames, "--out", out, "--method", "nbr2nbr", *QUICK).code == 0
     record = json.loads((out / denoising.RECORD).read_bytes())
+    assert shlex.split(record["command"]) == ["python", "-m", "bench", *words]
     assert record["method"] == "nbr2nbr"
     assert record["identity"]["steps"] == 3
     assert set(record["outputs"]) == {path.name for path in frames.iterdir()}
