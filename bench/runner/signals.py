@@ -36,5 +36,5 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.received = number

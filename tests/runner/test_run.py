@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from support.tiny import Tiny, contents
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
-from bench.compute import scoring, step
+from bench.compute import scoring, step, training
 from bench.compute.image_cache import kept
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import Noisy
@@ -25,8 +26,8 @@ from bench.methods.n2v import N2V
 from bench.methods.networks import registry as networks
 from bench.protocol.plan import make
 from bench.protocol.request import Request
-from bench.protocol.units import Score
-from bench.runner import execution
+from bench.protocol.units import Fit, Score, Unit
+from bench.runner import execution, signals
 from bench.runner.estimates import Estimates, Operations
 from bench.store.store import Store
 
@@ -76,6 +77,25 @@ def test_a_dry_run_says_why_a_method_has_no_number(tmp_path: Path) -> None:
     assert "bench: error: bm3d poisson30: not defined" in result.err
     assert "bm3d gauss25" not in bench(*argv, "--noise", "poisson30,gauss25").err
     assert bench(*argv, "--noise", "poisson30,gauss25").code == 0
+
+
+@pytest.mark.parametrize("inner", ["", "store"])
+def test_a_dry_run_refuses_a_store_that_cannot_be_a_folder(inner: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    argv = ("run", "--methods", "noisy", "--noise", "gauss25", "--dry-run")
+    assert "is no folder" in refused(*argv, "--store", tmp_path / "file" / inner)
+
+
+@pytest.mark.parametrize("number", signals.USUAL)
+def test_a_second_signal_ends_the_work_with_its_number(number: signal.Signals) -> None:
+    def stopped_twice() -> None:
+        with signals.StopSignals():
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        stopped_twice()
+    assert raised.value.args == (number,)
 
 
 def test_a_status_trains_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +207,34 @@ def test_the_old_images_stay_until_the_new_ones_are_complete(tmp_path: Path, mon
     assert {name: after[name] for name in before} == before
     made.run("--force", "--plugin", keeper, **words)
     assert contents(made.store) == before
+
+
+def test_a_training_whose_record_cannot_be_written_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, write = Tiny(tmp_path), Store.write
+
+    def full(self: Store, unit: Unit, *others: Any) -> None:
+        if isinstance(unit, Fit):
+            raise InputError("no space left")
+        write(self, unit, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", partial(training.train, every_seconds=0.0))
+        patch.setattr(Store, "write", full)
+        assert bench(*made.command("--steps", 5)).code == 2
+    counted = updates(monkeypatch, stop=False)
+    made.run("--steps", 5)
+    assert len(counted) == 1
+    assert not list(made.store.rglob("*.checkpoint"))
+
+
+def test_a_run_deletes_the_checkpoint_of_a_training_that_is_done(tiny: Tiny) -> None:
+    """A process was killed between the two."""
+    left = weights(tiny).with_suffix(".checkpoint")
+    left.touch()
+    tiny.run()
+    assert not left.exists()
 
 
 def test_weights_without_their_record_are_trained_again(tiny: Tiny) -> None:
