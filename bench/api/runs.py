@@ -1,5 +1,6 @@
 """What computes: run, rescore, score; and what says how far they are or what they would do."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
@@ -8,11 +9,11 @@ import pandas as pd
 from msgspec import structs
 
 from ..compute.machine import choose
+from ..datasets import files
 from ..datasets.errors import AbsentError, InputError, few
 from ..datasets.sets.catalogue import data_root
 from ..datasets.sets.find import find
 from ..datasets.sets.image_set import CatalogueSet
-from ..methods import plugins
 from ..protocol import plan
 from ..protocol.request import Request
 from ..protocol.scoring import Scoring, rescored, scorings
@@ -53,13 +54,16 @@ def run(
     load_plugins(options.get("plugins", ()))
     with Display(options.get("quiet", False)) as display:
         works = _works(requests(methods, suite, preset, **asked_in(options)), options, display)
-        outcome = Outcome(store=works[0].store.root, impossible=_impossible(works, methods))
-        for work in _able(works, outcome, display) if len(works) > 1 else works:
-            outcome.add(work.carry_out(), work.plan.request)
-            for line in _excluded(work.plan):
-                display.note(line)
-            if outcome.interrupted:
-                break
+        try:
+            outcome = Outcome(store=works[0].store.root, impossible=_impossible(works, methods))
+            for work in _able(works, outcome, display) if len(works) > 1 else works:
+                outcome.add(work.carry_out(), work.plan.request)
+                for line in _excluded(work.plan):
+                    display.note(line)
+                if outcome.interrupted:
+                    break
+        finally:
+            works[0].close()
     return outcome
 
 
@@ -80,6 +84,7 @@ def dry_run(
     """What `run` would do, and how long it takes; nothing is computed, and no image is read."""
     load_plugins(options.get("plugins", ()))
     works = _works(requests(methods, suite, preset, **asked_in(options)), options, Display(quiet=True))
+    _check_place(works[0].store.root)
     impossible = _impossible(works, methods)
     pending = {unit.key: unit for work in works for _, unit in work.pending()}
     estimates = Estimates(works[0].store, works[0].machine)
@@ -91,6 +96,13 @@ def dry_run(
     seconds = sum(one[3] for one in units) / min(works[0].jobs, max(1, len(units)))
     store = works[0].store.root
     return DryRun(units=units, total=total, seconds=seconds, notes=notes, impossible=impossible, store=store)
+
+
+def _check_place(root: Path) -> None:
+    """InputError for a store that cannot be a folder."""
+    place = next(one for one in (root, *root.parents) if os.path.lexists(one))
+    if not files.is_folder(place):
+        raise InputError(f"cannot write to the store {root}: {place} is no folder; give another with --store DIR")
 
 
 def _missing_sets(names: Iterable[str], data: Path | None) -> list[str]:
@@ -244,7 +256,6 @@ def _last_requests(store: Store, suite: str, preset: str, asked: Request) -> lis
 
 def _works(wanted: list[Request], options: RunOptions, display: Display) -> list[Run]:
     """A run for each request, whose units this process executes or workers do; InputError before anything starts."""
-    plugins.load_entry_points()
     jobs, kind = options.get("jobs", 1), options.get("engine", "local")
     store, data = store_of(options.get("store"), must_exist=False), path_of(options.get("data"))
     planned = [plan.make(one) for one in wanted]  # all that is wrong is said before anything is trained

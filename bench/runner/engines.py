@@ -91,7 +91,7 @@ def _pass_on(process: "subprocess.Popen[bytes]", note: Note) -> None:
 
 
 class Dask(Engine):
-    """The threads of the workers of a running Dask scheduler, one worker of ours in each."""
+    """The workers of a running Dask scheduler, each with one thread: a process holds one worker of ours."""
 
     def __init__(self, address: str) -> None:
         self._distributed, self._address = _extra("distributed", "dask"), address
@@ -100,10 +100,10 @@ class Dask(Engine):
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
         self._futures: list[Any] = []
-        self.jobs = self._threads()
+        self.jobs = self._workers()
 
-    def _threads(self) -> int:
-        """How many threads the workers have; InputError without workers, or for one without this package."""
+    def _workers(self) -> int:
+        """How many workers there are; InputError for none, for several threads, or for one without this package."""
 
         def has_bench() -> bool:  # inside a function: Dask sends what it holds, not where to import it from
             from importlib.util import find_spec
@@ -111,12 +111,17 @@ class Dask(Engine):
             return find_spec("bench") is not None
 
         found = self._client.run(has_bench)
+        start = f"dask worker {self._address} --nthreads 1"
         if not found:
-            start = f"start some: dask worker {self._address} --nthreads 1"
-            raise InputError(f"--scheduler {self._address}: no workers there; {start}")
+            raise InputError(f"--scheduler {self._address}: no workers there; start some: {start}")
         if without := [worker for worker, has in found.items() if not has]:
             raise InputError(f"--scheduler {self._address}: this package is not installed for its worker {without[0]}")
-        return sum(self._client.nthreads().values())
+        if several := [worker for worker, threads in self._client.nthreads().items() if threads > 1]:
+            raise InputError(
+                f"--scheduler {self._address}: its worker {several[0]} has several threads, which would share plug-ins "
+                f"and torch's settings; start workers of one thread: {start}"
+            )
+        return len(found)
 
     def start(self, assignment: Assignment, note: Note) -> None:
         """Starts one worker."""
@@ -146,7 +151,8 @@ class Dask(Engine):
         while self._futures and self._client.status == "running" and time.monotonic() < deadline:
             self._futures = [future for future in self._futures if not future.done()]
             time.sleep(0.2)
-        self._client.cancel(self._futures)
+        if self._client.status == "running":
+            self._client.cancel(self._futures)
         self._client.close()
 
 
@@ -222,7 +228,7 @@ def choose(engine: str, jobs: int, scheduler: str, slurm: dict[str, Any], store:
     if engine == "slurm":
         return Slurm(jobs, slurm, store / "slurm")
     if jobs > 1:
-        raise InputError("--engine dask has as many jobs as its workers have threads; --jobs is for local and slurm")
+        raise InputError("--engine dask has as many jobs as there are workers; --jobs is for local and slurm")
     if not scheduler:
         raise InputError("--engine dask needs --scheduler ADDRESS, such as tcp://host:8786 (dask scheduler)")
     return Dask(scheduler)

@@ -100,13 +100,16 @@ class Run:
             self._work()
         return Outcome(self.store.root, self._states(), self.signals.received)
 
+    def close(self) -> None:
+        """Ends what the runs of several suites share: nothing where they are in this process."""
+
     def _begin_anew(self) -> None:
         """Deletes what forced units would continue with, and what a killed process left of trainings that are done.
 
         It does so once, so that this run can continue a forced unit itself.
         """
         for key, unit in self.plan.units().items():
-            if key in self.forced:
+            if key in self.forced or (isinstance(unit, Fit) and self.store.weights(unit) is not None):
                 self.store.begin_anew(unit)
 
     def _work(self) -> None:

@@ -6,8 +6,8 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class SharedRun(Run):
         units = {unit.key: unit for _, unit in self.pending()}
         made = {key: self.store.made(unit) for key, unit in units.items()}
         self.seen = self._progress()
-        with self._closing():
+        try:
             while self.engine.running() or (self.pending() and not self._stopping()):
                 if self._stopping():
                     with self.store.writing():
@@ -180,6 +180,9 @@ class SharedRun(Run):
                 self._follow(units, made)
                 for one in self.engine.ended():
                     self._ended(one)
+        finally:
+            if self.engine.local:  # elsewhere, one that starts late finds the file
+                self.stop.unlink(missing_ok=True)
         self._follow(units, made)
         if self.error:
             raise InputError(self.error)
@@ -217,14 +220,9 @@ class SharedRun(Run):
                 self.display.begin(title, self._cost(note.key))
             self.display.advance(title, note.fraction, note.text)
 
-    @contextmanager
-    def _closing(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self.engine.close()
-            if self.engine.local:  # elsewhere, one that starts late finds the file
-                self.stop.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Ends the workers, and the connection to what starts them."""
+        self.engine.close()
 
 
 def serve() -> int:

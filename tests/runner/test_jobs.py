@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 import torch
+from msgspec import structs
 from support import plugins
-from support.cli import LIMIT, Result, finish, refused, start
+from support.cli import LIMIT, Result, bench, finish, refused, start
 from support.tiny import Tiny, check_same, settled
 
+from bench.api import runs
 from bench.compute import step
 from bench.compute.machine import Machine
 from bench.protocol.plan import make
@@ -368,6 +372,57 @@ def test_a_signal_stops_the_units_on_dask(
     again = finish(start(*command, "--store", store, "--engine", "dask", "--scheduler", address))
     assert again.code == 0, again.err
     check_same(settled(store), whole, again.err)
+
+
+class Cluster:
+    """A client of Dask whose workers have so many threads and do their work at once."""
+
+    threads, status = 1, "running"
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def run(self, function: Callable[[], bool]) -> dict[str, bool]:
+        return {"tcp://one": function()}
+
+    def nthreads(self) -> dict[str, int]:
+        return {"tcp://one": self.threads}
+
+    def submit(self, function: Callable[..., Any], *args: object, pure: bool) -> "Future[Any]":
+        assert self.status == "running"
+        done: Future[Any] = Future()
+        done.set_result(function(*args))
+        done.status = "finished"  # type: ignore[attr-defined]
+        return done
+
+    def cancel(self, futures: object) -> None:
+        assert self.status == "running"
+
+    def close(self) -> None:
+        self.status = "closed"
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The options of a run on a cluster that is none."""
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Cluster))
+    return ("--engine", "dask", "--scheduler", "tcp://x:1", "--methods", "noisy", "--precision", "float32")
+
+
+def test_all_suites_run_on_one_connection_to_dask(
+    cluster: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Request(suite=str(Tiny(tmp_path).suite), methods=("noisy",))
+    monkeypatch.setattr(runs, "requests", lambda *_, **__: [one, structs.replace(one, noises=("gauss30",))])
+    result = bench("run", *cluster, "--store", tmp_path / "store")
+    assert result.code == 0, result.err
+    assert len(list((tmp_path / "store").rglob("scores/**/*.json"))) == 4  # noisy and blur, each with two noises
+
+
+def test_dask_workers_of_several_threads_are_refused(
+    cluster: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cluster, "threads", 2)
+    assert "--nthreads 1" in refused("run", *cluster, "--noise", "gauss25", "--store", tmp_path)
 
 
 def test_without_a_scheduler_dask_is_refused(command: list[str], tmp_path: Path) -> None:
