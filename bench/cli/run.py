@@ -25,6 +25,13 @@ from .printing import print_rows, print_tables, tell
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
+    _add_run(commands)
+    _add_status(commands)
+    _add_rescore(commands)
+    _add_score(commands)
+
+
+def _add_run(commands: Commands) -> None:
     sub = command(commands, "run", "train and score what is missing, then print the table")
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="python -m bench methods; or all")
     add_request(sub, "synthetic")
@@ -41,12 +48,16 @@ def add(commands: Commands) -> None:
     sub.add_argument("--dry-run", action="store_true", help="print the plan with its estimated cost")
     sub.set_defaults(do=run)
 
+
+def _add_status(commands: Commands) -> None:
     sub = command(commands, "status", "tell what is done, running, failed, stale or missing, and the time to go")
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="default: what was run last")
     sub.add_argument("--long", action="store_true", help="what is done, too")
     add_request(sub, "what was run last; with --methods, synthetic")
     sub.set_defaults(do=status)
 
+
+def _add_rescore(commands: Commands) -> None:
     sub = command(
         commands,
         "rescore",
@@ -61,6 +72,8 @@ def add(commands: Commands) -> None:
     add_machine(sub)
     sub.set_defaults(do=rescore)
 
+
+def _add_score(commands: Commands) -> None:
     sub = command(commands, "score", "score external weights as a method's, then print the table")
     sub.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".safetensors, or a saved state dict")
     sub.add_argument("--method", required=True, metavar="NAME", help="whose network it is: python -m bench methods")

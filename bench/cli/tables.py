@@ -12,6 +12,15 @@ from .printing import print_frames, print_json, print_record, print_rows, print_
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
+    _add_tables(commands)
+    _add_verdicts(commands)
+    _add_show(commands)
+    _add_figures(commands)
+    _add_report(commands)
+    command(commands, "methods", "list the methods").set_defaults(do=methods)
+
+
+def _add_tables(commands: Commands) -> None:
     sub = command(commands, "tables", "print a table of the paper from the records alone")
     add_table(sub)
     add_all(sub)
@@ -25,6 +34,8 @@ def add(commands: Commands) -> None:
     add_request(sub, RECORDED)
     sub.set_defaults(do=tables)
 
+
+def _add_verdicts(commands: Commands) -> None:
     sub = command(
         commands, "verdicts", "tell which cells of the paper are reproduced and which columns keep their order"
     )
@@ -33,6 +44,8 @@ def add(commands: Commands) -> None:
     add_store(sub)
     sub.set_defaults(do=verdicts)
 
+
+def _add_show(commands: Commands) -> None:
     sub = command(
         commands, "show", "print one record: what was run, its command, its metrics and the score of each image"
     )
@@ -40,6 +53,8 @@ def add(commands: Commands) -> None:
     add_store(sub)
     sub.set_defaults(do=show)
 
+
+def _add_figures(commands: Commands) -> None:
     sub = command(commands, "figures", "draw comparison crops, steps, PSNR against training and cost, as PNG and PDF")
     sub.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures")
     add_data(sub)
@@ -47,6 +62,8 @@ def add(commands: Commands) -> None:
     add_request(sub, RECORDED)
     sub.set_defaults(do=figures)
 
+
+def _add_report(commands: Commands) -> None:
     sub = command(
         commands, "report", "write one HTML page of records: tables, images to flip between, plots, every record"
     )
@@ -59,8 +76,6 @@ def add(commands: Commands) -> None:
     sub.add_argument("--budget", type=megabytes, default=20.0, metavar="MB", help="most of a page (default 20)")
     add_data(sub)
     sub.set_defaults(do=report)
-
-    command(commands, "methods", "list the methods").set_defaults(do=methods)
 
 
 def tables(options: argparse.Namespace) -> int:
@@ -78,16 +93,23 @@ def tables(options: argparse.Namespace) -> int:
         tell_unreadable(options.compare)
     else:
         shown, left_out = api.recorded_tables(*what, options.published, **known)
-        tell([f"Store: {api.store_folder(options.store)}", *left_out])
+        tell([_store(options), *left_out])
         print_tables(shown, options)
     tell_unreadable(options.store)
     return 0
 
 
+def _store(options: argparse.Namespace) -> str:
+    """Where the records are, and whether there are any."""
+    root = api.store_folder(options.store)
+    records = any(True for kind in ("fits", "scores") for _ in root.glob(f"{kind}/*/*/*.json"))
+    return f"Store: {root}" if records else f"Store: {root} (no records)"
+
+
 def verdicts(options: argparse.Namespace) -> int:
     """Prints the verdict of each cell, the columns' rank correlations, and the inversions."""
     found, left_out = api.verdicts(options.suite, options.preset, store=options.store)
-    tell([f"Store: {api.store_folder(options.store)}", *left_out])
+    tell([_store(options), *left_out])
     print_frames([one for one in found if len(one)], options)
     tell_unreadable(options.store)
     return 0

@@ -11,12 +11,23 @@ from .printing import print_claims, print_frames, print_json, print_rows, print_
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
+    _add_check(commands)
+    _add_claim(commands)
+    _add_regress(commands)
+    _add_speed(commands)
+    _add_submit(commands)
+    command(commands, "env", "print what a bug report needs").set_defaults(do=env)
+
+
+def _add_check(commands: Commands) -> None:
     sub = command(
         commands, "check", "tell whether a method fits the harness, check by check (a minute; on busy cores several)"
     )
     sub.add_argument("method", help="a registered name, a configuration that suites share, FILE.py, or package:Class")
     sub.set_defaults(do=check)
 
+
+def _add_claim(commands: Commands) -> None:
     sub = command(
         commands,
         "claim",
@@ -26,6 +37,8 @@ def add(commands: Commands) -> None:
     sub.add_argument("file", type=Path, metavar="FILE.csv", help=adds)
     sub.set_defaults(do=claim)
 
+
+def _add_regress(commands: Commands) -> None:
     sub = command(
         commands, "regress", "compare small subsets of the suites with committed references; exit 1 if one is off"
     )
@@ -34,6 +47,8 @@ def add(commands: Commands) -> None:
     sub.add_argument("--update", action="store_true", help="write the references anew, all seeds")
     sub.set_defaults(do=regression)
 
+
+def _add_speed(commands: Commands) -> None:
     sub = command(
         commands, "speed", "measure training steps against plain ones, scoring against the official loop, several jobs"
     )
@@ -48,6 +63,8 @@ def add(commands: Commands) -> None:
     add_machine(sub)
     sub.set_defaults(do=speed)
 
+
+def _add_submit(commands: Commands) -> None:
     sub = command(commands, "submit", "write what the SIDD or the DND benchmark scores")
     sub.add_argument(
         "--methods", type=names, required=True, metavar="A", help="one trained method of suite raw or srgb"
@@ -72,8 +89,6 @@ def add(commands: Commands) -> None:
     add_request(sub, "raw")
     add_machine(sub)
     sub.set_defaults(do=submission)
-
-    command(commands, "env", "print what a bug report needs").set_defaults(do=env)
 
 
 def check(options: argparse.Namespace) -> int:
