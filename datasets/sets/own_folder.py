@@ -54,7 +54,7 @@ def short_names(text: str) -> str:
 
 def value_range(name: str) -> tuple[float, float] | None:
     """The stored values that stand for 0 and 1 in the images of a set; None where its name does not say."""
-    return _reading(_parts(name)[1], 1).value_range if is_folder(name) else None
+    return _reading(_parts(name)[1], 1).value_range if names_folder(name) else None
 
 
 def _parts(name: str) -> tuple[str, str]:
