@@ -36,7 +36,7 @@ def members(folder: Path, how: Reading) -> list[SetImage]:
     for image in found:
         if counted[image.name] > 1:
             same = few([str(other.path) for other in found if other.name == image.name])
-            raise InputError(f"{same}: have images of one name, {image.name!r}; rename one of the files")
+            raise InputError(f"{same}: each has an image named {image.name!r}; rename one of the files")
     return found
 
 
