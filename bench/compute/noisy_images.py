@@ -19,7 +19,7 @@ class Noisy(NamedTuple):
 
     set_image: SetImage
     repeat: int
-    image: Image  # [H, W, C], of the window
+    image: Image  # [H, W, C], its centre crop
     level: float
 
     @property

@@ -57,7 +57,7 @@ def source_of(work: Fit, set_images: Sequence[SetImage], device: str = "cpu") ->
     return crops if work.view == "plain" else Packed(crops)
 
 
-def probe(step: Step) -> tuple[float | None, str | None]:
+def psnr_and_warning(step: Step) -> tuple[float | None, str | None]:
     """PSNR of sample 0 (display only), and a warning if the network's output for it is no image."""
     work, method = step.work, step.method
     looked = one_sample(step.source, 0, 1)
@@ -103,16 +103,51 @@ class Checkpoints:
         return self.state.seconds + time.monotonic() - self.counted
 
 
-def record_probe(state: State, update: Step, loss: float, seen: bool) -> tuple[float | None, str]:
-    """Records the loss and, if `seen`, the PSNR of one crop; returns that PSNR and a warning that is new, or none."""
-    state.history.append((state.step, loss))
-    quality, warning = probe(update) if seen else (None, None)
-    if quality is not None and math.isfinite(quality):
-        state.quality.append((state.step, round(quality, 3)))
-    if not warning or not sanity.settled(state.step, update.work.steps) or warning.split(":")[0] in state.said():
-        return quality, ""
-    state.warnings.append(f"step {state.step}: {warning}")
-    return quality, warning
+class Looks:
+    """When a training is looked at, and what is seen."""
+
+    def __init__(self, update: Step, state: State) -> None:
+        self.update, self.state, self.steps = update, state, update.work.steps
+        self.quality: float | None = None  # at the last probe
+        self.interval = max(1, min(self.steps // PROBES, PROBE_STEPS))
+        self.stride = CUDA_LOOKS if update.captures else 1
+        self.dear = max(update.method.passes().values()) > self.interval  # it would cost more than the training
+
+    def probes(self, step: int) -> bool:
+        """Whether the loss is recorded and the output judged after this step."""
+        return (step + 1) % self.interval == 0 or step + 1 == self.steps
+
+    def due(self, step: int) -> bool:
+        """Whether the loss is read after this step."""
+        return self.probes(step) or step % self.stride == 0
+
+    def report(self, step: int, message: str) -> Report:
+        """What is seen after this step; a warning that is new takes the message's place. DivergedError as sanity.py."""
+        loss = float(self.update.loss)
+        sanity.check_loss(loss, step)
+        if self.probes(step):
+            self.state.history.append((step + 1, loss))
+            message = self._judge(step) or message
+        return Report(step + 1, self.steps, loss, self.quality, message)
+
+    def _judge(self, step: int) -> str:
+        """Records the PSNR of one crop and a warning, which is returned if it is new."""
+        if self.update.method.per_image() or (self.dear and step + 1 < self.steps):  # one image: nothing to compare
+            return ""
+        self.quality, warning = psnr_and_warning(self.update)
+        if self.quality is not None and math.isfinite(self.quality):
+            self.state.quality.append((step + 1, round(self.quality, 3)))
+        if not warning or not sanity.settled(step + 1, self.steps) or warning.split(":")[0] in self.state.said():
+            return ""
+        self.state.warnings.append(f"step {step + 1}: {warning}")
+        return warning
+
+
+def check_samples(update: Step, step: int) -> None:
+    """WrongNoiseError if a step's samples have another noise than the one asked for."""
+    update.prepare(step)
+    for sample in update.on_host():
+        sanity.check_noise(sample, update.work.noise)
 
 
 def train(
@@ -135,31 +170,18 @@ def train(
     state = State(work.key, machine.setting(work.steps), update)
     if said := state.load(checkpoint):
         report(Report(state.step, work.steps, math.nan, None, said))
-    checkpoints, quality = Checkpoints(state, checkpoint, every_seconds), None
-    interval = max(1, min(work.steps // PROBES, PROBE_STEPS))
-    # Not for ensembles that would cost more than the training, nor for networks of one image: nothing to compare with.
-    dear, own = max(work.method.passes().values()) > interval, work.method.per_image()
-    stride = CUDA_LOOKS if update.captures else 1
+    checkpoints, looks = Checkpoints(state, checkpoint, every_seconds), Looks(update, state)
     try:
         for step in range(state.step, work.steps):
-            last = step + 1 == work.steps
-            probing = (step + 1) % interval == 0 or last
-            if probing or step == 0:
-                update.prepare(step)
-                for looked in update.on_host():
-                    sanity.check_noise(looked, work.noise)
+            if looks.probes(step) or step == 0:
+                check_samples(update, step)
             message = update(step, stop)
             state.step = step + 1
             if message:
                 state.warnings.append(f"step {step + 1}: {message}")
-            if probing or message or step % stride == 0:
-                loss = float(update.loss)
-                sanity.check_loss(loss, step)
-                if probing:
-                    quality, warning = record_probe(state, update, loss, not own and (not dear or last))
-                    message = warning or message
-                report(Report(step + 1, work.steps, loss, quality, message))
-            if last:
+            if message or looks.due(step):
+                report(looks.report(step, message))
+            if step + 1 == work.steps:
                 break  # trained: a late signal must not throw it away
             if stop():
                 raise Stopped
@@ -170,5 +192,4 @@ def train(
         raise
     seconds = checkpoints.seconds
     update.optimiser.zero_grad()  # what is left of the memory of graphs can then be used by others
-    net = update.net.network
-    return Trained(net, seconds, state.history, state.quality, state.warnings)
+    return Trained(update.net.network, seconds, state.history, state.quality, state.warnings)

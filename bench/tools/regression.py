@@ -191,9 +191,7 @@ def first_losses(cell: Cell, sets: Sets, machine: machines.Machine) -> tuple[lis
     update = Step(cell.fit, _source(cell, sets), machine)
     losses, gradient = [], 0.0
     for step in range(LOSSES):
-        update.prepare(step)
-        for sample in update.on_host():
-            sanity.check_noise(sample, cell.fit.noise)
+        training.check_samples(update, step)
         update(step)
         losses.append(float(update.loss))
         sanity.check_loss(losses[-1], step)

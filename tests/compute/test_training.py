@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.compute import sanity as health
 from bench.compute.machine import Machine
 from bench.compute.step import Step, build
-from bench.compute.training import PROBES, Report, probe, source_of, train
+from bench.compute.training import PROBES, Report, psnr_and_warning, source_of, train
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, Numbers, parse
 from bench.datasets.sampling import Patches, one_sample
@@ -105,7 +105,7 @@ def test_a_look_leaves_the_network_where_it_is(
     step = Step(unit, source_of(unit, images), machine)
     step.prepare(0)
     before = [one.data_ptr() for one in step.net.network.state_dict().values()]
-    probe(step)
+    psnr_and_warning(step)
     assert [one.data_ptr() for one in step.net.network.state_dict().values()] == before
 
 
