@@ -25,7 +25,7 @@ class DBSN(NoiseModel, frozen=True):
         equations="Eq. 7-11",
         deviations="one stage of training as for gray images in the official code, diagonal variances, no "
         "distillation (its second stage needs clean images); He initialisation; the noise starts at 32 gray levels and "
-        "sigma_mu at 5; shared recipe",
+        "sigma_mu at 5; with Poisson noise sigma_mu is a softplus, as that of the noise; shared recipe",
     )
     multiple = DBSNet.multiple
     revision = 4  # 3 had rectified linear units, and the input of sigma_mu, at other places than the official network
@@ -44,9 +44,11 @@ class DBSN(NoiseModel, frozen=True):
 
     def distributions(self, net: nn.Module, y: Tensor, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
         """mu, s_mu, s_n [B, C, H, W]; s_n from y, one per image (Gaussian), or from mu, per pixel (Poisson)."""
-        mu, s_mu, of_y, of_mu = net(y).chunk(4, dim=1)
-        s_n = of_y.mean((2, 3), keepdim=True) if self.distribution(ctx) == "gauss" else of_mu
-        return mu, s_mu.square(), deviation(s_n).square().expand_as(mu)
+        mu, sigma_mu, of_y, of_mu = net(y).chunk(4, dim=1)
+        if self.distribution(ctx) == "gauss":
+            return mu, sigma_mu.square(), deviation(of_y.mean((2, 3), keepdim=True)).square().expand_as(mu)
+        # Both variances are free at every pixel; as a square, sigma_mu takes all that the loss sees, and map is y.
+        return mu, deviation(sigma_mu).square(), deviation(of_mu).square()
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
         """Half the mean over pixels and channels."""

@@ -244,7 +244,8 @@ def test_limits_of_dbsn(family: str, images: tuple[Tensor, Tensor]) -> None:
     y, mu = images
     close = {"rtol": 0.0, "atol": 1e-9}
     equal = float(F.softplus(torch.tensor(0.7 - 4.0, dtype=torch.float64)) + 1e-3)
-    for (s_mu, s_n), expected in {(1e4, -1e4): y, (0.0, 1e4): mu, (equal, 0.7): (y + mu) / 2}.items():
+    none, same = (0.0, equal) if family == "gauss" else (-1e4, 0.7)  # sigma_mu itself, or what a softplus makes it of
+    for (s_mu, s_n), expected in {(1e4, -1e4): y, (none, 1e4): mu, (same, 0.7): (y + mu) / 2}.items():
         made = DBSN().denoise(Emits(mu, s_mu, s_n, s_n), y, context(family))
         torch.testing.assert_close(made["map"], expected, **close)
         assert torch.equal(made["mu"], mu)
@@ -254,7 +255,7 @@ def test_dbsn_equals_the_closed_form(images: tuple[Tensor, Tensor]) -> None:
     """Of two Gaussians, pixel by pixel: the posterior mean that Laine19 has too."""
     y, mu = images
     a, b = torch.tensor(0.04, dtype=torch.float64), (F.softplus(torch.tensor(3.0).double() - 4.0) + 1e-3) ** 2
-    found = DBSN().denoise(Emits(mu, -0.2, -9.0, 3.0), y, context("poisson"))["map"]
+    found = DBSN().denoise(Emits(mu, -0.2, 3.0, -9.0), y, context("gauss"))["map"]
     torch.testing.assert_close(found, mu + a / (a + b) * (y - mu), rtol=1e-12, atol=1e-14)
     one_by_one = posterior_mean(*(t.unsqueeze(-1) for t in (y, mu)), a.expand(*y.shape, 1, 1), b.expand(*y.shape, 1))
     torch.testing.assert_close(found, one_by_one.squeeze(-1), rtol=1e-12, atol=1e-14)
@@ -275,8 +276,8 @@ def test_dbsn_noise_is_positive_and_one_number_per_image_under_gaussian_noise(im
 def test_dbsn_loss_is_half_the_mean(family: str, images: tuple[Tensor, Tensor]) -> None:
     y, mu = images
     net = Emits(mu, 0.5, 2.0, 3.0)
-    s_y, s_of_mu = ((F.softplus(torch.tensor(raw).double() - 4.0) + 1e-3) ** 2 for raw in (2.0, 3.0))
-    s = 0.25 + (s_y if family == "gauss" else s_of_mu)
+    s_mu, s_y, s_of_mu = ((F.softplus(torch.tensor(raw).double() - 4.0) + 1e-3) ** 2 for raw in (0.5, 2.0, 3.0))
+    s = 0.25 + s_y if family == "gauss" else s_mu + s_of_mu
     (loss,) = DBSN().losses(net, Batch(y), context(family))
     expected = 0.5 * ((y - mu) ** 2 / s + torch.log(s)).mean()
     assert float(loss) == pytest.approx(float(expected), rel=1e-12)
