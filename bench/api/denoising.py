@@ -56,16 +56,17 @@ def denoise(
 
     InputError: nothing that can be denoised, a method that cannot be used here, outputs that would replace something.
     """
-    done, collection, asked = _denoised(paths, Path(out), method, options)
+    done, collection, asked = _denoised(paths, out, method, options)
     _write_page(collection, Path(out), asked)
     return done, collection
 
 
 def _denoised(
-    paths: Sequence[PathLike], out: Path, method: str, options: Denoising
+    paths: Sequence[PathLike], folder: PathLike, method: str, options: Denoising
 ) -> tuple[Denoised, Collection, Asked]:
     """Writes a denoised version of every file into a folder; also how that was done."""
     load_plugins(options.get("plugins", ()))
+    out = Path(folder)
     check_folder(out)
     minutes, (weights, trained) = _minutes(options), _weights(options)
     machine, notes = machine_of(options)

@@ -74,4 +74,4 @@ def test_the_folder_is_quoted_in_the_command(tmp_path: Path) -> None:
     from bench import api
     from bench.cli.run import _next
 
-    assert _next(api.Outcome(tmp_path / "my store")).endswith(f"bench report '{tmp_path}/my store'")
+    assert _next(api.Outcome(tmp_path / "my store"), force=False).endswith(f"bench report '{tmp_path}/my store'")
