@@ -14,7 +14,7 @@ from ..apply.entrants import Budget
 from ..apply.noise_card import Card
 from ..apply.own_ranking import Answer, Known
 from ..apply.ranking import Ranking
-from ..apply.recorruption import Variance, variance_of
+from ..apply.recorruption import variance_of
 from ..compute.machine import Machine
 from ..compute.step import Stopped
 from ..compute.training import Report
@@ -143,18 +143,11 @@ def _known_of(card: Card, value_range: tuple[float, float]) -> Known:
         return Known(None, None, doubt, paired, cut)
     return Known(
         noise if value_range == card.value_range else None,
-        _rescaled(variance_of(noise), card.value_range, value_range),
+        variance_of(noise).rescaled(card.value_range, value_range),
         doubt,
         paired,
         cut,
     )
-
-
-def _rescaled(variance: Variance, old: tuple[float, float], new: tuple[float, float]) -> Variance:
-    """The variance of values in another range that stands for 0..1."""
-    ratio = (old[1] - old[0]) / (new[1] - new[0])
-    shift = (new[0] - old[0]) / (old[1] - old[0])
-    return Variance(variance.gain * ratio, ratio**2 * (variance.gain * shift + variance.floor))
 
 
 def _card(found: Collection, repeats: bool) -> Card:

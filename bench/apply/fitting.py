@@ -55,13 +55,12 @@ class Fitted(Struct):
         noisy: Image,
         report: Callable[[Report], None] = lambda report: None,
         stop: Callable[[], bool] = never,
-        folder: Path | None = None,
     ) -> dict[str, Image]:
-        """All outputs by name. A zero-shot method trains here; `folder` keeps its checkpoint."""
+        """All outputs by name. A zero-shot method trains here."""
         one = as_images([[noisy]])[0]
         score = Score(fit=self.work, test="", noise=self.work.noise, repeats=1, padding="next", scoring=Scoring())
         found = Noisy(one, 0, noisy, self.work.noise.low)
-        return restore(score, self.net, found, self.machine, report, stop, folder)
+        return restore(score, self.net, found, self.machine, report, stop, None)
 
 
 def as_images(scenes: Iterable[Sequence[Image]], names: Sequence[str] = ()) -> list[SetImage]:

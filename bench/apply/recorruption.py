@@ -33,6 +33,12 @@ class Variance(NamedTuple):
         """The variance for clean values, never below 0; for noisy values an unbiased estimate where it is not cut."""
         return np.maximum(self.gain * image.astype(np.float64) + self.floor, 0.0)
 
+    def rescaled(self, old: tuple[float, float], new: tuple[float, float]) -> "Variance":
+        """The same variance where other stored values stand for 0 and 1."""
+        ratio = (old[1] - old[0]) / (new[1] - new[0])
+        shift = (new[0] - old[0]) / (old[1] - old[0])
+        return Variance(self.gain * ratio, ratio**2 * (self.gain * shift + self.floor))
+
 
 class Split(NamedTuple):
     """Two images [H, W, C] of one scene whose noise is independent."""

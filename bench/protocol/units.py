@@ -133,8 +133,8 @@ class Score(Struct, frozen=True, dict=True, kw_only=True):
 
     @cached_property
     def images_key(self) -> str:
-        """What determines the denoised images: the identity without scoring and metrics."""
-        return digest({name: value for name, value in self.identity.items() if name not in ("scoring", "metrics")})
+        """The key of the denoised images."""
+        return images_key(self.identity)
 
     @property
     def title(self) -> str:
@@ -182,3 +182,8 @@ def networks_identity(method: Method) -> dict[str, list[Any]]:
 def digest(identity: dict[str, Any]) -> str:
     """The first 24 hexadecimal digits of SHA-256 of the sorted JSON."""
     return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:24]
+
+
+def images_key(score: dict[str, Any]) -> str:
+    """The key of the denoised images of a score: its identity without scoring and metrics."""
+    return digest({name: value for name, value in score.items() if name not in ("scoring", "metrics")})

@@ -8,10 +8,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from ..datasets.errors import InputError
-from ..protocol.units import digest
+from ..protocol.units import images_key
 from .checkpoint import before
 from .folder import MARK, QUARANTINED
-from .record import Record
 from .store import FAILED, Store, stale
 
 OLD = 3600.0  # seconds after which nobody writes a temporary file any more
@@ -64,18 +63,13 @@ def _temporary(store: Store) -> Files:
     """What processes left that were killed; how a unit failed when it was computed again is no such file."""
     scores = [record for record in store.find("") if record.kind == "score"]
     scores.sort(key=lambda record: store.claimed(record.key))  # of several with the same images, one that is worked on
-    owners = {f"{_images_key(record)}.tmp": record.key for record in scores}
+    owners = {f"{images_key(record.identity)}.tmp": record.key for record in scores}
     for path in store.root.rglob("*"):
         parts = path.relative_to(store.root).parts
         left = any(part.endswith(".tmp") for part in parts) or path.suffix == ".note"
         found = _look(path, "") if left and not path.name.endswith(FAILED) else None
         if found and time.time() - found.changed / 1e9 > OLD:
             yield path, next((owners[part] for part in parts if part in owners), "")
-
-
-def _images_key(score: Record) -> str:
-    """That of the unit that the record is of: `Score.images_key`."""
-    return digest({name: value for name, value in score.identity.items() if name not in ("scoring", "metrics")})
 
 
 def _checkpoints(store: Store) -> Files:

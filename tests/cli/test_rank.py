@@ -9,7 +9,6 @@ import scipy
 import tifffile
 from support.cli import bench as command
 
-from bench.api.ranking import _rescaled
 from bench.apply import own_ranking, ranking_report
 from bench.apply.calibration import Calibration
 from bench.apply.entrants import Budget, candidate
@@ -183,7 +182,7 @@ def test_a_method_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_the_variance_in_another_range() -> None:
     """Stored values 100..1100 with variance 2 (v - 100) + 25."""
     old = Variance(2 / 1000, 25 / 1000**2)
-    new = _rescaled(old, (100.0, 1100.0), (0.0, 4095.0))
+    new = old.rescaled((100.0, 1100.0), (0.0, 4095.0))
     for stored in (100.0, 500.0):
         u = stored / 4095
         assert (new.gain * u + new.floor) * 4095**2 == pytest.approx(2 * (stored - 100) + 25)

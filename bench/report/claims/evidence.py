@@ -93,12 +93,12 @@ def collect(*folders: Path) -> list[Fact]:
     every: list[Fact] = []
     for folder in folders:
         scores = list(_read(Store(folder)))
-        every += [*_scores(scores), *_rescored(scores), *_images(scores), *_seeds(scores)]
+        every += [*_scores(scores), *_rescored(scores), *_images(scores), *spreads(scores)]
     rounded = (msgspec.structs.replace(fact, psnr=round(fact.psnr, 4), ssim=round(fact.ssim, 5)) for fact in every)
     return sorted(set(rounded), key=msgspec.structs.astuple)
 
 
-class _Scored(Struct, frozen=True):
+class Scored(Struct, frozen=True):
     """One output of a record: the mean scores of its images, under one evaluation protocol."""
 
     method: str
@@ -133,7 +133,7 @@ class _Scored(Struct, frozen=True):
         return self.test, self.noise, self.window, self.colour, self.preset
 
 
-def _read(store: Store) -> Iterator[_Scored]:
+def _read(store: Store) -> Iterator[Scored]:
     """The outputs of a store that were scored on whole 8-bit images with the noise that they are for."""
     for record in store.find(""):
         scoring, label = record.identity.get("scoring", {}), record.label
@@ -147,10 +147,10 @@ def _read(store: Store) -> Iterator[_Scored]:
         for output, images in outputs.items():
             window, colour = scoring.get("window", "gauss11"), scoring.get("colour", "rgb")
             named = (label["method"], output, label["test"], label["noise"], label.get("seed", 0), label["preset"])
-            yield _Scored(*named, window, colour, images)
+            yield Scored(*named, window, colour, images)
 
 
-def _scores(scores: Sequence[_Scored]) -> Iterator[Fact]:
+def _scores(scores: Sequence[Scored]) -> Iterator[Fact]:
     """The means over the sets that papers print."""
     for one in scores:
         if one.test not in PRINTED or one.colour != "rgb":
@@ -166,13 +166,13 @@ def _scores(scores: Sequence[_Scored]) -> Iterator[Fact]:
             yield one.fact("blur")
 
 
-def _comparable_with_print(one: _Scored) -> bool:
+def _comparable_with_print(one: Scored) -> bool:
     """Whether a printed number can be compared with it: its method trains nothing, or was trained as published."""
     known = methods().get(one.method)
     return one.preset == "paper" or (known is not None and not known.learns())
 
 
-def _rescored(scores: Sequence[_Scored]) -> Iterator[Fact]:
+def _rescored(scores: Sequence[Scored]) -> Iterator[Fact]:
     """What scoring Y instead of RGB adds on sets of colour images, and another window of SSIM to a denoiser."""
     plain = {(one.row, one.test, one.noise): one for one in scores if (one.colour, one.window) == OFFICIAL}
     for one in scores:
@@ -184,7 +184,7 @@ def _rescored(scores: Sequence[_Scored]) -> Iterator[Fact]:
             yield base.with_values(kind, gains, fmean)
 
 
-def _images(scores: Sequence[_Scored]) -> Iterator[Fact]:
+def _images(scores: Sequence[Scored]) -> Iterator[Fact]:
     """How much the difference of two denoisers that are within 1 dB differs between images, by their first outputs."""
     first = {(one.method, one.cell): one for one in reversed(scores) if one.method not in BASELINES}
     for one, other in combinations(first.values(), 2):
@@ -195,9 +195,9 @@ def _images(scores: Sequence[_Scored]) -> Iterator[Fact]:
             yield one.with_values("images", pairs, stdev, f"{one.row} - {other.row}")
 
 
-def _seeds(scores: Sequence[_Scored]) -> Iterator[Fact]:
+def spreads(scores: Sequence[Scored]) -> Iterator[Fact]:
     """How much the mean over a set differs between seeds, all else being equal."""
-    groups: dict[tuple[str, ...], dict[int, _Scored]] = defaultdict(dict)
+    groups: dict[tuple[str, ...], dict[int, Scored]] = defaultdict(dict)
     for one in scores:
         preset = ", ".join(part for part in one.preset.split(", ") if not part.startswith(CHOSEN))
         groups[preset, one.row, one.test, one.noise, one.window, one.colour][one.seed] = one
