@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from .held_out import Pair, Trial, digest
-from .repeated_frames import SHIFT, SURE, sure
+from .repeated_frames import SHIFT, SIGNIFICANT, significant
 
 Floats = NDArray[np.float64]
 MOST = 2  # frames of each half that methods are applied to
@@ -115,7 +115,7 @@ def shift_between(given: Image, held: Image) -> tuple[float, float]:
         parts = _parts(moved)[inner]  # gain and offset are free
         solved = np.linalg.lstsq(parts.reshape(-1, 4), -b[inner].ravel(), rcond=None)[0]
         shift = shift + np.clip(solved[:2] / (solved[2] or 1.0), -1.0, 1.0)
-    rows, columns = sure(shift, _errors(parts, _parts(b)[inner], -b[inner] - parts @ solved))
+    rows, columns = significant(shift, _errors(parts, _parts(b)[inner], -b[inner] - parts @ solved))
     return float(rows), float(columns)
 
 
@@ -133,7 +133,7 @@ def _whole_shift(a: Floats, b: Floats) -> Floats:
 
 
 def _rest(a: Floats, b: Floats) -> Floats:
-    """What a does not explain of b, by gain and offset."""
+    """What is left of b after a is fitted to it by a gain and an offset."""
     a, b = a - a.mean(), b - b.mean()
     return np.asarray(b - a * ((a * b).sum() / max(float(np.square(a).sum()), 1e-300)))
 
@@ -153,7 +153,7 @@ def _errors(parts: Floats, others: Floats, rest: Floats) -> Floats:
     errors = _scatter((parts * rest[..., None]) @ inverse.T)
     structure = (parts * others).mean(axis=(0, 1))
     chance = _scatter(parts[..., :2] * np.stack(list(np.gradient(rest)), axis=2))
-    return np.where(structure[:2] > SURE * chance, errors[:2], np.inf)
+    return np.where(structure[:2] > SIGNIFICANT * chance, errors[:2], np.inf)
 
 
 def _scatter(parts: Floats) -> Floats:

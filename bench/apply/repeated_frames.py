@@ -11,7 +11,7 @@ from .flat_blocks import Floats
 
 BLOCK = 8
 SHIFT, TOGETHER, DRIFT = 0.3, 0.05, 0.1  # pixels, correlation and share of the brightness that pairs of frames bear
-SURE = 4.0  # standard errors; many frames are compared
+SIGNIFICANT = 4.0  # standard errors; many frames are compared
 SMOOTH = 2  # pixels on each side of the mean that brightness gradients are taken of
 
 
@@ -39,15 +39,15 @@ def repeats(frames: Sequence[Floats], black: float) -> Repeats:
         residuals.append(frame - mean - np.tensordot(solved, parts, 1))
         rest = _means(frame - mean).reshape(-1) - matrix @ solved
         errors = np.sqrt(np.diag(inverse) * np.square(rest).sum() / max(1, len(rest) - 4))
-        shifts.append(float(np.hypot(*sure(solved, errors)[2:])))
+        shifts.append(float(np.hypot(*significant(solved, errors)[2:])))
         levels.append(frame.mean() - black)
     drift = (max(levels) - min(levels)) / max(float(np.mean(levels)), 1e-300)
     return Repeats(np.stack(residuals), mean, float(drift), max(shifts), _together(np.stack(residuals)))
 
 
-def sure(values: NDArray[np.floating], errors: NDArray[np.floating]) -> Floats:
-    """The values, 0 where chance explains them."""
-    return np.asarray(np.where(np.abs(values) > SURE * errors, values, 0.0), np.float64)
+def significant(values: NDArray[np.floating], errors: NDArray[np.floating]) -> Floats:
+    """The values, with 0 for those that do not differ from 0 by SIGNIFICANT standard errors."""
+    return np.asarray(np.where(np.abs(values) > SIGNIFICANT * errors, values, 0.0), np.float64)
 
 
 def differences(found: Repeats) -> list[Floats]:

@@ -27,7 +27,7 @@ def scenes_of(found: Collection, among: Sequence[OwnFile], repeats: bool) -> lis
 
 
 def spread(scenes: Sequence[list[Place]], most: int) -> list[list[Place]]:
-    """So many at most, from the first to the last."""
+    """At most `most` scenes, at equal distances from the first to the last."""
     if len(scenes) <= most:
         return list(scenes)
     return [scenes[round(i * (len(scenes) - 1) / (most - 1))] for i in range(most)]

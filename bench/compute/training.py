@@ -20,7 +20,7 @@ from .machine import Machine, Placed
 from .step import FRAMES, Step, Stopped, never
 
 PROBES, PROBE_STEPS = 20, 1000  # looks at one fixed crop while training: so many, but at least every so many steps
-CUDA_LOOKS = 200  # steps between two looks at the loss on CUDA, where reading it makes the device wait
+CUDA_LOSS_STEPS = 200  # between two readings of the loss on CUDA, where reading it makes the device wait
 
 
 class Report(Struct):
@@ -103,15 +103,15 @@ class Checkpoints:
         return self.state.seconds + time.monotonic() - self.counted
 
 
-class Looks:
-    """When a training is looked at, and what is seen."""
+class Monitor:
+    """Reads the loss of a training, and judges its output, at regular steps."""
 
     def __init__(self, update: Step, state: State) -> None:
         self.update, self.state, self.steps = update, state, update.work.steps
         self.quality: float | None = None  # at the last probe
         self.interval = max(1, min(self.steps // PROBES, PROBE_STEPS))
-        self.stride = CUDA_LOOKS if update.captures else 1
-        self.dear = max(update.method.passes().values()) > self.interval  # it would cost more than the training
+        self.stride = CUDA_LOSS_STEPS if update.captures else 1
+        self.costly = max(update.method.passes().values()) > self.interval  # it would cost more than the training
 
     def probes(self, step: int) -> bool:
         """Whether the loss is recorded and the output judged after this step."""
@@ -122,7 +122,7 @@ class Looks:
         return self.probes(step) or step % self.stride == 0
 
     def report(self, step: int, message: str) -> Report:
-        """What is seen after this step; a warning that is new takes the message's place. DivergedError as sanity.py."""
+        """The loss and the last PSNR after this step, with a new warning or else the message; DivergedError."""
         loss = float(self.update.loss)
         sanity.check_loss(loss, step)
         if self.probes(step):
@@ -132,7 +132,7 @@ class Looks:
 
     def _judge(self, step: int) -> str:
         """Records the PSNR of one crop and a warning, which is returned if it is new."""
-        if self.update.method.per_image() or (self.dear and step + 1 < self.steps):  # one image: nothing to compare
+        if self.update.method.per_image() or (self.costly and step + 1 < self.steps):  # one image: nothing to compare
             return ""
         self.quality, warning = psnr_and_warning(self.update)
         if self.quality is not None and math.isfinite(self.quality):
@@ -170,17 +170,17 @@ def train(
     state = State(work.key, machine.setting(work.steps), update)
     if said := state.load(checkpoint):
         report(Report(state.step, work.steps, math.nan, None, said))
-    checkpoints, looks = Checkpoints(state, checkpoint, every_seconds), Looks(update, state)
+    checkpoints, monitor = Checkpoints(state, checkpoint, every_seconds), Monitor(update, state)
     try:
         for step in range(state.step, work.steps):
-            if looks.probes(step) or step == 0:
+            if monitor.probes(step) or step == 0:
                 check_samples(update, step)
             message = update(step, stop)
             state.step = step + 1
             if message:
                 state.warnings.append(f"step {step + 1}: {message}")
-            if message or looks.due(step):
-                report(looks.report(step, message))
+            if message or monitor.due(step):
+                report(monitor.report(step, message))
             if step + 1 == work.steps:
                 break  # trained: a late signal must not throw it away
             if stop():

@@ -71,8 +71,9 @@ def test_other_images_are_another_training() -> None:
     assert len(keys) == 3
 
 
-def test_a_long_training_has_a_recipe_of_its_own() -> None:
-    assert plan("b2u", single(), steps=4001)[0].recipe.optimiser == "adam"
+@pytest.mark.parametrize(("steps", "optimiser"), [(0, "muon"), (1000, "muon"), (1001, "muon-hidden"), (4001, "adam")])
+def test_long_trainings_have_a_recipe_of_their_own(steps: int, optimiser: str) -> None:
+    assert plan("b2u", single(), steps=steps)[0].recipe.optimiser == optimiser
 
 
 def test_frames_of_a_scene_are_pairs_or_single_images(machine: Machine) -> None:

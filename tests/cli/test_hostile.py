@@ -151,6 +151,21 @@ def test_a_command_refuses_it_and_loses_nothing(
     assert snapshot(folder / "store") == before
 
 
+def test_a_damaged_note_of_the_last_run_is_named_and_a_run_quarantines_it(filled: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(filled, tmp_path / "work")
+    last, before = folder / "store" / "last.json", snapshot(folder / "store")
+    last.write_bytes(NESTED)
+    result = bench("tables", "--store", folder / "store")
+    assert (result.code, result.out.startswith("Table 1")) == (0, True)
+    assert "last.json: damaged" in result.err
+    sets = ("--train", f"folder:{folder / 'train'}", "--test-sets", f"folder:{folder / 'tests'}")
+    argv = ("run", "--methods", "n2c", "--noise", "gauss25", "--steps", "1", *sets, "--store", folder / "store")
+    assert bench(*argv).code == 0
+    assert snapshot(folder / "store") == before
+    assert last.with_name("last.json.quarantined").read_bytes() == NESTED
+    assert "not read" not in bench("tables", "--store", folder / "store").err
+
+
 @pytest.mark.slow
 def test_nothing_but_the_line_is_printed_in_a_process_of_its_own(filled: Path, tmp_path: Path) -> None:
     """No warning of Pillow's, which pytest keeps from us above."""

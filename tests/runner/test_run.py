@@ -275,6 +275,14 @@ def test_the_status_of_a_suite_s_file_is_found_by_any_path_to_it(tiny: Tiny, mon
     assert (result.code, "4 of 4 units done" in result.err) == (0, True)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_store_that_cannot_be_written_is_refused_in_one_line(jobs: int, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot write to the store" in refused(
+        *Tiny(tmp_path).command("--jobs", jobs, store=tmp_path / "file" / "s")
+    )
+
+
 @pytest.mark.parametrize("options", [("--steps", "1" + "0" * 30), ("--threads", 9999), ("--jobs", 9999)])
 def test_absurd_numbers_are_refused_with_what_is_allowed(options: tuple[Any, ...], tmp_path: Path) -> None:
     assert "from 1 to" in refused("run", "--methods", "noisy", "--store", tmp_path, *options)

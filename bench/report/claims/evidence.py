@@ -24,7 +24,7 @@ COLOUR, GRAY = ("kodak", "bsd300", "set14"), ("bsd68", "set12", "urban100")
 PRINTED = COLOUR + GRAY
 OFFICIAL = ("rgb", "gauss11")
 CURVES: tuple["Kind", "Kind"] = ("noise", "blur")
-CHOSEN = ("seeds=", "noise=", "test-sets=")  # parts of a preset's label that say which cells were asked for
+CELL_OPTIONS = ("seeds=", "noise=", "test-sets=")  # in a preset's label; they choose cells and change no training
 GRAY_OF_SET14 = ("bridge", "man")  # stored as colour in Set14; the folder of 12 images does not have them
 Kind = Literal[
     "noise",  # noisy images: only noise is wrong with them
@@ -199,7 +199,7 @@ def spreads(scores: Sequence[Scored]) -> Iterator[Fact]:
     """How much the mean over a set differs between seeds, all else being equal."""
     groups: dict[tuple[str, ...], dict[int, Scored]] = defaultdict(dict)
     for one in scores:
-        preset = ", ".join(part for part in one.preset.split(", ") if not part.startswith(CHOSEN))
+        preset = ", ".join(part for part in one.preset.split(", ") if not part.startswith(CELL_OPTIONS))
         groups[preset, one.row, one.test, one.noise, one.window, one.colour][one.seed] = one
     for (*_, colour), seeds in groups.items():
         if len(seeds) > 1 and colour == "rgb":
