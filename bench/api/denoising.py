@@ -32,6 +32,7 @@ from .own import noise_card, opened
 AUTO, RANKING = "auto", "ranking"  # the method that a ranking chooses, and its folder in that of the outputs
 SHOWN = 512  # pixels of a side, on the page
 MINUTES = 5.0  # of training, where nothing else is said
+PHOTOGRAPH = (0.0, 255.0)  # the stored values that stand for 0 and 1 in files of 8 bits
 
 
 class Denoising(Images, Computed, total=False):
@@ -73,7 +74,7 @@ def _denoised(
     machine.apply()
     collection = opened(paths, **images_of(options))
     with Display(options.get("quiet", False)) as display, StopSignals() as stop:
-        card = _scaled(collection, trained, options)
+        card = _scaled(collection, weights, trained, options)
         for line in [*notes, *collection.lines()]:
             display.note(line)
         images = _training(collection, options)
@@ -91,10 +92,11 @@ def _denoised(
     return done, collection, asked
 
 
-def _scaled(collection: Collection, trained: Range | None, options: Denoising) -> Card | None:
+def _scaled(collection: Collection, weights: Path | None, trained: Range | None, options: Denoising) -> Card | None:
     """Scales the files as the training or the noise card says, unless a range is given; the card where one was made."""
-    if options.get("value_range"):
-        return None
+    photographs = all(own.type_range == PHOTOGRAPH for own in collection.files)
+    if options.get("value_range") or (weights and not trained and photographs):
+        return None  # weights whose training is not known better saw photographs in their own range
     card = None if trained else _card(collection)
     if scale := card.value_range if card else trained:
         rescale(collection, scale, "of the noise card" if card else "of the training")

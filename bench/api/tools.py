@@ -76,7 +76,7 @@ def submit(
     out: PathLike | None = None,
     output: str = "weighted",
     suite: str = "raw",
-    preset: str = "mini",
+    preset: str = "reduced",
     *,
     authors: str = "",
     title: str = "",

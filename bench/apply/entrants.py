@@ -46,8 +46,8 @@ def candidate(name: str, trial: Trial, budget: Budget) -> Candidate:
     return Candidate(name, fitted, find(name).trains_on)
 
 
-def suitable(noise: Noise | None) -> list[str]:
-    """The methods that are ranked where none are named: floors, BM3D as the noise asks for it, and networks."""
+def suitable(noise: Noise | None, repeated: bool) -> list[str]:
+    """What is ranked where no methods are named: floors, BM3D as the noise asks for it, networks; N2N for frames."""
     distribution = noise.family.distribution if noise else "other"
     bm3d = {"gauss": "bm3d", "poisson": "anscombe"}.get(distribution, "bm3d-vst")
-    return ["noisy", "blur", bm3d, "n2v", "nbr2nbr", "b2u"]
+    return ["noisy", "blur", bm3d, "n2v", "nbr2nbr", "b2u", *(["n2n"] if repeated else [])]

@@ -70,7 +70,7 @@ def _middle(own: OwnFile, i: int) -> Image:
 
 
 def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], budget: Budget) -> Answer:
-    """Ranks methods on scenes of one or of several frames [H, W, C] in 0..1; with no names, those that suit the noise.
+    """Ranks methods on scenes of one or of several frames [H, W, C] in 0..1; with no names, those of `suitable`.
 
     InputError: a method that is named and cannot be used, fewer than two methods, images too small.
     """
@@ -137,7 +137,7 @@ def _candidates(
 ) -> tuple[list[Candidate], list[str]]:
     """The methods that take part, and why others cannot; InputError for an unknown name, or if fewer than two can."""
     found, notes = list[Candidate](), list[str]()
-    for name in dict.fromkeys(names or suitable(known.noise)):
+    for name in dict.fromkeys(names or suitable(known.noise, len(scenes[0]) > 1)):
         find(name)
         try:
             found.append(candidate(name, trial, budget))

@@ -11,7 +11,7 @@ from .printing import print_rows
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
-    sub = command(commands, "data", "list, show, fetch, verify or prepare image sets")
+    sub = command(commands, "data", "list, show, fetch, verify or prepare image sets", "a set is not as it should be")
     sub.add_argument("action", choices=("list", "show", "fetch", "verify", "prepare"))
     sub.add_argument("sets", nargs="*", metavar="SET", help="verify also finds photographs that two sets share")
     add_data(sub)

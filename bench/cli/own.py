@@ -16,6 +16,9 @@ NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
 IMAGES = ("axes", "value_range", "channels", "recursive")
 
 
+UNUSED = "some images could not be used"
+
+
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     _add_noise(commands)
@@ -24,7 +27,7 @@ def add(commands: Commands) -> None:
 
 
 def _add_noise(commands: Commands) -> None:
-    sub = command(commands, "noise", "tell what the noise of images is, and which methods suit it")
+    sub = command(commands, "noise", "tell what the noise of images is, and which methods suit it", UNUSED)
     add_images(sub)
     sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
     sub.add_argument("--pattern", default="", metavar="RGGB", help="the images are Bayer mosaics")
@@ -34,7 +37,12 @@ def _add_noise(commands: Commands) -> None:
 
 
 def _add_denoise(commands: Commands) -> None:
-    sub = command(commands, "denoise", "denoise images of your own, by a method that is trained on them")
+    sub = command(
+        commands,
+        "denoise",
+        "denoise images of your own, by a method that is trained on them",
+        "some images were not denoised",
+    )
     add_images(sub)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the denoised images")
     sub.add_argument("--method", default="", metavar="NAME", help="default: one for this noise; auto: ranks some")
@@ -53,9 +61,20 @@ def _add_denoise(commands: Commands) -> None:
 
 
 def _add_rank(commands: Commands) -> None:
-    sub = command(commands, "rank", "tell which method is best on images of your own, without clean ones")
+    sub = command(
+        commands,
+        "rank",
+        "tell which method is best on images of your own, without clean ones",
+        f"undecided, or {UNUSED}",
+    )
     add_images(sub)
-    sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="default: those that suit the noise")
+    sub.add_argument(
+        "--methods",
+        type=names,
+        default=(),
+        metavar="A,B",
+        help="default: noisy, blur, the BM3D for this noise, n2v, nbr2nbr, b2u, of repeated frames also n2n",
+    )
     sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
     sub.add_argument("--out", type=Path, default=Path("ranking"), metavar="DIR", help="for results and trainings")
     sub.add_argument("--preset", default="", metavar="NAME", help="whose number of training steps (default: mini)")

@@ -11,7 +11,7 @@ from .. import api
 from ..datasets.errors import InputError
 
 FORMATS = ("terminal", "md", "latex", "csv", "html", "json")
-RECORDED = "those that the store has records of"  # a default of --suite
+RECORDED, LAST = "those that the store has records of", "the last run's"  # defaults of --suite and --preset
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
@@ -39,9 +39,10 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (help: {self.prog} --help)")
 
 
-def command(commands: Commands, name: str, text: str) -> Parser:
-    """A command with the options of all."""
-    sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+def command(commands: Commands, name: str, text: str, one: str = "", two: str = "wrong input") -> Parser:
+    """A command with the options of all; `one` and `two` say when its exit code is 1 or 2."""
+    codes = f"Exit code 1: {one}; 2: {two}." if one else f"Exit code 2: {two}."
+    sub = commands.add_parser(name, help=text, description=text, epilog=codes, allow_abbrev=False)
     adds = "a file that registers a method, network, noise, metric or image format"
     sub.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=adds)
     sub.add_argument("--format", choices=FORMATS, default="terminal")
@@ -64,12 +65,12 @@ def add_all(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--all", action="store_true", help="the whole table, not only the rows that were run")
 
 
-def add_request(sub: argparse.ArgumentParser, suite: str) -> None:
-    """What to train on, with which seeds and steps, and what to test; `suite` says which one is the default."""
-    add_tests(sub, suite)
+def add_request(sub: argparse.ArgumentParser, suite: str, preset: str) -> None:
+    """What to train on, with which seeds and steps, and what to test; the defaults of suite and preset in words."""
+    add_tests(sub, suite, preset)
     sub.add_argument("--train", default="", metavar="SET", help="another training set, or folder:PATH")
-    sub.add_argument("--seeds", type=integers, default=(), metavar="0,1,2")
-    sub.add_argument("--steps", type=positive, default=0, metavar="N")
+    sub.add_argument("--seeds", type=integers, default=(), metavar="0,1,2", help="one training for each (default 0)")
+    sub.add_argument("--steps", type=positive, default=0, metavar="N", help="of training; default: the preset's")
     sub.add_argument("--crop", type=positive, default=0, metavar="N", help="side of training crops in pixels")
     sub.add_argument(
         "--skip-unusable", action="store_true", help="go on without images of a folder that are unreadable or too small"
@@ -83,14 +84,15 @@ def add_request(sub: argparse.ArgumentParser, suite: str) -> None:
     )
 
 
-def add_tests(sub: argparse.ArgumentParser, suite: str) -> None:
-    """What to test: suite, preset, noise, sets; `suite` says which suite is the default."""
+def add_tests(sub: argparse.ArgumentParser, suite: str, preset: str) -> None:
+    """What to test: suite, preset, noise, sets; the defaults of suite and preset in words."""
     sub.add_argument("--suite", default="", metavar="NAME", help=f"synthetic, ..., all, or FILE.toml; default: {suite}")
-    sub.add_argument("--preset", default="", metavar="NAME", help="mini (default), reduced, standard, paper")
+    adds = f"mini, reduced, paper, or standard (of synthetic); default: {preset}"
+    sub.add_argument("--preset", default="", metavar="NAME", help=adds)
     sub.add_argument("--noise", type=names, default=(), metavar="A,B", help=_noises())
     sub.add_argument("--test-sets", type=names, default=(), metavar="A,B", help="other test sets, or folder:PATH")
     sub.add_argument("--net", default="", metavar="NAME", help="put every method that accepts a network on dncnn, ...")
-    sub.add_argument("--repeats", type=positive, default=0, metavar="N")
+    sub.add_argument("--repeats", type=positive, default=0, metavar="N", help="noise draws of each test image")
     sub.add_argument("--tested", type=names, default=(), metavar="A,B", help="test with other noise, too: gauss50")
     add_store(sub)
 
@@ -113,7 +115,7 @@ def add_machine(sub: argparse.ArgumentParser) -> None:
     """What to compute with."""
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     sub.add_argument("--precision", default="auto", help="of training: auto, bf16, float32")
-    sub.add_argument("--threads", type=few, default=0, metavar="N")
+    sub.add_argument("--threads", type=few, default=0, metavar="N", help="of one process")
     sub.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help="default: when it pays")
     sub.add_argument("--deterministic", action="store_true", help="the same bytes on CUDA, too; slower")
 

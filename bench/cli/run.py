@@ -7,6 +7,7 @@ from pathlib import Path
 from .. import api
 from .asked import asked, given
 from .parser import (
+    LAST,
     RECORDED,
     Commands,
     add_all,
@@ -22,6 +23,9 @@ from .parser import (
 )
 from .printing import print_rows, print_tables, tell
 
+UNDONE = "some cells are not done"
+IMPOSSIBLE = "wrong input, or a method of which no cell is possible here (the others are computed)"
+
 
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
@@ -32,9 +36,9 @@ def add(commands: Commands) -> None:
 
 
 def _add_run(commands: Commands) -> None:
-    sub = command(commands, "run", "train and score what is missing, then print the table")
+    sub = command(commands, "run", "train and score what is missing, then print the table", UNDONE, IMPOSSIBLE)
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="python -m bench methods; or all")
-    add_request(sub, "synthetic")
+    add_request(sub, "synthetic", "mini")
     add_machine(sub)
     add_data(sub)
     add_all(sub)
@@ -53,7 +57,7 @@ def _add_status(commands: Commands) -> None:
     sub = command(commands, "status", "tell what is done, running, failed, stale or missing, and the time to go")
     sub.add_argument("--methods", type=names, default=(), metavar="A,B", help="default: what was run last")
     sub.add_argument("--long", action="store_true", help="what is done, too")
-    add_request(sub, "what was run last; with --methods, synthetic")
+    add_request(sub, "what was run last; with --methods, synthetic", f"{LAST}; with --methods, mini")
     sub.set_defaults(do=status)
 
 
@@ -62,23 +66,24 @@ def _add_rescore(commands: Commands) -> None:
         commands,
         "rescore",
         "score the same weights and stored images under other evaluation protocols; nothing is trained",
+        "some could not be scored",
     )
     sub.add_argument(
         "--scoring", type=names, required=True, metavar="A,B", help="see bench/protocol/scorings.toml, or all"
     )
     add_data(sub)
     add_table(sub)
-    add_request(sub, RECORDED)
+    add_request(sub, RECORDED, LAST)
     add_machine(sub)
     sub.set_defaults(do=rescore)
 
 
 def _add_score(commands: Commands) -> None:
-    sub = command(commands, "score", "score external weights as a method's, then print the table")
+    sub = command(commands, "score", "score external weights as a method's, then print the table", UNDONE, IMPOSSIBLE)
     sub.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".safetensors, or a saved state dict")
     sub.add_argument("--method", required=True, metavar="NAME", help="whose network it is: python -m bench methods")
     add_data(sub)
-    add_tests(sub, "synthetic")
+    add_tests(sub, "synthetic", "mini")
     add_machine(sub)
     add_all(sub)
     sub.set_defaults(do=score, train="", seeds=(), steps=0, crop=0, skip_unusable=False, set=(), force=False)

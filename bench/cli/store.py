@@ -19,7 +19,10 @@ WRITTEN = (
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     sub = command(
-        commands, "export", "write records with their rows, and weights if asked, as one zip file for other groups"
+        commands,
+        "export",
+        "write records with their rows, and weights if asked, as one zip file for other groups",
+        "some records could not be read",
     )
     sub.add_argument("file", type=Path, metavar="FILE.zip")
     sub.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
@@ -28,13 +31,21 @@ def add(commands: Commands) -> None:
     sub.set_defaults(do=export)
 
     sub = command(
-        commands, "merge", "take what another store has: refuses other data, protocols and numbers; exit 1 if any"
+        commands,
+        "merge",
+        "take what another store has; other data, protocols and numbers are refused",
+        "some records were refused",
     )
     sub.add_argument("source", type=Path, metavar="FILE.zip", help="of bench export, or the folder of a store")
     add_store(sub)
     sub.set_defaults(do=merge)
 
-    sub = command(commands, "verify", "score stored weights and images again, and say what differs; exit 1 if any does")
+    sub = command(
+        commands,
+        "verify",
+        "score stored weights and images again, and say what differs",
+        "a score differs, or none could be computed again",
+    )
     sub.add_argument("words", nargs="*", metavar="WORDS", help="of their titles, such as b2u gauss25; default: all")
     add_data(sub)
     add_store(sub)
@@ -48,9 +59,12 @@ def add(commands: Commands) -> None:
     sub.set_defaults(do=clean)
 
     sub = command(
-        commands, "weights", "write a training for other programs: its weights, an ONNX file or a model of bioimage.io"
+        commands,
+        "weights",
+        "write a training for other programs: its weights, an ONNX file or a model of bioimage.io",
+        "the file gives another output than ours, and is not kept",
     )
-    sub.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25 seed 0'")
+    sub.add_argument("training", help="the start of its key, or words of its title such as 'b2u gauss25 seed 0'")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=WRITTEN)
     add_store(sub)
     sub.set_defaults(do=weights)
@@ -121,7 +135,7 @@ def _size(count: int) -> str:
 
 def weights(options: argparse.Namespace) -> int:
     """Writes a training as a file; 1 if the file, run back, gives another output than ours, and is not kept."""
-    title, checked = api.export_weights(options.cell, options.out, store=options.store)
+    title, checked = api.export_weights(options.training, options.out, store=options.store)
     if checked is not None:
         apart = f"at most {checked.difference:.2g} gray levels of 255 from our own output"
         tell([f"{checked.runtime} on {' and '.join(checked.shapes)}: {apart}"])

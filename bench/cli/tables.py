@@ -6,7 +6,19 @@ from pathlib import Path
 from .. import api
 from ..datasets.errors import printable
 from .asked import asked, given
-from .parser import RECORDED, Commands, add_all, add_data, add_request, add_store, add_table, command, megabytes, names
+from .parser import (
+    LAST,
+    RECORDED,
+    Commands,
+    add_all,
+    add_data,
+    add_request,
+    add_store,
+    add_table,
+    command,
+    megabytes,
+    names,
+)
 from .printing import print_frames, print_json, print_record, print_rows, print_tables, tell, tell_unreadable
 
 
@@ -31,7 +43,7 @@ def _add_tables(commands: Commands) -> None:
     adds = "all: with rows of what others published under the same protocol, marked with its provenance"
     sub.add_argument("--published", choices=("paper", "all"), default="paper", help=adds)
     sub.add_argument("--compare", type=Path, metavar="DIR", help="another store: both side by side")
-    add_request(sub, RECORDED)
+    add_request(sub, RECORDED, LAST)
     sub.set_defaults(do=tables)
 
 
@@ -49,17 +61,21 @@ def _add_show(commands: Commands) -> None:
     sub = command(
         commands, "show", "print one record: what was run, its command, its metrics and the score of each image"
     )
-    sub.add_argument("cell", help="the start of its key, or words of its title such as 'b2u gauss25'")
+    sub.add_argument("record", help="the start of its key, or words of its title such as 'b2u gauss25'")
     add_store(sub)
     sub.set_defaults(do=show)
 
 
 def _add_figures(commands: Commands) -> None:
-    sub = command(commands, "figures", "draw comparison crops, steps, PSNR against training and cost, as PNG and PDF")
+    sub = command(
+        commands,
+        "figures",
+        "draw comparison crops, one method's outputs, training curves and quality against cost, as PNG and PDF",
+    )
     sub.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures")
     add_data(sub)
     add_table(sub)
-    add_request(sub, RECORDED)
+    add_request(sub, RECORDED, LAST)
     sub.set_defaults(do=figures)
 
 
@@ -117,7 +133,7 @@ def verdicts(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Prints one record, or lists those that the words name."""
-    records = api.find(options.cell, store=options.store)
+    records = api.find(options.record, store=options.store)
     tell_unreadable(options.store)
     if len(records) > 1 and options.format != "json":
         rows = [

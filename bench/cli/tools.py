@@ -21,7 +21,10 @@ def add(commands: Commands) -> None:
 
 def _add_check(commands: Commands) -> None:
     sub = command(
-        commands, "check", "tell whether a method fits the harness, check by check (a minute; on busy cores several)"
+        commands,
+        "check",
+        "tell whether a method fits the harness, check by check (a minute; on busy cores several)",
+        "a check failed",
     )
     sub.add_argument("method", help="a registered name, a configuration that suites share, FILE.py, or package:Class")
     sub.set_defaults(do=check)
@@ -31,7 +34,8 @@ def _add_claim(commands: Commands) -> None:
     sub = command(
         commands,
         "claim",
-        "compare claimed numbers with printed and measured ones and flag what is odd; exit 1: errors",
+        "compare claimed numbers with printed and measured ones and flag what is odd",
+        "errors are flagged",
     )
     adds = "columns method, set, noise, psnr, ssim; optional: output, network, knowledge, ensemble, images, colour, ..."
     sub.add_argument("file", type=Path, metavar="FILE.csv", help=adds)
@@ -39,9 +43,7 @@ def _add_claim(commands: Commands) -> None:
 
 
 def _add_regress(commands: Commands) -> None:
-    sub = command(
-        commands, "regress", "compare small subsets of the suites with committed references; exit 1 if one is off"
-    )
+    sub = command(commands, "regress", "compare small subsets of the suites with committed references", "one is off")
     sub.add_argument("cases", nargs="*", metavar="CASE", help="such as synthetic/b2u/gauss25/losses; default: all")
     add_data(sub)
     sub.add_argument("--update", action="store_true", help="write the references anew, all seeds")
@@ -81,12 +83,12 @@ def _add_submit(commands: Commands) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: SubmitRaw.csv; in .mat: the server's older format; of DND: a new folder, default SubmitDND",
+        help="default: SubmitRaw.csv or SubmitSrgb.csv, of DND the new folder SubmitDND; in .mat: the older format",
     )
     sub.add_argument("--authors", default="", metavar="TEXT", help="as the server shows it; also --title, --venue")
     sub.add_argument("--title", default="", metavar="TEXT")
     sub.add_argument("--venue", default="", metavar="TEXT")
-    add_request(sub, "raw")
+    add_request(sub, "raw", "reduced")
     add_machine(sub)
     sub.set_defaults(do=submission)
 
@@ -146,7 +148,7 @@ def submission(options: argparse.Namespace) -> int:
     what = (",".join(options.methods), options.blocks, options.out, options.output)
     about = {name: getattr(options, name) for name in ("authors", "title", "venue")}
     known = about | given(options)
-    print(api.submit(*what, options.suite or "raw", options.preset or "mini", **known))
+    print(api.submit(*what, options.suite or "raw", options.preset or "reduced", **known))
     return 0
 
 

@@ -188,6 +188,22 @@ def test_weights_of_the_store_see_the_range_of_their_training(
     assert all(tifffile.imread(path).mean() > 50.0 for path in out.glob("*.tif"))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("uint8", "range 0..255 (of uint8)"), ("uint16", "(of the noise card)")]
+)
+def test_weights_trained_on_photographs_see_photographs_in_their_range(
+    dtype: str, expected: str, tmp_path: Path
+) -> None:
+    store, file = ("--store", tmp_path / "store"), tmp_path / f"{dtype}.tif"
+    dark = np.random.default_rng(0).normal(100.0, 10.0, (96, 96)).clip(0, 255).astype(dtype)
+    tifffile.imwrite(file, dark)
+    assert command("run", "--methods", "nbr2nbr", "--suite", "gray", "--noise", "gauss25", *store, *QUICK).code == 0
+    asked = ("--method", "nbr2nbr", "--from", "nbr2nbr gauss25", "--out", tmp_path / "out")
+    result = command("denoise", file, *asked, *store)
+    assert result.code == 0, result.err
+    assert expected in result.err
+
+
 def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs"
     for kind in ("noisy", "clean"):

@@ -71,7 +71,7 @@ def test_two_frames(frames: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_auto_takes_the_first_of_the_ranking(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_ranking, "suitable", lambda noise: ["noisy", "blur"])
+    monkeypatch.setattr(own_ranking, "suitable", lambda noise, repeated: ["noisy", "blur"])
     result = command("denoise", frames, "--out", tmp_path / "out", "--method", "auto", "--steps", "2")
     assert result.code == 0, result.err
     assert "method: blur (the ranking says: blur is the best of these" in result.err

@@ -7,7 +7,7 @@ bench/compute and bench/protocol/metrics that executing a unit of work can reach
     python tests/protocol/test_revisions.py
 
 which records new revisions; with --same-numbers also changed code that still gives the numbers of its revision,
-which the regression cases of what has changed are run to check.
+which the regression cases of what has changed are run to check. It names what has no such case.
 """
 
 import argparse
@@ -254,6 +254,8 @@ def other_numbers(changed: list[str]) -> list[str]:
         mine = [case for case in every if case.method == name]
         names += [case.name for case in mine if case.subset.tier == "losses"] or [case.name for case in mine]
         names += [SHORT[name]] if name in SHORT else []
+        if not mine and name not in SHORT:
+            print(f"{name}: not compared, as no regression case has this name")
     return [one.case for one in regression.compared(names, report=print) if one.state == "failed"] if names else []
 
 
