@@ -17,10 +17,12 @@ from ..compute.training import Report
 from ..datasets import files
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
+from ..datasets.noise.model import Noise
 from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
 from ..datasets.own.own_file import Kind, OwnFile, Range
 from ..datasets.sets import own_folder
+from ..methods.registry import find
 from ..runner import external_weights
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
@@ -69,7 +71,7 @@ def _denoised(
     load_plugins(options.get("plugins", ()))
     out = Path(folder)
     check_folder(out)
-    minutes, (weights, trained) = _minutes(options), _weights(options)
+    minutes, (weights, trained) = _minutes(options), _weights(method, options)
     machine, notes = machine_of(options)
     machine.apply()
     collection = opened(paths, **images_of(options))
@@ -83,7 +85,7 @@ def _denoised(
         else:
             method, why = _method(method, card, options)
         display.note(f"method: {method} ({why})")
-        asked = _asked(method, why, card, minutes, weights, options)
+        asked = _asked(method, why, _noise(method, collection, card), minutes, weights, options)
         watch = _Progress(display, collection, asked, stop).watch()
         try:
             done = denoising.denoise(collection, images, out, asked, machine, watch)
@@ -103,12 +105,21 @@ def _scaled(collection: Collection, weights: Path | None, trained: Range | None,
     return card
 
 
-def _asked(method: str, why: str, card: Card | None, minutes: float, weights: Path | None, options: Denoising) -> Asked:
+def _noise(method: str, collection: Collection, card: Card | None) -> Noise | None:
+    """The noise of the files in the range that they have; without a card only for methods that need to know it."""
+    if card is None and find(method).knowledge != "blind":
+        card = _card(collection)
+    return card.noise(collection.files[0].range) if card else None
+
+
+def _asked(
+    method: str, why: str, noise: Noise | None, minutes: float, weights: Path | None, options: Denoising
+) -> Asked:
     """What is asked of the method that was chosen."""
     return Asked(
         method=method,
         why=why,
-        noise=card.noise() if card else None,
+        noise=noise,
         preset=options.get("preset") or "mini",
         steps=options.get("steps", 0),
         minutes=minutes,
@@ -208,12 +219,14 @@ def _minutes(options: Denoising) -> float:
     return options.get("minutes", 0.0) if given else MINUTES
 
 
-def _weights(options: Denoising) -> tuple[Path | None, Range | None]:
+def _weights(method: str, options: Denoising) -> tuple[Path | None, Range | None]:
     """The file of trained weights, if any, and the stored values that stood for 0 and 1 in its training, if known."""
     weights, cell = path_of(options.get("weights")), options.get("cell", "")
     if weights and files.is_folder(weights):
         inside = weights / denoising.WEIGHTS / "*.safetensors"
         raise InputError(f"--weights {weights}: a folder; expected a file, such as {inside} of an earlier output")
+    if (weights or cell) and method == AUTO:
+        raise InputError(f"--method {AUTO} with trained weights: expected the method whose network they are of")
     if not cell:
         return weights, trained_range(weights)
     if weights:

@@ -141,13 +141,8 @@ def _known_of(card: Card, value_range: tuple[float, float]) -> Known:
     }[card.whiteness]
     if noise is None:
         return Known(None, None, doubt, paired, cut)
-    return Known(
-        noise if value_range == card.value_range else None,
-        variance_of(noise).rescaled(card.value_range, value_range),
-        doubt,
-        paired,
-        cut,
-    )
+    variance = variance_of(noise).rescaled(card.value_range, value_range)
+    return Known(card.noise(value_range), variance, doubt, paired, cut)
 
 
 def _card(found: Collection, repeats: bool) -> Card:

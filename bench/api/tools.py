@@ -60,6 +60,8 @@ def speed(
     load_plugins(options.get("plugins", ()))
     if jobs > 1 and (methods or tests or noise):
         raise InputError("speed --jobs has its own work to measure; leave out --methods, --test-sets and --noise")
+    if rounds < 1:
+        raise InputError(f"speed: {rounds} rounds; expected one or more")
     for method in methods:
         registry.find(method)
     machine = _applied(options)

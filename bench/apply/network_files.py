@@ -26,7 +26,7 @@ from .plain_function import Batch, examples, least_side, ours, plain_function
 ONNX, PACKAGE = ".onnx", ".zip"
 SUFFIXES = (ONNX, PACKAGE)
 TOLERANCE = 0.01  # in 0..255 units; sums in another order differ by about a thousandth
-TRACED = (2, 2, 3)  # images and their least_side, in units of the shortest side that is promised
+TRACED = (2, 2, 3)  # images and their sides, in units of the shortest side that is promised
 TRIED = ((1, 3, 5), (2, 4, 2))
 SHOWN = (1, 8, 8)  # the example in a package
 

@@ -15,12 +15,14 @@ from .defects import ends, jpeg_blocks, steps
 from .noise_advice import Advice
 from .noise_findings import Finding, percent
 from .noise_plane import Movement, PlaneNoise, plane_noise
+from .recorruption import variance_of
 from .repeated_frames import DRIFT, SHIFT, TOGETHER
 
 Pixels = NDArray[Any]  # [H, W, C], stored values
 Scene = Sequence[Pixels]  # one frame, or repeated frames
 COUNTS = 1e6  # photons at white: beyond that the noise of counting is not seen, and names have no such numbers
 PHOTONS = 0.03  # of the variance at the mean brightness: a part that is smaller is left out of the closest noise
+BLACK = 0.01  # of the variance at white: less than that at black is left out of the noise in another range
 BRIGHT = 0.999  # of the pixels are below the top of the proposed range
 
 
@@ -60,9 +62,19 @@ class Card(Struct, frozen=True):
             return f"the brightness of the frames differs by {percent(self.movement.drift)}; scale them to one first"
         return ""
 
-    def noise(self) -> Noise | None:
-        """The closest known noise for images scaled from `value_range` to 0..1; None where that is not known."""
-        return parse(self.closest) if self.closest else None
+    def noise(self, scale: tuple[float, float] | None = None) -> Noise | None:
+        """The closest known noise for images scaled to 0..1 from `scale`, by default `value_range`; None if unknown."""
+        noise = parse(self.closest) if self.closest else None
+        return noise if noise is None or scale in (None, self.value_range) else self._rescaled(noise, scale)
+
+    def _rescaled(self, noise: Noise, scale: tuple[float, float]) -> Noise | None:
+        """The noise in another range; None where the variance is negative at its black, which no known noise has."""
+        gain, floor = variance_of(noise).rescaled(self.value_range, scale)
+        if floor < -BLACK * gain:
+            return None
+        counts = f"poisson{_short(1.0 / gain)}" if noise.family.counts else ""
+        gauss = f"gauss{_short(255.0 * np.sqrt(floor))}" if not counts or floor > BLACK * gain else ""
+        return parse("+".join(part for part in (counts, gauss) if part))
 
 
 def noise_card(

@@ -1,6 +1,7 @@
 """Large images in overlapping tiles: equal to the whole image's output, in bounded memory."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
@@ -49,43 +50,47 @@ def strips(
     many as the device should hold. An image or a tile that does not fit into memory is cut into four.
     """
     largest = largest or LARGEST[fitted.machine.kind]
+    multiple = fitted.work.method.multiple
+
+    @cache
+    def around() -> int:
+        found = margin()
+        return WHOLE if found is None else found
+
+    def tile(rows: slice, columns: slice) -> Image:
+        return _tile(fitted, read, (height, width), (rows, columns), around)
+
     if height * width <= largest:
-        try:
-            whole = fitted(read(slice(0, height), slice(0, width)))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            largest = height * width // 4
-        else:
-            yield whole
-            report(1.0)
-            return
-    found, multiple = margin(), fitted.work.method.multiple
-    around = WHOLE if found is None else found
-    core = max(multiple, rounded_down(int(largest**0.5) - 2 * around, multiple))
+        yield tile(slice(0, height), slice(0, width))
+        report(1.0)
+        return
+    core = max(multiple, rounded_down(int(largest**0.5) - 2 * around(), multiple))
     for top in range(0, height, core):
         rows, strip = slice(top, min(top + core, height)), []
         for left in range(0, width, core):
             columns = slice(left, min(left + core, width))
-            strip.append(_tile(fitted, read, (height, width), rows, columns, around))
+            strip.append(tile(rows, columns))
             report((rows.start * width + columns.stop * (rows.stop - rows.start)) / (height * width))
         yield np.concatenate(strip, axis=1)
 
 
-def _tile(fitted: Fitted, read: Read, sides: tuple[int, int], rows: slice, columns: slice, margin: int) -> Image:
-    """The output for these rows and columns, from what lies around them."""
-    inner = (rows, columns)
+def _tile(
+    fitted: Fitted, read: Read, sides: tuple[int, int], inner: tuple[slice, slice], around: Callable[[], int]
+) -> Image:
+    """The output for these rows and columns, from what lies `around` them; of the whole image nothing does."""
+    margin = 0 if inner == tuple(slice(0, side) for side in sides) else around()
     outer = [slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(inner, sides, strict=True)]
     try:
         found = fitted(read(outer[0], outer[1]))
     except (RuntimeError, MemoryError) as error:
-        parts = [_halves(s, fitted.work.method.multiple) for s in inner]
-        if not out_of_memory(error) or len(parts[0]) * len(parts[1]) == 1:
+        rows, columns = (_halves(s, fitted.work.method.multiple) for s in inner)
+        if not out_of_memory(error) or len(rows) * len(columns) == 1:
             raise
-        across = [[_tile(fitted, read, sides, r, c, margin) for c in parts[1]] for r in parts[0]]
+        across = [[_tile(fitted, read, sides, (r, c), around) for c in columns] for r in rows]
         return np.concatenate([np.concatenate(row, axis=1) for row in across], axis=0)
     top, left = (s.start - o.start for s, o in zip(inner, outer, strict=True))
-    return found[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+    height, width = (s.stop - s.start for s in inner)
+    return found[top : top + height, left : left + width]
 
 
 def _halves(whole: slice, multiple: int) -> list[slice]:

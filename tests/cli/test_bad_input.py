@@ -51,7 +51,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(untouched: Path, argv: tupl
         (("run", "--method", "n2c"), "--methods"),
         (("run", "--methods"), "--methods"),
         (("run", "--methods", ","), "--methods"),
-        (("show",), "cell"),
+        (("show",), "record"),
         (("run", "--methods", "zzz"), "Allowed: "),
         (("methods", "--format", "yaml"), "json"),
         (("tables", "--table", "one"), "--table"),

@@ -204,6 +204,18 @@ def test_weights_trained_on_photographs_see_photographs_in_their_range(
     assert expected in result.err
 
 
+def test_weights_of_a_method_that_is_told_the_noise_are_told_it_again(tmp_path: Path) -> None:
+    file, first, second = tmp_path / "noisy.png", tmp_path / "first", tmp_path / "second"
+    (photo,) = photos(tmp_path / "photos", "astronaut", height=256, width=256, gray=True).iterdir()
+    noise = np.random.default_rng(0).normal(0.0, 20.0, (256, 256))
+    Pillow.fromarray((np.asarray(Pillow.open(photo)) + noise).clip(0, 255).astype(np.uint8)).save(file)
+    assert command("denoise", file, "--out", first, "--method", "noisier2noise", *QUICK).code == 0
+    (weights,) = (first / denoising.WEIGHTS).glob("*.safetensors")
+    for number, more in enumerate((("--weights", weights), ("--range", "0,255", *QUICK))):
+        result = command("denoise", file, "--out", second / str(number), "--method", "noisier2noise", *more)
+        assert result.code == 0, result.err
+
+
 def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs"
     for kind in ("noisy", "clean"):
@@ -259,6 +271,7 @@ def test_an_array_to_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--minutes", "1", "--steps", "5"), "exclude"),
         (("--weights", "nothing.safetensors"), "--method"),
         (("--method", "n2v", "--weights", "."), "a folder; expected a file"),
+        (("--method", "auto", "--weights", "weights.safetensors"), "--method auto"),
     ],
 )
 def test_wrong_options_say_what_to_do(frames: Path, tmp_path: Path, more: tuple[str, ...], word: str) -> None:

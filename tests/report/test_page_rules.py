@@ -130,6 +130,16 @@ def test_every_part_lies_in_the_image_and_its_mean_is_right(shape: tuple[int, in
     assert sorted(means)[(len(means) - 1) // 2] == pytest.approx(means[places.index(median)])
 
 
+def test_parts_lie_in_the_centre_crop_that_was_scored() -> None:
+    error = np.full((300, 400), np.nan)
+    error[37:257, 77:297] = 0.0
+    error[38:138, 78:178] = 1.0
+    window, mean = crops.largest_window(error)
+    assert (window.left, window.top) == (78, 38)
+    assert mean == pytest.approx(100**2 / (crops.SIDE**2))
+    assert np.isfinite(crops.median_window([error, np.zeros((300, 400))]).of(error[..., None])).all()
+
+
 # ---- the document
 
 

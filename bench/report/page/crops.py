@@ -76,14 +76,18 @@ def squared(a: Floats, b: Floats) -> Floats:
 
 
 def _parts(error: Floats) -> tuple[list[Window], Floats]:
-    """Every part, and its mean."""
+    """Every part of what was scored, and its mean; outside a centre crop a map is NaN."""
+    known = np.argwhere(np.isfinite(error))
+    (y, x), (bottom, right) = known.min(axis=0), known.max(axis=0) + 1
+    y, x = y + y % 2, x + x % 2  # Bayer cells begin at even places
+    error = error[y:bottom, x:right]
     height, width = error.shape
     tall, wide = min(SIDE, height), min(SIDE, width)
     sums = np.zeros((height + 1, width + 1))
     sums[1:, 1:] = error.cumsum(0).cumsum(1)
     tops, lefts = (sorted({*range(0, n - side + 1, STEP)}) for n, side in ((height, tall), (width, wide)))
-    places = [Window(left, top, tall, wide) for top in tops for left in lefts]
-    ends = [(p.top, p.left, p.top + tall, p.left + wide) for p in places]
+    places = [Window(int(x) + left, int(y) + top, tall, wide) for top in tops for left in lefts]
+    ends = [(top, left, top + tall, left + wide) for top in tops for left in lefts]
     means = np.array([sums[c, d] - sums[a, d] - sums[c, b] + sums[a, b] for a, b, c, d in ends]) / (tall * wide)
     return places, means
 
