@@ -98,21 +98,26 @@ def requests(methods: Sequence[str], suite: str, preset: str, **asked: Unpack[As
         raise InputError("--methods A,B is missing; python -m bench methods lists them")
     names = with_tables() if suite == "all" else [suite]
     known = {name: plan.methods_of(suite_files.load(name)) for name in names}
+    everywhere = ["all", *dict.fromkeys(one for inside in known.values() for one in inside)]
     for method in methods:
-        if method != "all" and not any(method in inside for inside in known.values()):
-            everywhere = dict.fromkeys(one for inside in known.values() for one in inside)
-            raise registry.unknown_method(method, ["all", *everywhere])
-    found = []
-    for name in names:
-        rows = [row.method for row in suite_files.load(name).rows if not row.optional]
-        chosen = [m for method in methods for m in (rows if method == "all" else [method]) if m in known[name]]
-        own = request(name, tuple(dict.fromkeys(chosen)), preset, **asked)
-        if suite == "all":
-            settings = tuple(one for one in own.settings if one.partition(".")[0] in known[name])
-            own = structs.replace(own, settings=settings)
-        if chosen or own.settings or len(names) == 1:  # of all suites, those that have something to do
-            found.append(own)
-    return found
+        if method not in everywhere:
+            raise registry.unknown_method(method, everywhere)
+    found = [request(name, _chosen(methods, name, known[name]), preset, **asked) for name in names]
+    if suite != "all":
+        return found
+    found = [structs.replace(one, settings=_settings(one, known[one.suite])) for one in found]
+    return [one for one in found if one.methods or one.settings]  # those that have something to do
+
+
+def _chosen(methods: Sequence[str], suite: str, known: Sequence[str]) -> list[str]:
+    """Those of the methods that a suite can run; `all` are its rows."""
+    rows = [row.method for row in suite_files.load(suite).rows if not row.optional]
+    asked = dict.fromkeys(name for method in methods for name in (rows if method == "all" else [method]))
+    return [name for name in asked if name in known]
+
+
+def _settings(asked: Request, known: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text for text in asked.settings if text.partition(".")[0] in known)
 
 
 def table_requests(store: Store, suite: str, preset: str, table: int | None, **asked: Unpack[Asked]) -> list[Request]:

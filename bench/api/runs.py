@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
@@ -201,25 +202,23 @@ def rescore(
     here, _ = machine_of(options)  # nothing is trained
     outcome, sets = Outcome(store=store.root), Sets(path_of(options.get("data")))
     with Display(options.get("quiet", False)) as display:
-        for name in names:
-            found[name] = []
-            for asked in wanted:
-                one = structs.replace(request_of(store, asked, bool(preset)), tested=())
-                known = _recorded(store, one)
-                one = structs.replace(one, scoring="" if name == "preset" else name)
-                if not outcome.interrupted:
-                    planned = plan.make(one, store.last.known().digests)
-                    cells = tuple(cell for cell in planned.cells if cell.fit.key in known)
-                    planned = structs.replace(planned, cells=cells)
-                    outcome.add(Run(planned, store, here, sets, display, training=False).carry_out(), one)
-                found[name] += build(store, one, True, table)
+        for name, asked in product(names, wanted):
+            last = structs.replace(request_of(store, asked, bool(preset)), tested=())
+            one = structs.replace(last, scoring="" if name == "preset" else name)
+            if not outcome.interrupted:
+                planned = _of_recorded_fits(one, last, store)
+                outcome.add(Run(planned, store, here, sets, display, training=False).carry_out(), one)
+            found.setdefault(name, []).extend(build(store, one, True, table))
     return Rescored(evaluation_protocols(found), unscored(found), outcome)
 
 
-def _recorded(store: Store, asked: Request) -> set[str]:
-    """The keys of the fits of which the store has a record, be it of a score."""
-    cells = plan.make(asked, store.last.known().digests).cells
-    return {cell.fit.key for cell in cells if any(store.path(unit).is_file() for unit in cell.units())}
+def _of_recorded_fits(asked: Request, last: Request, store: Store) -> plan.Plan:
+    """The plan of a request for the fits of which the store has a record, be it of a score, of the last request."""
+    digests = store.last.known().digests
+    cells = plan.make(last, digests).cells
+    known = {cell.fit.key for cell in cells if any(store.path(unit).is_file() for unit in cell.units())}
+    planned = plan.make(asked, digests)
+    return structs.replace(planned, cells=tuple(cell for cell in planned.cells if cell.fit.key in known))
 
 
 def score(

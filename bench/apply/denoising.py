@@ -105,13 +105,8 @@ def denoise(
     InputError: a method that cannot be used, outputs that would replace something. Stopped: `watch` said so; the same
     call then continues with what was trained and written.
     """
-    planned, images, left_out = plan(
-        asked.method, images, asked.noise, asked.preset, asked.steps, asked.seed, trains=asked.weights is None
-    )
+    planned, images, left_out = _planned(images, asked, machine, out / WEIGHTS)
     fitted = with_weights(planned, asked.weights, machine) if asked.weights else None
-    if fitted is None and planned.trains and asked.minutes:
-        steps = _steps(planned, images, asked, machine, out / WEIGHTS)
-        planned = with_steps(planned, steps, suite_files.shared("recipes"))
     key = (fitted.work if fitted else planned).key
     known = _known(out)
     kept = [own for own in collection.files if _is_made(own, out, key, asked.dtype, known)]
@@ -126,17 +121,17 @@ def denoise(
         watch.note(line)
     if fitted is None:
         scale = {"range": rest.files[0].range}
-        fitted = fit(planned, images, machine, out / WEIGHTS, watch.training, watch.stop, left_out, scale)
+        fitted = fit(planned, images, machine, out / WEIGHTS, watch.training, watch.stop, scale)
     about = _about(fitted, asked, known, left_out)
     for own, path in zip(rest.files, paths, strict=True):
         try:
             _write(fitted, own, path, asked, watch)
         except (InputError, RuntimeError, ValueError, MemoryError) as error:  # the other files go on
             result.failed.append(f"{own.path}: {error if isinstance(error, InputError) else one_line(error)}")
-            continue
-        result.written.append(path)
-        about.outputs[str(path.relative_to(out))] = _made(own, key, asked.dtype)
-        files.write(out / RECORD, lambda temporary: temporary.write_bytes(msgspec.json.format(encoded(about))))
+        else:
+            result.written.append(path)
+            about.outputs[str(path.relative_to(out))] = _made(own, key, asked.dtype)
+            files.write(out / RECORD, lambda temporary: temporary.write_bytes(msgspec.json.format(encoded(about))))
     return result
 
 
@@ -195,6 +190,18 @@ def _parts(side: int) -> list[slice]:
     """The rows or columns of pieces that are as equal as can be."""
     number = max(1, side // PIECE)
     return [slice(side * k // number, side * (k + 1) // number) for k in range(number)]
+
+
+def _planned(
+    images: Sequence[SetImage], asked: Asked, machine: Machine, folder: Path
+) -> tuple[Fit, list[SetImage], list[str]]:
+    """The training that is asked for, of as many steps as fit into the minutes; its images, and why others are not."""
+    trains = asked.weights is None
+    planned, images, left_out = plan(asked.method, images, asked.noise, asked.preset, asked.steps, asked.seed, trains)
+    if trains and planned.trains and asked.minutes:
+        steps = _steps(planned, images, asked, machine, folder)
+        planned = with_steps(planned, steps, suite_files.shared("recipes"))
+    return planned, images, left_out
 
 
 def _steps(planned: Fit, images: Sequence[SetImage], asked: Asked, machine: Machine, folder: Path) -> int:

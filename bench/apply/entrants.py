@@ -33,13 +33,10 @@ def candidate(name: str, trial: Trial, budget: Budget) -> Candidate:
     plan(name, as_images(trial.training), trial.noise, budget.preset, budget.steps, budget.seed)
 
     def fitted(one: Trial) -> Fitted:
-        planned, images, left_out = plan(
-            name, as_images(one.training), one.noise, budget.preset, budget.steps, budget.seed
-        )
+        planned, images, _ = plan(name, as_images(one.training), one.noise, budget.preset, budget.steps, budget.seed)
         made = fit(
-            planned, images, budget.machine, budget.folder, lambda report: budget.report(name, report), budget.stop,
-            left_out=left_out,
-        )  # fmt: skip
+            planned, images, budget.machine, budget.folder, lambda report: budget.report(name, report), budget.stop
+        )
         seen = {digest(frame) for frames in one.training for frame in frames} if planned.method.has_weights() else ()
         return structs.replace(made, images=made.images.union(seen))  # pairs of frames have a digest of their own
 

@@ -42,25 +42,18 @@ class Fitted(Struct):
     images: frozenset[str]  # digests of the noisy images that it was fitted to: it must not be judged by them
     seconds: float = 0.0  # of training
     warnings: Sequence[str] = ()
-    left_out: Sequence[str] = ()  # images that were too small to be trained on
+    report: Callable[[Report], None] = lambda report: None  # follows the training of an image, if each has its own
 
-    def __call__(
-        self, noisy: Image, report: Callable[[Report], None] = lambda report: None, stop: Callable[[], bool] = never
-    ) -> Image:
+    def __call__(self, noisy: Image) -> Image:
         """The primary output [H, W, C] for a noisy image in 0..1, not clipped."""
-        return self.outputs(noisy, report, stop)[self.work.method.primary().name]
+        return self.outputs(noisy)[self.work.method.primary().name]
 
-    def outputs(
-        self,
-        noisy: Image,
-        report: Callable[[Report], None] = lambda report: None,
-        stop: Callable[[], bool] = never,
-    ) -> dict[str, Image]:
+    def outputs(self, noisy: Image) -> dict[str, Image]:
         """All outputs by name. A zero-shot method trains here."""
         one = as_images([[noisy]])[0]
         score = Score(fit=self.work, test="", noise=self.work.noise, repeats=1, padding="next", scoring=Scoring())
         found = Noisy(one, 0, noisy, self.work.noise.low)
-        return restore(score, self.net, found, self.machine, report, stop, None)
+        return restore(score, self.net, found, self.machine, self.report, never, None)
 
 
 def as_images(scenes: Iterable[Sequence[Image]], names: Sequence[str] = ()) -> list[SetImage]:
@@ -189,7 +182,6 @@ def fit(
     folder: Path | None = None,
     report: Callable[[Report], None] = lambda report: None,
     stop: Callable[[], bool] = never,
-    left_out: Sequence[str] = (),
     about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Fitted:
     """Trains what is planned, or takes it from `folder`, where its checkpoint and weights are kept with `about`.
@@ -197,7 +189,7 @@ def fit(
     DivergedError, and Stopped when `stop` says so; the same call then continues.
     """
     seen = frozenset(image.digest for image in images) if planned.method.has_weights() else frozenset[str]()
-    made = Fitted(planned, None, machine, seen, left_out=left_out)
+    made = Fitted(planned, None, machine, seen)
     if not planned.method.has_weights():
         return made
     kept = weights_file(folder, planned) if folder else None

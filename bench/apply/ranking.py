@@ -12,7 +12,7 @@ from ..datasets.noise.model import Image, Noise
 from ..datasets.seeds import frozen
 from . import residual_checks, risk
 from .held_out import Denoiser, Pair, Trial, by_scene, centre, digest, noise_power, outputs, spread, squared_errors
-from .recorruption import SHARE, Split, Variance, of_split, splits
+from .recorruption import SHARE, Variance, of_split, splits
 from .residual_checks import Residual
 from .scores import Scores
 
@@ -60,29 +60,20 @@ class Ranking(Struct):
     failed: dict[str, str]  # methods that are left out -> why
 
 
-def recorrupted(
-    images: Sequence[Image], variance: Variance, noise: Noise | None = None, share: float = SHARE
-) -> list[Trial]:
+def recorrupted(images: Sequence[Image], variance: Variance, noise: Noise | None = None) -> list[Trial]:
     """Two trials of single images [H, W, C] with white noise of this variance: each split into two, antithetic."""
-    given = of_split(noise, share) if noise else None
-    split = [splits(image, variance, frozen("recorruption", digest(image), share), share) for image in images]
+    given = of_split(noise) if noise else None
+    split = [splits(image, variance, frozen("recorruption", digest(image), SHARE)) for image in images]
     sources = {digest(image) for image in images}
     found = []
     for half in (0, 1):
-        pairs = tuple(Pair(*both[half], scene, 1.0 - share) for scene, both in enumerate(split))
+        pairs = tuple(Pair(*both[half], scene, 1.0 - SHARE) for scene, both in enumerate(split))
         others = {digest(part) for both in split for part in both[1 - half]}
         dependent = sources | others | {digest(pair.held) for pair in pairs}
         training = tuple((pair.given,) for pair in pairs)
-        found.append(
-            Trial(
-                f"split {half + 1} of each image", pairs, training, frozenset(dependent), given, _twins(split, 1 - half)
-            )
-        )
+        twins = tuple(both[1 - half].given for both in split)
+        found.append(Trial(f"split {half + 1} of each image", pairs, training, frozenset(dependent), given, twins))
     return found
-
-
-def _twins(split: Sequence[tuple[Split, Split]], half: int) -> tuple[Image, ...]:
-    return tuple(both[half].given for both in split)
 
 
 def rank(

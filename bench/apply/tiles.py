@@ -50,7 +50,7 @@ def strips(
     many as the device should hold. An image or a tile that does not fit into memory is cut into four.
     """
     largest = largest or LARGEST[fitted.machine.kind]
-    multiple = fitted.work.method.multiple
+    multiple, done, total = fitted.work.method.multiple, 0, height * width  # pixels
 
     @cache
     def around() -> int:
@@ -58,20 +58,25 @@ def strips(
         return WHOLE if found is None else found
 
     def tile(rows: slice, columns: slice) -> Image:
-        return _tile(fitted, read, (height, width), (rows, columns), around)
+        nonlocal done
+        part, before = (rows.stop - rows.start) * (columns.stop - columns.start), done
+        fitted.report = lambda trained: report((before + part * trained.step / (trained.steps + 1)) / total)
+        found = _tile(fitted, read, (height, width), (rows, columns), around)
+        done += part
+        if done < total:
+            report(done / total)
+        return found
 
-    if height * width <= largest:
-        yield tile(slice(0, height), slice(0, width))
-        report(1.0)
-        return
-    core = max(multiple, rounded_down(int(largest**0.5) - 2 * around(), multiple))
+    core = max(height, width)
+    if total > largest:
+        core = max(multiple, rounded_down(int(largest**0.5) - 2 * around(), multiple))
     for top in range(0, height, core):
         rows, strip = slice(top, min(top + core, height)), []
         for left in range(0, width, core):
             columns = slice(left, min(left + core, width))
             strip.append(tile(rows, columns))
-            report((rows.start * width + columns.stop * (rows.stop - rows.start)) / (height * width))
         yield np.concatenate(strip, axis=1)
+    report(1.0)
 
 
 def _tile(

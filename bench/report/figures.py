@@ -63,11 +63,11 @@ class Inputs(NamedTuple):
     sets: Sets
 
 
-def draw(inputs: Inputs, folder: Path, chosen: Sequence[Entry] | None = None) -> list[Made | Skipped]:
+def draw(inputs: Inputs, folder: Path) -> list[Made | Skipped]:
     """Every figure of the plan's suite as PNG and PDF in a folder; InputError if there is nothing to draw."""
     made: list[Made] = []
     skipped: list[Skipped] = []
-    for name, drawing in _drawings(inputs, entries.load() if chosen is None else chosen):
+    for name, drawing in _drawings(inputs, entries.load()):
         try:
             figure = drawing()
         except (SkippedError, InputError) as error:

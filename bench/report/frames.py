@@ -10,46 +10,51 @@ from ..protocol.metrics.registry import find_metric
 from .lines import Line, Table, group, headings, row_name
 
 COST = ("s/image", "MB/image")
+KINDS = ("", "(paper)", *COST, "(others)", "(diff.)", "(record)")  # of columns, from left to right
 MARKS = {"best": "**", "second": "_", "": ""}
 
 
 def frame(table: Table, keys: bool = False) -> pd.DataFrame:
     """One row per noise and method; measured, published and difference per column, and the records' keys if asked."""
-    found, across = table.lines, table.plan.suite.across
-    shown = [line for line in found if line.state.kind != "not run" or (line.published is None and not line.other)]
-    measured = list(dict.fromkeys(_column(line, across) for line in shown))
-    printed = list(dict.fromkeys(_column(line, across) for line in found if line.published is not None))
-    elsewhere = list(dict.fromkeys(_column(line, across) for line in found if line.other))
+    across = table.plan.suite.across
+    measured = {
+        _column(one, across)
+        for one in table.lines
+        if one.state.kind != "not run" or (one.published is None and not one.other)
+    }
     costly = not any(cell.trains and cell.fit.method.has_weights() for cell in table.plan.cells)
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    for line in found:
+    columns: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}  # kind -> column -> heading
+    for line in table.lines:
         row = rows.setdefault(_row(line, across), {"noise": group(line), "set": line.test, "method": line.label})
         row["noise knowledge"] = line.knowledge or row.get("noise knowledge", "")
         if line.network or line.reduced_settings:
             row["method"] = row_name(line)
         column = _column(line, across)
-        for name in measured:
-            row.setdefault(name, "")
-        if line.other:
-            row[f"{column} (others)"] = other_value(line, table.metrics)
-        elif column in measured and (line.state.kind != "not run" or line.test in table.plan.preset.tests):
-            row[column] = value(line, table.metrics)
-            row[f"{column} (record)"] = " ".join(line.keys)
-            row |= {f"{column} {name}": text for name, text in cost(line).items()} if costly else {}
-        if line.published is not None:
-            row[f"{column} (paper)"] = printed_value(line, table.metrics)
-            row[f"{column} (diff.)"] = difference(line, table)
-    columns = ["noise" if across == "tests" else "set", "method", "noise knowledge"]
-    for name in dict.fromkeys([*measured, *printed, *elsewhere]):
-        columns += [name] * (name in measured) + [f"{name} (paper)"] * (name in printed)
-        columns += [
-            f"{name} {what}" for what in COST if costly and any(row.get(f"{name} {what}") for row in rows.values())
-        ]
-        columns += [f"{name} (others)"] * (name in elsewhere)
-        columns += [f"{name} (diff.)"] * any(row.get(f"{name} (diff.)") for row in rows.values())
-        columns += [f"{name} (record)"] * (keys and any(row.get(f"{name} (record)") for row in rows.values()))
-    result = pd.DataFrame(list(rows.values()), columns=None if rows else columns)
-    return result[[column for column in columns if column in result]].fillna("")
+        for kind, text in _cells(line, table, column in measured, costly).items():
+            columns[kind][column] = heading = f"{column} {kind}".strip()
+            row[heading] = text
+    if not keys:
+        del columns["(record)"]
+    names = dict.fromkeys(name for kind in ("", "(paper)", "(others)") for name in columns[kind])
+    headings = ["noise" if across == "tests" else "set", "method", "noise knowledge"]
+    headings += [of[name] for name in names for of in columns.values() if name in of]
+    return pd.DataFrame(list(rows.values()), columns=headings).fillna("")
+
+
+def _cells(line: Line, table: Table, measured: bool, costly: bool) -> dict[str, str]:
+    """What a line fills in, by the kind of column; nothing that is empty."""
+    cells = {}
+    if line.other:
+        cells["(others)"] = other_value(line, table.metrics)
+    elif measured and (line.state.kind != "not run" or line.test in table.plan.preset.tests):
+        cells[""] = value(line, table.metrics)
+        cells |= cost(line) if costly else {}
+        cells["(record)"] = " ".join(line.keys)
+    if line.published is not None:
+        cells["(paper)"] = printed_value(line, table.metrics)
+        cells["(diff.)"] = difference(line, table)
+    return {kind: text for kind, text in cells.items() if text}
 
 
 def long(table: Table, commands: bool = False) -> pd.DataFrame:

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 
-import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
 from ..datasets.documents import content, from_json
-from ..datasets.errors import InputError
 from ..datasets.sets.digests import SetDigests
 from ..protocol.plan import Plan
 from ..protocol.request import Request
 from .folder import Folder, encoded
-from .record import UnreadableError
+from .record import UnreadableError, believing
 
 
 class Last(Struct, omit_defaults=True):
@@ -41,13 +39,10 @@ class LastRuns:
         """What was asked for last; UnreadableError if the file is damaged."""
         path = self._folder.inside("last.json")
         try:
-            return from_json(content(path), Last)
+            with believing(path):
+                return from_json(content(path), Last)
         except FileNotFoundError:
             return Last()
-        except OSError as error:
-            raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
-        except (msgspec.DecodeError, InputError) as error:
-            raise UnreadableError(path, "damaged", str(error)) from None
 
     def known(self) -> Last:
         """What was asked for last; nothing if the file is damaged, which `Store.look` names."""

@@ -1,6 +1,8 @@
 """A record of one unit of work: what it holds, and when it can be believed."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,61 +91,64 @@ class _Environment(Struct):
     precision: str = ""
 
 
-def read_record(path: Path) -> Record:
-    """The record in a file; UnreadableError unless it is whole, of a known schema, and its key that of its identity.
-
-    FileNotFoundError: there is no such file.
-    """
+@contextmanager
+def believing(path: Path) -> Iterator[None]:
+    """UnreadableError for what the system refuses to read, and for what is not what it should be."""
     try:
-        found = from_json(content(path), dict[str, Any])
-        schema = found.get("schema", SCHEMA)
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise UnreadableError(path, "foreign", f"schema {schema}, this version reads up to {SCHEMA}")
-        record = msgspec.convert(found, Record)
-        fit = record.kind == "fit"
-        msgspec.convert(record.label, _Label)
-        msgspec.convert(record.environment, _Environment)
-        msgspec.convert(record.identity, _FitIdentity if fit else _ScoreIdentity)
-        if record.state == "done":
-            msgspec.convert(record.result, _Trained if fit else _Scored)
-            for means in [] if fit else record.result["outputs"].values():
-                for metric, value in means.items():
-                    check_value(metric, value)
-        key = digest(record.identity)
-    except FileNotFoundError:
-        raise
-    except UnreadableError:
+        yield
+    except (FileNotFoundError, UnreadableError):
         raise
     except OSError as error:
         raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
     except (msgspec.DecodeError, InputError, OverflowError) as error:  # too large a file; too large a whole number
         raise UnreadableError(path, "damaged", str(error)) from None
-    if (record.kind, record.state) == ("score", "done") and not _has_its_metrics(record):
-        raise UnreadableError(path, "damaged", "other metrics than its identity says")
-    if record.key != key:
-        raise UnreadableError(path, "damaged", f"its identity has the digest {key}")
-    if path.parts[-4:-3] != (f"{record.kind}s",) or not path.stem.endswith(f"-{key[:8]}"):
-        raise UnreadableError(path, "damaged", f"the record of {record.kind} {key}")
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file; UnreadableError unless it is whole, of a known schema, and its key that of its identity.
+
+    FileNotFoundError: there is no such file.
+    """
+    with believing(path):
+        found = from_json(content(path), dict[str, Any])
+        schema = found.get("schema", SCHEMA)
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise UnreadableError(path, "foreign", f"schema {schema}, this version reads up to {SCHEMA}")
+        record = msgspec.convert(found, Record)
+        identity, result = {"fit": (_FitIdentity, _Trained), "score": (_ScoreIdentity, _Scored)}[record.kind]
+        msgspec.convert(record.label, _Label)
+        msgspec.convert(record.environment, _Environment)
+        msgspec.convert(record.identity, identity)
+        key = digest(record.identity)
+        if record.state == "done":
+            msgspec.convert(record.result, result)
+            _check_means(record)
+        if record.key != key:
+            raise InputError(f"its identity has the digest {key}")
+        if path.parts[-4:-3] != (f"{record.kind}s",) or not path.stem.endswith(f"-{key[:8]}"):
+            raise InputError(f"the record of {record.kind} {key}")
     return record
 
 
-def _has_its_metrics(record: Record) -> bool:
+def _check_means(record: Record) -> None:
+    """InputError for a score whose means are not of its metrics, or are no numbers that an image can have."""
     known = record.identity.get("metrics", dict.fromkeys(DEFAULT))
     names = {*known, "images"} if isinstance(known, dict) else set()
-    return all(means.keys() == names for means in record.result["outputs"].values())
+    for means in record.result["outputs"].values() if record.kind == "score" else ():
+        for metric, value in means.items():
+            check_value(metric, value)
+        if means.keys() != names:
+            raise InputError("other metrics than its identity says")
 
 
 def read_rows(path: Path, record: Record) -> list[Row]:
     """The per-image scores of a done record; UnreadableError unless they are those that it was made of."""
     try:
-        text = content(path)
-        rows = [row_of(from_json(line, dict[str, Any])) for line in text.splitlines()]
+        with believing(path):
+            text = content(path)
+            rows = [row_of(from_json(line, dict[str, Any])) for line in text.splitlines()]
     except FileNotFoundError:
         raise UnreadableError(path, "damaged", "the scores of each image are missing") from None
-    except OSError as error:
-        raise UnreadableError(path, "unreadable", error.strerror or str(error)) from None
-    except (msgspec.DecodeError, InputError) as error:
-        raise UnreadableError(path, "damaged", str(error)) from None
     if any(row.metrics.keys() != rows[0].metrics.keys() for row in rows):
         raise UnreadableError(path, "damaged", "its images have other metrics than each other")
     expected = record.result.get("rows", "")

@@ -18,6 +18,7 @@ from ..images import SetImage, unit
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+NamedSet = tuple[str, Sequence[SetImage]]
 Box = tuple[int, int, int, int]  # top, left, height, width
 
 LUMINANCE = np.array([0.2989, 0.5870, 0.1140], np.float32)  # of MATLAB's rgb2gray
@@ -63,22 +64,27 @@ def near_duplicates(
     """The overlaps between named sets, of a set given twice also within it; `report(done, total)` counts pairs."""
     done, total = 0, sum(len(first) * len(second) for (_, first), (_, second) in combinations(sets, 2))
     found = []
-    for (first_set, firsts), (second_set, seconds) in combinations(sets, 2):
+    for first, second in combinations(sets, 2):
         best: dict[tuple[int, int], Overlap] = {}
-        blocks = list(_blocks(firsts))
-        for block in _blocks(seconds):
-            for other in blocks:
-                for i, j, reductions, shift in _candidates(other, block):
-                    if first_set == second_set and i >= j:
-                        continue
-                    score, share, box = _confirm(firsts[i], seconds[j], reductions, shift)
-                    if score > max(SAME, best[i, j].score if (i, j) in best else 0):
-                        names = (first_set, firsts[i].name, second_set, seconds[j].name)
-                        best[i, j] = Overlap(*names, reductions[1] / reductions[0], share, box, score)
-                done += len(other.indices) * len(block.indices)
-                report(done, total)
+        blocks = list(_blocks(first[1]))
+        for block, other in ((block, other) for block in _blocks(second[1]) for other in blocks):
+            for i, j, overlap in _overlaps(first, second, other, block):
+                best[i, j] = max(overlap, best.get((i, j), overlap), key=lambda one: one.score)
+            done += len(other.indices) * len(block.indices)
+            report(done, total)
         found += [best[pair] for pair in sorted(best)]
     return found
+
+
+def _overlaps(first: NamedSet, second: NamedSet, some: _Block, others: _Block) -> Iterator[tuple[int, int, Overlap]]:
+    """Confirmed overlaps of the images of two blocks, by their indices in the sets."""
+    for i, j, reductions, shift in _candidates(some, others):
+        if first[0] == second[0] and i >= j:
+            continue
+        score, share, box = _confirm(first[1][i], second[1][j], reductions, shift)
+        if score > SAME:
+            names = (first[0], first[1][i].name, second[0], second[1][j].name)
+            yield i, j, Overlap(*names, reductions[1] / reductions[0], share, box, score)
 
 
 def _blocks(set_images: Sequence[SetImage]) -> Iterator[_Block]:

@@ -1,7 +1,7 @@
 """The missing images of a set, from mirrors and origins, each checked before it gets its name."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -16,7 +16,6 @@ from .find import find_known
 from .image_set import CatalogueSet, Finding, compare
 
 Address = tuple[str, Path]  # a URL and the file it becomes
-Get = Callable[[Sequence[Address], Check], Path]
 STRIKES = 3  # files in a row that a server fails to give before it is not asked again
 USUAL = Patience()
 

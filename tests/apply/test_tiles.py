@@ -89,6 +89,16 @@ def test_progress_ends_at_one(machine: Machine) -> None:
     assert len(shares) == 6
 
 
+def test_the_training_of_an_image_is_progress(machine: Machine) -> None:
+    image, shares = photograph(64, 96), list[float]()
+    work, _, _ = plan("zs-n2n", as_images([[image]]), steps=2)
+    fitted = Fitted(work, None, machine, frozenset())
+    (found,) = strips(fitted, reader(image), 64, 96, lambda: 0, shares.append)
+    assert found.shape == image.shape
+    assert shares == sorted(shares)
+    assert 0.0 < shares[-2] < shares[-1] == 1.0
+
+
 def test_a_method_without_a_network_has_no_margin(machine: Machine, tmp_path: Path) -> None:
     work, _, _ = plan("bm3d", as_images([[photograph(64, 64)]]))
     assert margin_of(Fitted(work, None, machine, frozenset())) is None

@@ -1,7 +1,7 @@
 """Flags from claims beside each other: equal digits, rows above the supervised one, differences within the noise."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from ...protocol.plan import BASELINES
@@ -81,31 +81,42 @@ def _equal(one: Claim, other: Claim) -> bool:
 def above_supervised(claims: Sequence[Claim]) -> Iterator[Flag]:
     """Values above those of a network that was trained with clean targets."""
     own = {claim.group: claim for claim in claims if claim.method == SUPERVISED}
-    for rows in by_method(claims):
-        allowed: list[tuple[Claim, float, str]] = []
-        for claim in rows if rows[0].method != SUPERVISED else []:
-            theirs, print_ = own.get(claim.group), supervised(*claim.group)
-            top = theirs.psnr if theirs else print_.psnr if print_ else claim.psnr
-            over, width = claim.psnr - top, of_difference(claim).width
-            same = theirs is not None and theirs.network and claim.network.lower() == theirs.network.lower()
-            if over > IMPLAUSIBLE:
-                reason = f"{over:.2f} dB above N2C ({top:.2f}), more than any printed row: data, scoring or a misprint"
+    for rows in by_method([claim for claim in claims if claim.method != SUPERVISED]):
+        allowed: dict[Claim, str] = {}
+        for claim in rows:
+            top = _supervised_psnr(claim, own)
+            if wrong := _why_wrong(claim, own.get(claim.group), claim.psnr - top):
+                reason = f"{claim.psnr - top:.2f} dB above N2C ({top:.2f}){wrong}"
                 yield flag("error", "above supervised", [claim], reason, run(claim, beside=SUPERVISED))
-            elif same and over > width:
-                reason = f"{over:.2f} dB above N2C ({top:.2f}) with the same network, which learned from clean targets"
-                yield flag("error", "above supervised", [claim], reason, run(claim, beside=SUPERVISED))
-            elif over > 0:
-                allowed.append((claim, over, _why_allowed(claim, theirs, over <= width, width)))
+            elif claim.psnr > top:
+                allowed[claim] = _why_allowed(claim, own.get(claim.group), claim.psnr - top)
         if allowed:
-            above, overs, whys = zip(*allowed, strict=True)
-            reason = f"above N2C in {len(above)} of {len(rows)} cells, by up to {max(overs):.2f} dB: "
-            reason += "; ".join(dict.fromkeys(whys))
-            yield flag("note", "above supervised", above, reason, run(above[0], beside=SUPERVISED))
+            most = max(claim.psnr - _supervised_psnr(claim, own) for claim in allowed)
+            reason = f"above N2C in {len(allowed)} of {len(rows)} cells, by up to {most:.2f} dB: "
+            reason += "; ".join(dict.fromkeys(allowed.values()))
+            yield flag("note", "above supervised", [*allowed], reason, run(next(iter(allowed)), beside=SUPERVISED))
 
 
-def _why_allowed(claim: Claim, theirs: Claim | None, within: bool, width: float) -> str:
+def _supervised_psnr(claim: Claim, own: Mapping[tuple[str, str], Claim]) -> float:
+    """The PSNR of N2C in the same cell: claimed, else printed; the claim's where neither is known."""
+    known = own.get(claim.group) or supervised(*claim.group) or claim
+    return known.psnr
+
+
+def _why_wrong(claim: Claim, theirs: Claim | None, over: float) -> str:
+    """Why a row cannot be so far above the supervised one; empty if it can."""
+    if over > IMPLAUSIBLE:
+        return ", more than any printed row: data, scoring or a misprint"
+    same = theirs is not None and theirs.network and claim.network.lower() == theirs.network.lower()
+    return (
+        " with the same network, which learned from clean targets" if same and over > of_difference(claim).width else ""
+    )
+
+
+def _why_allowed(claim: Claim, theirs: Claim | None, over: float) -> str:
     """Why a row above the supervised one is no error."""
-    if within:
+    width = of_difference(claim).width
+    if over <= width:
         return f"on {claim.set} {width:.2f} dB are within the noise"
     if theirs is None:
         return "that row is printed elsewhere, with a network and training of its own"
