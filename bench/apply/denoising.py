@@ -26,7 +26,6 @@ from ..protocol.units import Fit
 from ..store.folder import encoded
 from ..store.tensors import read_tensors
 from .fitting import Fitted, as_images, fit, plan, steps_within, weights_file, with_weights
-from .scenes import folders
 from .tiles import margin_of, strips
 
 RECORD, WEIGHTS = "bench-denoise.json", "bench-denoise"  # beside the outputs: how they were made, and the training
@@ -136,10 +135,9 @@ def denoise(
 
 
 def _scenes(collection: Collection) -> list[list[OwnFile]]:
-    """The repeated frames of each scene that have one size, then the files of no scene one by one."""
-    repeated = [own for among in collection.scenes.values() for own in among]
-    alone = [[own] for own in collection.files if own not in repeated]
-    return [*folders(collection, collection.files), *alone]
+    """The repeated frames of each scene, then the files of no scene one by one."""
+    repeated = [own for scene in collection.scenes for own in scene]
+    return [*collection.scenes, *([own] for own in collection.files if own not in repeated)]
 
 
 def check_channels(files: Sequence[OwnFile]) -> None:

@@ -115,22 +115,29 @@ def plan(
     if why := state.reason if state else method.unavailable():
         raise InputError(f"--method {name}: {why}; without --method, one is chosen that can be used here")
     if method.has_weights() and trains:
-        _check_frames(fit, images)
-        images, crop, left_out = _large_enough(fit, images)
+        images, without_frames = _with_frames(fit, images)
+        images, crop, too_small = _large_enough(fit, images)
+        left_out = [*without_frames, *too_small]
         fit = structs.replace(fit, crop=crop)
     used = images if method.has_weights() and trains else ()
     fit = structs.replace(fit, train="own images", digests=_OwnDigests(used))
     return with_steps(fit, steps or fit.steps, suite.recipes), list(images), left_out
 
 
-def _check_frames(fit: Fit, images: Sequence[SetImage]) -> None:
-    """InputError where a method needs clean images or pairs of frames that are not there."""
+def _with_frames(fit: Fit, images: Sequence[SetImage]) -> tuple[list[SetImage], list[str]]:
+    """The images that have the clean image or second frame that a method learns from, and a line on the others.
+
+    InputError if none has it.
+    """
     least, what = {
         "clean": (1, "clean images (--train FOLDER with noisy/ and clean/ in it)"),
         "pair": (2, "two noisy frames of each scene (--train FOLDER with frame-1.tif, frame-2.tif, ... in it)"),
     }.get(fit.method.supervision, (0, ""))
-    if any(len(image.frames) < least for image in images):
+    used = [image for image in images if len(image.frames) >= least]
+    if not used:
         raise InputError(f"--method {fit.name}: it learns from {what}; without them: --method b2u, nbr2nbr or n2v")
+    others = [image.name for image in images if len(image.frames) < least]
+    return used, [f"{fit.name} learns from {what}, and is not trained on others: {few(others)}"] if others else []
 
 
 def _large_enough(fit: Fit, images: Sequence[SetImage]) -> tuple[list[SetImage], int, list[str]]:

@@ -24,7 +24,9 @@ from .scenes import scenes_of, spread
 SCENES, FRAMES = 16, 8  # evenly spaced scenes that take part, and frames of each
 TRAINED = 512  # side of the centre that networks are trained on [pixels]
 SCORED = 2**18  # pixels of all scenes' centres that are scored
-TWO_FRAMES = "two or more frames of the same scene would decide it (a folder with frame-1.tif, frame-2.tif, ...)"
+TWO_FRAMES = (
+    "two or more frames of the same scene, of one size, would decide it (a folder with frame-1.tif, frame-2.tif, ...)"
+)
 
 
 class Known(NamedTuple):

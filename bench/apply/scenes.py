@@ -1,6 +1,5 @@
 """Which frames of a user's files show one scene, and which scenes are looked at where there are many."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..datasets.own.collection import Collection
@@ -9,16 +8,10 @@ from ..datasets.own.own_file import OwnFile
 Place = tuple[OwnFile, int]  # a file, and the number of a frame in it
 
 
-def folders(found: Collection, among: Sequence[OwnFile]) -> list[list[OwnFile]]:
-    """The repeated frames of each folder that are `among` these files, of the size that most of its files have."""
-    scenes = [[own for own in scene if own in among] for scene in found.scenes.values()]
-    return [_alike(scene) for scene in scenes if scene]
-
-
 def scenes_of(found: Collection, among: Sequence[OwnFile], repeats: bool) -> list[list[Place]]:
     """The frames of each scene: those of a folder, with `repeats` those of a file, and each other frame alone."""
-    repeated = {id(own) for scene in found.scenes.values() for own in scene}
-    scenes: list[list[Place]] = [[(own, 0) for own in scene] for scene in folders(found, among)]
+    repeated = {id(own) for scene in found.scenes for own in scene}
+    scenes: list[list[Place]] = [[(own, 0) for own in scene] for scene in found.scenes if scene[0] in among]
     for own in among:
         if id(own) not in repeated:
             frames = [(own, i) for i in range(own.count)]
@@ -31,9 +24,3 @@ def spread(scenes: Sequence[list[Place]], most: int) -> list[list[Place]]:
     if len(scenes) <= most:
         return list(scenes)
     return [scenes[round(i * (len(scenes) - 1) / (most - 1))] for i in range(most)]
-
-
-def _alike(files: Sequence[OwnFile]) -> list[OwnFile]:
-    counted = Counter((own.sides, own.count) for own in files)
-    most = max(counted, key=lambda size: counted[size])
-    return [own for own in files if (own.sides, own.count) == most]

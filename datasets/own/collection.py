@@ -26,13 +26,18 @@ class Collection(Struct):
     failed: int  # how many of `unused` are images
 
     @property
-    def scenes(self) -> dict[str, list[OwnFile]]:
-        """The repeated frames of every scene, by the scene's folder."""
-        found: dict[str, list[OwnFile]] = {}
+    def scenes(self) -> list[list[OwnFile]]:
+        """The repeated frames of every scene: those in a folder that have one size and type."""
+        return [alike for groups in self._frames().values() for alike in groups if len(alike) > 1]
+
+    def _frames(self) -> dict[Path, list[list[OwnFile]]]:
+        """The frames in each folder, those of one size and type together."""
+        found: dict[Path, dict[tuple[object, ...], list[OwnFile]]] = {}
         for own in self.files:
             if own.path.name.startswith(FRAME):
-                found.setdefault(str(own.path.parent), []).append(own)
-        return {scene: frames for scene, frames in found.items() if len(frames) > 1}
+                kind = (own.sides, own.count, own.dtype, own.channels)
+                found.setdefault(own.path.parent, {}).setdefault(kind, []).append(own)
+        return {folder: list(kinds.values()) for folder, kinds in found.items()}
 
     def lines(self) -> list[str]:
         """A line for each kind of file, the notes on files, then a line for each file that is not used."""
@@ -41,6 +46,7 @@ class Collection(Struct):
             kinds.setdefault((own.dtype.name, own.axes, own.channels, own.alpha, own.range), []).append(own)
         found = [_line(group) for group in kinds.values()]
         notes = [f"{own.path}: {note}" for own in self.files for note in own.notes]
+        notes += [_unlike(folder, groups) for folder, groups in self._frames().items() if len(groups) > 1]
         count = [f"not used, {len(self.unused)}:"] if self.unused else []
         return [*found, *notes, *count, *(f"  {reason}" for reason in self.unused)]
 
@@ -178,6 +184,16 @@ def _line(group: list[OwnFile]) -> str:
     if one.alpha:
         said.insert(4, "opacity kept aside")
     return ", ".join(said)
+
+
+def _unlike(folder: Path, groups: list[list[OwnFile]]) -> str:
+    """The line on frames in a folder that are not all alike."""
+    numbers = [len(alike) for alike in groups]
+    others = sum(numbers) - max(numbers)
+    return (
+        f"{folder}: {others} of {sum(numbers)} frames {'has' if others == 1 else 'have'} another size or type than the "
+        "others; only frames that are alike count as frames of one scene"
+    )
 
 
 def _bits(own: OwnFile, high: float) -> str:

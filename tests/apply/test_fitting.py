@@ -102,6 +102,14 @@ def test_small_images_are_left_out_and_named() -> None:
     assert ": 1" in left_out[0]
 
 
+def test_images_without_a_second_frame_are_left_out_of_pairs_and_named() -> None:
+    images = as_images([[noisy(0), noisy(1)], [noisy(2)]], names=["scene", "alone"])
+    _, used, left_out = plan("n2n", images)
+    assert [image.name for image in used] == ["scene"]
+    assert len(left_out) == 1
+    assert "alone" in left_out[0]
+
+
 def test_where_all_images_are_small_the_crop_is(machine: Machine) -> None:
     planned, images, left_out = plan("n2v", as_images([[noisy(0)[:45, :50]]]), steps=1)
     assert planned.crop == 32

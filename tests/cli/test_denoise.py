@@ -146,8 +146,9 @@ def test_frames_of_a_scene_that_differ_in_size_do_not_train_together(odd: tuple[
     for number in range(1, 4):
         pixels = np.broadcast_to(microscopy(number, *odd[-2:]), odd) if number == 1 else microscopy(number)
         tiff(tmp_path / f"frame-{number}.tif", pixels, metadata={"axes": "ZYX"[-pixels.ndim :]})
-    (image,) = denoising.training_images(collect([tmp_path]))
-    assert [one.sides for one in image.frames] == [(96, 112)] * 2
+    repeated, *alone = denoising.training_images(collect([tmp_path]))
+    assert [one.sides for one in repeated.frames] == [(96, 112)] * 2
+    assert [(one.sides, one.frames) for one in alone] == [(odd[-2:], ())] * (odd[0] if len(odd) > 2 else 1)
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(frames: Path, tmp_path: Path) -> None:

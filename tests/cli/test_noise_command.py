@@ -85,6 +85,15 @@ def test_frames_of_a_scene_with_other_channels_are_images_of_their_own(tmp_path:
     assert [(card.channels, card.movement) for card in cards] == [(3, None), (1, None)]
 
 
+def test_frames_of_another_size_are_told(tmp_path: Path) -> None:
+    for number, side in enumerate((128, 128, 128, 96), 1):
+        plane = photons(scene("camera")[:side, :side], 2.0, 6.0, number)
+        tifffile.imwrite(tmp_path / f"frame-{number}.tif", frame(plane)[..., 0])
+    result = bench("noise", tmp_path)
+    assert f"{tmp_path}: 1 of 4 frames" in result.err
+    assert "of the 3 frames" in " ".join(result.out.split())
+
+
 def test_a_mosaic_is_looked_at_by_colour(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "raw.tif", frame(photons(scene("camera"), 2.0, 6.0, 0))[..., 0])
     result = bench("noise", tmp_path / "raw.tif", "--pattern", "GRBG")

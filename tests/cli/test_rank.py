@@ -93,7 +93,7 @@ def test_one_image_with_correlated_noise_is_undecided(tmp_path: Path) -> None:
     result = command("rank", tmp_path / "one.tif", "--out", tmp_path / "out", *QUICK)
     assert result.code == 1
     assert "Undecided:" in result.out
-    assert "two or more frames of the same scene would decide it" in " ".join(result.out.split())
+    assert "two or more frames of the same scene, of one size, would decide it" in " ".join(result.out.split())
 
 
 def test_single_images_of_known_white_noise(tmp_path: Path) -> None:
@@ -192,6 +192,14 @@ def test_as_many_scenes_take_part_as_may(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((own_ranking.SCENES + 1, 16, 16), np.uint8))
     scenes, notes = own_ranking.read(collect([tmp_path], axes="ZYX"), repeats=False)
     assert (len(scenes), notes) == (16, ["16 of 17 scenes take part."])
+
+
+def test_frames_of_two_sizes_are_images_of_their_own(tmp_path: Path) -> None:
+    for number, side in enumerate((80, 64), 1):
+        tifffile.imwrite(tmp_path / f"frame-{number}.tif", noisy(number, clean(size=128)[:side]))
+    scenes, _ = own_ranking.read(collect([tmp_path]), repeats=False)
+    assert [[one.shape for one in scene] for scene in scenes] == [[(80, 128, 1)], [(64, 128, 1)]]
+    assert "size" in answer(scenes, Known(), ["noisy", "blur"], budget(tmp_path)).verdict
 
 
 def test_files_of_two_kinds(tmp_path: Path) -> None:

@@ -301,8 +301,23 @@ def test_repeated_frames_are_known_by_scene(tmp_path: Path) -> None:
         for i in range(3):
             tiff(tmp_path / scene / f"frame-{i}.tif", values("uint16", 12, 16, seed=i))
     tiff(tmp_path / "c" / "frame-0.tif", values("uint16", 12, 16))
-    scenes = collect([tmp_path], recursive=True).scenes
-    assert {scene: len(frames) for scene, frames in scenes.items()} == {str(tmp_path / s): 3 for s in ("a", "b")}
+    found = collect([tmp_path], recursive=True)
+    assert [[own.name for own in scene] for scene in found.scenes] == [
+        [str(Path(scene, f"frame-{i}.tif")) for i in range(3)] for scene in ("a", "b")
+    ]
+    assert not any(" frames " in line for line in found.lines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("sides", "scenes", "others"),
+    [((12, 12, 12, 10), [3], "1 of 4"), ((12, 12, 12, 10, 10), [3, 2], "2 of 5"), ((12, 10), [], "1 of 2")],
+)
+def test_repeated_frames_have_one_size(sides: tuple[int, ...], scenes: list[int], others: str, tmp_path: Path) -> None:
+    for i, side in enumerate(sides):
+        tiff(tmp_path / f"frame-{i}.tif", values("uint16", side, 16, seed=i))
+    found = collect([tmp_path])
+    assert [len(scene) for scene in found.scenes] == scenes
+    assert any(f"{tmp_path}: {others}" in line for line in found.lines())
 
 
 @pytest.mark.parametrize(
