@@ -96,6 +96,7 @@ def noise_card(
     frames = [frame for scene in scenes for frame in scene]
     if not frames:
         raise InputError("no image to look at; expected at least one file")
+    _check_offset(offset, frames)
     channels = _channels(frames, pattern)
     end, step = ends(frames), steps(frames)
     found = []
@@ -121,6 +122,16 @@ def noise_card(
         whiteness=_whiteness(planes),
     )
     return _advised(card)
+
+
+def _check_offset(offset: float | None, frames: Sequence[Pixels]) -> None:
+    """InputError for a level of black that is not below the images' mean."""
+    mean = float(sum(frame.sum(dtype=np.float64) for frame in frames)) / sum(frame.size for frame in frames)
+    if offset is not None and offset >= mean:
+        raise InputError(
+            f"--offset {offset:g}: not below the mean of the images, {mean:.6g}; expected the mean of a frame without "
+            "light"
+        )
 
 
 def _channels(frames: Sequence[Pixels], pattern: str) -> int:

@@ -196,6 +196,12 @@ def test_a_drift_is_a_share_of_the_light(offset: float) -> None:
     assert movement.drift == pytest.approx(0.01, abs=0.001)
 
 
+def test_an_offset_above_the_images_is_refused() -> None:
+    plane = photons(scene("camera"), 2.0, 6.0, 0)
+    with pytest.raises(InputError, match=f"--offset 3000.* {plane.mean():.6g}"):
+        noise_card([[frame(plane)]], offset=3000.0)
+
+
 @pytest.mark.parametrize("quality", [50, 75, 90, 95])
 def test_jpeg_is_recognised_at_any_place_of_its_grid(quality: int) -> None:
     noisy = 255.0 * scene("camera") + 8.0 * shared("white", (256, 256), 0)

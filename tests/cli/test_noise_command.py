@@ -85,6 +85,12 @@ def test_frames_of_a_scene_with_other_channels_are_images_of_their_own(tmp_path:
     assert [(card.channels, card.movement) for card in cards] == [(3, None), (1, None)]
 
 
+def test_an_offset_above_the_images_is_one_line(microscope: Path) -> None:
+    result = bench("noise", microscope / "cells 00.tif", "--offset", "10000")
+    assert result.code == 2
+    assert "--offset 10000" in result.err.splitlines()[-1]
+
+
 def test_frames_of_another_size_are_told(tmp_path: Path) -> None:
     for number, side in enumerate((128, 128, 128, 96), 1):
         plane = photons(scene("camera")[:side, :side], 2.0, 6.0, number)
