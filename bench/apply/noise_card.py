@@ -14,9 +14,9 @@ from . import noise_advice, noise_findings
 from .defects import ends, jpeg_blocks, steps
 from .noise_advice import Advice
 from .noise_findings import Finding, percent
-from .noise_plane import Movement, PlaneNoise, plane_noise
+from .noise_plane import PlaneNoise, plane_noise
 from .recorruption import variance_of
-from .repeated_frames import DRIFT, SHIFT, TOGETHER
+from .repeated_frames import DRIFT, SHIFT, TOGETHER, Movement, worst
 
 Pixels = NDArray[Any]  # [H, W, C], stored values
 Scene = Sequence[Pixels]  # one frame, or repeated frames
@@ -55,7 +55,7 @@ class Card(Struct, frozen=True):
         if self.movement is None:
             return None
         if self.movement.shift > SHIFT:
-            return f"the frames are shifted by {self.movement.shift:.2f} pixels; register them first"
+            return f"the frames are shifted by up to {self.movement.shift:.2f} pixels; register them first"
         if abs(self.movement.together or 0.0) > TOGETHER:
             return f"the noise of consecutive frames is correlated ({self.movement.together:.2f})"
         if self.movement.drift > DRIFT:
@@ -104,7 +104,7 @@ def noise_card(
         of_plane = [[_plane(frame, *where) for frame in scene] for scene in scenes]
         found.append(plane_noise(name, of_plane, end, black, step.step, offset))
     planes = tuple(plane for plane, _ in found if plane)
-    movement = max((one for _, one in found if one), key=lambda one: one.drift, default=None)
+    movement = worst([one for _, one in found if one])
     blocks = min((jpeg_blocks(frame.mean(axis=2)) for frame in frames[:4] if not pattern), default=1.0)
     proposed = _range(frames, planes, black)
     card = Card(

@@ -7,8 +7,8 @@ from msgspec import Struct
 from .defects import ROUNDED, Ends, Steps
 from .estimates import Estimate
 from .noise_correlation import LINES
-from .noise_plane import Lag, Movement, PlaneNoise
-from .repeated_frames import DRIFT, SHIFT, TOGETHER
+from .noise_plane import Lag, PlaneNoise
+from .repeated_frames import DRIFT, SHIFT, TOGETHER, Movement
 
 CURVED = 0.1  # of the variance that the line misses
 DEFECTS = 1e-5  # of the pixels that matter
@@ -71,7 +71,7 @@ def of_movement(movement: Movement) -> Iterator[Finding]:
     text = f"The brightness of the {movement.frames} frames differs by {percent(drift)}; "
     text += _DRIFTS if drift > DRIFT else "that is little: n2n gives all of them their mean brightness."
     yield Finding("drift of brightness", "of the brightness", {"": exactly(drift)}, text)
-    text = f"The frames are shifted against their mean by up to {shift:.2f} pixels; "
+    text = f"The frames are shifted against each other by up to {shift:.2f} pixels; "
     text += "register them before n2n." if shift > SHIFT else "they need no registration."
     yield Finding("shift", "pixels", {"": exactly(shift)}, text)
     if together is None:

@@ -9,7 +9,7 @@ from .defects import Ends, share, spikes
 from .estimates import Estimate
 from .flat_blocks import MOST, Flat, Floats, blocks, flat, number
 from .noise_correlation import Correlation, correlation
-from .repeated_frames import Repeats, differences, repeats
+from .repeated_frames import Movement, Repeats, differences, repeats, worst
 from .variance_fit import VarianceFit, fit
 
 FEWEST_TILES = 4  # intervals by the bootstrap need some
@@ -65,22 +65,13 @@ class PlaneNoise(Struct, frozen=True):
         return max(near, key=lambda lag: abs(lag.correlation.value))
 
 
-class Movement(Struct, frozen=True):
-    """How repeated frames differ besides their noise."""
-
-    frames: int
-    drift: float  # of the brightness, as a share of it
-    shift: float  # pixels
-    together: float | None  # correlation of the noise of consecutive frames
-
-
 def plane_noise(
     name: str, scenes: Sequence[Sequence[Floats]], ends: Ends, black: float, step: float, offset: float | None
 ) -> tuple[PlaneNoise | None, Movement | None]:
     """The noise of planes [H, W] of scenes; None if they are too small or do not vary. With it how repeats move."""
     repeated = [scene for scene in scenes if len(scene) > 1]
     found = [repeats(scene, black if offset is None else offset) for scene in repeated]
-    movement = _worst(found)
+    movement = worst([one.movement for one in found])
     flats = _flat(scenes, repeated, found, ends)
     if flats is None or flats.blocks.tile.max() + 1 < FEWEST_TILES:
         return None, movement
@@ -112,18 +103,6 @@ def _flat(
     total = sum(number(*noisy.shape) for noisy, _, _ in planes)
     all_blocks = blocks(planes, min(1.0, MOST / max(1, total)))
     return flat(all_blocks) if all_blocks.energy.any() else None
-
-
-def _worst(found: Sequence[Repeats]) -> Movement | None:
-    if not found:
-        return None
-    together = [one.together for one in found if one.together is not None]
-    return Movement(
-        frames=max(len(one.residuals) for one in found),
-        drift=max(one.drift for one in found),
-        shift=max(one.shift for one in found),
-        together=max(together, key=abs) if together else None,
-    )
 
 
 def _described(

@@ -242,7 +242,18 @@ def test_frames_that_never_moved_are_not_shifted(kind: str, size: int) -> None:
     for seed in range(6):
         one, other = white(x, 2 * seed), white(x, 2 * seed + 1)
         assert not compare(one, other, 1).shifted
-        assert repeats([one[..., 0], other[..., 0]], black=0.0).shift <= SHIFT
+        assert repeats([one[..., 0], other[..., 0]], black=0.0).movement.shift <= SHIFT
+
+
+@pytest.mark.parametrize("places", [(0.0, 0.45), (0.0, 0.2, 0.4, 0.6), (0.2, -0.1)])
+def test_a_shift_is_the_distance_of_two_frames(places: tuple[float, ...]) -> None:
+    """The noise card and the ranking have one limit, so they measure one quantity."""
+    still = photograph("camera")
+    moved = [scipy.ndimage.shift(still, (by, -0.5 * by), order=3, mode="nearest")[8:-8, 8:-8] for by in places]
+    noisy = [plane + 0.02 * np.random.RandomState(i).standard_normal(plane.shape) for i, plane in enumerate(moved)]
+    farthest = [noisy[int(np.argmin(places))][..., None], noisy[int(np.argmax(places))][..., None]]
+    between = float(np.hypot(*compare(*(one.astype(np.float32) for one in farthest), 1).shift))
+    assert repeats(noisy, black=0.0).movement.shift == pytest.approx(between, abs=0.06)
 
 
 @pytest.mark.parametrize("shift", [(0.5, 0.0), (1.5, -0.8), (20.0, -3.0)])
