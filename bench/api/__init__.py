@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..apply.network_files import TOLERANCE as TOLERANCE
     from ..datasets.noise.model import families as families
     from ..report.claims.report import Report as Report
-    from ..report.lines import Table as Table
+    from ..report.table_lines import Table as Table
     from ..runner.display import clock as clock
     from ..runner.run import Outcome as Outcome
     from ..runner.status import counted as counted
@@ -43,7 +43,7 @@ MODULES = {
     "..apply.network_files": ("TOLERANCE",),
     "..datasets.noise.model": ("families",),
     "..report.claims.report": ("Report",),
-    "..report.lines": ("Table",),
+    "..report.table_lines": ("Table",),
     "..runner.display": ("clock",),
     "..runner.run": ("Outcome",),
     "..runner.status": ("counted",),

@@ -79,7 +79,7 @@ def _denoised(
         card = _scaled(collection, weights, trained, options)
         for line in [*notes, *collection.lines()]:
             display.note(line)
-        images = _training(collection, options)
+        images = _training(collection, options, display)
         if method == AUTO:
             method, why = _first_of_ranking(collection, card, out / RANKING, machine, display, stop, options)
         else:
@@ -169,7 +169,7 @@ def _card(collection: Collection) -> Card | None:
     return cards[0] if len(cards) == 1 else None
 
 
-def _training(collection: Collection, options: Denoising) -> list[SetImage]:
+def _training(collection: Collection, options: Denoising, display: Display) -> list[SetImage]:
     """The images to train on, scaled as those that are denoised: these, or those of another folder."""
     folder, first = path_of(options.get("train")), collection.files[0]
     if folder is None:
@@ -179,6 +179,8 @@ def _training(collection: Collection, options: Denoising) -> list[SetImage]:
         return list(members(folder, how))
     found = opened([folder], **images_of(options))
     rescale(found, first.range, first.origin)
+    for line in found.lines():
+        display.note(f"--train: {line}")
     check_channels([*collection.files, *found.files])
     return training_images(found)
 
@@ -208,7 +210,7 @@ def _first_of_ranking(
     if card is None:
         raise InputError(f"--method {AUTO}: files of several types or numbers of channels; denoise each kind alone")
     budget: Any = {name: options[name] for name in ("preset", "steps", "seed") if name in options}
-    return ranking.first(ranking.made(collection, card, (), folder, machine, display, stop, **budget), card)
+    return ranking.first(ranking.rank_files(collection, card, (), folder, machine, display, stop, **budget), card)
 
 
 def _minutes(options: Denoising) -> float:

@@ -46,7 +46,7 @@ def noise_card(
             pattern=pattern,
             offset=offset,
         )
-        for kind in noise_frames.looked(found, repeats)
+        for kind in noise_frames.frames_by_kind(found, repeats)
     ]
 
 

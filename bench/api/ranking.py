@@ -64,11 +64,11 @@ def rank(
         for line in [*notes, *found.lines()]:
             display.note(line)
         asked: Any = {name: options[name] for name in ASKED if name in options}  # type: ignore[literal-required]
-        answer = made(found, card, methods, Path(out), machine, display, stop, **asked)
+        answer = rank_files(found, card, methods, Path(out), machine, display, stop, **asked)
     return answer, found
 
 
-def made(
+def rank_files(
     found: Collection,
     card: Card,
     methods: Sequence[str],

@@ -19,9 +19,9 @@ from ..protocol.request import Request
 from ..protocol.suite_files import load
 from ..report import compare as comparison
 from ..report import show
-from ..report.frames import frame
-from ..report.lines import Table
 from ..report.published import suite_of
+from ..report.table_columns import frame
+from ..report.table_lines import Table
 from ..report.tables import build, request_of
 from ..runner.display import Display
 from ..runner.execution import Sets

@@ -21,7 +21,7 @@ from ..protocol.scoring import Scoring, rescored, scorings
 from ..protocol.settings import parse_all
 from ..protocol.units import Fit, Score
 from ..report.compare import by_protocol, evaluation_protocols, unscored
-from ..report.lines import Table, counted
+from ..report.table_lines import Table, counted
 from ..report.tables import build, request_of
 from ..runner import engines, external_weights
 from ..runner.display import Display
@@ -231,7 +231,7 @@ def score(
     here, _ = machine_of(options)  # nothing is trained
     outcome = Outcome(store=store.root)
     with Display(options.get("quiet", False)) as display:
-        planned = external_weights.add(store, asked, method, file, display.note)
+        planned = external_weights.plan_external(store, asked, method, file, display.note)
         for one in planned.request.weights:
             if one.file != file.name:
                 display.note(f"{file.name} holds the weights of {one.file}, whose row shows them")

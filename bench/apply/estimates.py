@@ -34,6 +34,6 @@ def interval(values: Floats, least: float = -np.inf) -> Estimate:
     return Estimate(value, min(low, value), max(high, value))
 
 
-def lowered(one: Estimate, share: float) -> Estimate:
+def with_lower_bound(one: Estimate, share: float) -> Estimate:
     """The interval reaches lower by a share of the value, for what can only raise it."""
     return Estimate(one.value, max(min(0.0, one.low), one.low - share * one.value), one.high)

@@ -25,7 +25,7 @@ class Looked(NamedTuple):
     black: float  # the lowest value that a pixel can have
 
 
-def looked(found: Collection, repeats: bool) -> Iterator[Looked]:
+def frames_by_kind(found: Collection, repeats: bool) -> Iterator[Looked]:
     """One for each kind of files; with `repeats` the frames of a file are of one scene, as those of a folder are."""
     kinds: dict[tuple[str, int], list[OwnFile]] = {}
     for own in found.files:

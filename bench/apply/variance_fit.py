@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import TAIL, Estimate, drawn, interval, lowered
+from .estimates import TAIL, Estimate, drawn, interval, with_lower_bound
 from .flat_blocks import EVEN, FEWEST, HIGH, ODD, SIDE, Flat, Floats, line
 
 NOWHERE = -1e300  # the brightness without noise where noise does not grow
@@ -55,9 +55,9 @@ def fit(
     structure = 0.0 if exact else _structure(flat, which)
     zero = np.where(slope > 0.0, -constant / np.where(slope > 0.0, slope, 1.0), NOWHERE)  # where no variance is left
     dark = _offset(zero, black, darkest, offset)
-    gain = lowered(interval(slope, least=0.0), structure)
+    gain = with_lower_bound(interval(slope, least=0.0), structure)
     read_noise = _read_noise(slope, constant, dark, structure * float(v[0].mean()))
-    level = lowered(interval(np.sqrt(np.maximum(slope * brightness + constant, 0.0))), structure / 2.0)
+    level = with_lower_bound(interval(np.sqrt(np.maximum(slope * brightness + constant, 0.0))), structure / 2.0)
     if not exact and level.value**2 / SIDE**2 > NOISY * mean.var():
         gain, read_noise = _of_chance(gain, read_noise, level, brightness - darkest)
     return VarianceFit(

@@ -19,6 +19,6 @@ def computed(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in COMPUTED if hasattr(options, name)}
 
 
-def given(options: argparse.Namespace) -> dict[str, Any]:
+def request_and_machine(options: argparse.Namespace) -> dict[str, Any]:
     """What is asked for, and what computes it."""
     return asked(options) | computed(options)

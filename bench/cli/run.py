@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from .. import api
-from .asked import asked, given
+from .asked import asked, request_and_machine
 from .parser import (
     LAST,
     RECORDED,
@@ -91,7 +91,7 @@ def _add_score(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains and scores what is missing, then prints the tables."""
-    how = given(options)
+    how = request_and_machine(options)
     how |= {name: getattr(options, name) for name in ("force", "jobs", "engine", "scheduler")}
     how |= {"slurm": dict(options.slurm), "plugins": options.plugin}
     what = (options.methods, options.suite or "synthetic", options.preset or "mini")
@@ -159,7 +159,7 @@ def status(options: argparse.Namespace) -> int:
 def rescore(options: argparse.Namespace) -> int:
     """Scores again under other evaluation protocols, then prints what each is worth in dB."""
     what = (options.scoring, options.suite, options.preset, options.table)
-    found = api.rescore(*what, **given(options))
+    found = api.rescore(*what, **request_and_machine(options))
     print_rows(found.by_protocol if options.format == "terminal" else found.scores, options)
     interrupted = ["interrupted before all was scored; run the same command again to continue"]
     tell(interrupted if found.outcome.interrupted else found.unscored)
@@ -169,4 +169,4 @@ def rescore(options: argparse.Namespace) -> int:
 def score(options: argparse.Namespace) -> int:
     """Scores external weights, then prints the tables."""
     what = (options.method, options.weights, options.suite or "synthetic", options.preset or "mini")
-    return _ended(api.score(*what, **given(options)), options)
+    return _ended(api.score(*what, **request_and_machine(options)), options)

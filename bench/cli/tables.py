@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .. import api
 from ..datasets.errors import printable
-from .asked import asked, given
+from .asked import asked, request_and_machine
 from .parser import (
     LAST,
     RECORDED,
@@ -154,7 +154,7 @@ def figures(options: argparse.Namespace) -> int:
     """Draws what the store has."""
     tell_unreadable(options.store)
     what, made = (options.out, options.suite, options.preset, options.table), 0
-    for one in api.figures(*what, **given(options)):
+    for one in api.figures(*what, **request_and_machine(options)):
         print(one)
         made += one.path is not None
     tell([f"{made} files in {options.out}. Records: {api.store_folder(options.store)}"])

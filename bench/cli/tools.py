@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from .. import api
-from .asked import computed, given
+from .asked import computed, request_and_machine
 from .parser import Commands, add_data, add_machine, add_request, command, few, names
 from .printing import print_claims, print_frames, print_json, print_rows, print_wrapped, tell
 
@@ -147,7 +147,7 @@ def submission(options: argparse.Namespace) -> int:
     """Writes a submission to the server of SIDD or DND."""
     what = (",".join(options.methods), options.blocks, options.out, options.output)
     about = {name: getattr(options, name) for name in ("authors", "title", "venue")}
-    known = about | given(options)
+    known = about | request_and_machine(options)
     print(api.submit(*what, options.suite or "raw", options.preset or "reduced", **known))
     return 0
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from ..datasets.errors import InputError
 from ..protocol.metrics.metric import Metric
-from .frames import values
-from .lines import Line, Table, group
 from .significance import p_value
+from .table_columns import values
+from .table_lines import Line, Table, group
 
 DIFFERENCE = " (diff.)"  # ends the names of columns
 Means = dict[str, float]

@@ -19,13 +19,13 @@ from ..protocol.suites import training_sets
 from ..protocol.units import Score
 from ..runner.execution import Sets
 from ..store.store import Store
-from . import curves, entries, panels
+from . import curves, figure_entries, panels
 from .curves import Curve, Point
-from .entries import Box, Entry
+from .figure_entries import Box, Entry
 from .images import CLEAN, images_of, listed, recorded, scored
-from .lines import Line
 from .panels import Panel
 from .style import save
+from .table_lines import Line
 
 MACHINE = ("processor", "cores", "device", "threads", "precision")  # what seconds depend on
 
@@ -67,7 +67,7 @@ def draw(inputs: Inputs, folder: Path) -> list[Made | Skipped]:
     """Every figure of the plan's suite as PNG and PDF in a folder; InputError if there is nothing to draw."""
     made: list[Made] = []
     skipped: list[Skipped] = []
-    for name, drawing in _drawings(inputs, entries.load()):
+    for name, drawing in _drawings(inputs, figure_entries.load()):
         try:
             figure = drawing()
         except (SkippedError, InputError) as error:
@@ -120,7 +120,7 @@ def crops(inputs: Inputs, entry: Entry, test: str) -> Figure:
     metric = find_metric(plan.suite.primary)
     box = entry.boxes[test]
     image = box.image or sets(test, plan.suite.channels)[0].name
-    entries.refuse_lenna(test, image)
+    figure_entries.refuse_lenna(test, image)
     images = images_of(*inputs, entry.noise, test, image, method=entry.method)
     clean = images[CLEAN]
     _check_inside(box, clean, f"figure {entry.name!r}, {image} of {test}")

@@ -13,7 +13,7 @@ from ..protocol.plan import BASELINES, Plan
 from ..protocol.units import Score
 from ..runner.execution import Sets, load
 from ..store.store import Store
-from .lines import Line
+from .table_lines import Line
 from .tables import table
 
 CLEAN = "Clean"  # label of the last image

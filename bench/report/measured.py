@@ -14,8 +14,8 @@ from ..store.record import Record, UnreadableError
 from ..store.rows import Row, infinite
 from ..store.rows import mean as mean_score
 from ..store.store import Store, stale
-from .lines import NOT_RUN, Line
 from .significance import image_means, interval
+from .table_lines import NOT_RUN, Line
 
 ENVIRONMENT = ("processor", "device", "precision", "torch", "commit")
 

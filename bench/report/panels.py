@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..datasets.noise.model import Image
-from .entries import Box
+from .figure_entries import Box
 from .style import LETTERS, LINE, MARGIN, WIDTH, page, wrapped
 
 COLUMNS = 7

@@ -15,9 +15,9 @@ from tabulate import tabulate
 from ..datasets.sets.own_folder import short_name
 from ..protocol.settings import parse_all
 from . import escape, latex
-from .frames import by_noise, frame, long
-from .lines import RIVALS, Line, Table, caption, counted, notes, plain
 from .page.page import of_frames
+from .table_columns import by_noise, frame, long
+from .table_lines import RIVALS, Line, Table, caption, counted, notes, plain
 
 TITLE = "blind2unblind-bench"
 NARROWEST = 80  # columns that every terminal is taken to have

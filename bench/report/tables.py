@@ -21,10 +21,10 @@ from ..protocol.suites import Row
 from ..protocol.units import Score
 from ..store.record import Record
 from ..store.store import Store
-from .lines import Line, Place, Table, counted
+from .marks import judge, mark
 from .measured import measure, trained
 from .published import Other, others_for, published_for
-from .ranking import judge, mark
+from .table_lines import Line, Place, Table, counted
 
 PLUGIN = "--plugin FILE.py"
 

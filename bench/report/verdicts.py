@@ -11,8 +11,8 @@ import scipy
 from msgspec import Struct
 
 from ..datasets.documents import from_toml
-from .lines import Line, Table
 from .published import published_for
+from .table_lines import Line, Table
 
 VERDICTS = REPRODUCED, ORDER, NEITHER, NOT_RUN = "reproduced", "order reproduced", "not reproduced", "not run"
 SEEDS = ((0, 1, 2), (0,))  # a cell's number is the mean over the first of them that it has

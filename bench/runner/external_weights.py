@@ -151,7 +151,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def add(store: Store, request: Request, method: str, path: Path, note: Callable[[str], None]) -> Plan:
+def plan_external(store: Store, request: Request, method: str, path: Path, note: Callable[[str], None]) -> Plan:
     """The plan that scores a file's weights as a method's; puts them into the store as a fit that is done.
 
     InputError: a bad file, another network's weights, another file of this name before, nothing to score.

@@ -12,8 +12,8 @@ from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.states import State
 from bench.report.compare import compare, evaluation_protocols
-from bench.report.lines import Line, Table
 from bench.report.significance import p_value
+from bench.report.table_lines import Line, Table
 
 PLAN = make(Request())
 

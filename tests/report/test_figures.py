@@ -23,7 +23,7 @@ from bench.datasets.sets.find import find
 from bench.protocol.plan import BASELINES, make
 from bench.protocol.request import Request
 from bench.protocol.scoring import Scoring
-from bench.report.entries import Box, Entry
+from bench.report.figure_entries import Box, Entry
 from bench.report.figures import Inputs, Made, Skipped, SkippedError, cost, crops, draw, progress
 from bench.report.images import images_of, listed
 from bench.report.style import DPI, WIDTH

@@ -112,7 +112,7 @@ def test_neighbours_follow_each_other_in_the_order_of_means() -> None:
 def test_the_largest_part_is_the_one_that_was_planted() -> None:
     error = np.zeros((400, 500))
     error[160:176, 320:336] = 1.0
-    window, mean = crops.largest_window(error)
+    window, mean = crops.largest_part(error)
     assert window.of(error[..., None]).sum() == 256.0
     assert mean == pytest.approx(256.0 / SIDE**2)
     assert window.top % STEP == window.left % STEP == 0
@@ -126,7 +126,7 @@ def test_every_part_lies_in_the_image_and_its_mean_is_right(shape: tuple[int, in
         part = error[place.top : place.top + place.height, place.left : place.left + place.width]
         assert part.shape == (min(SIDE, shape[0]), min(SIDE, shape[1]))
         assert part.mean() == pytest.approx(mean)
-    median = crops.median_window([error])
+    median = crops.median_part([error])
     assert sorted(means)[(len(means) - 1) // 2] == pytest.approx(means[places.index(median)])
 
 
@@ -134,10 +134,10 @@ def test_parts_lie_in_the_centre_crop_that_was_scored() -> None:
     error = np.full((300, 400), np.nan)
     error[37:257, 77:297] = 0.0
     error[38:138, 78:178] = 1.0
-    window, mean = crops.largest_window(error)
+    window, mean = crops.largest_part(error)
     assert (window.left, window.top) == (78, 38)
     assert mean == pytest.approx(100**2 / (crops.SIDE**2))
-    assert np.isfinite(crops.median_window([error, np.zeros((300, 400))]).of(error[..., None])).all()
+    assert np.isfinite(crops.median_part([error, np.zeros((300, 400))]).of(error[..., None])).all()
 
 
 # ---- the document

@@ -22,11 +22,11 @@ from bench.protocol.metrics.registry import find_metric
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.states import State
-from bench.report.lines import Line, Table
 from bench.report.page.charts import _ranked, looks, plots
-from bench.report.page.crops import Window
-from bench.report.page.numbers import verdict
+from bench.report.page.crops import Part
 from bench.report.page.records import _apart, described, method_file
+from bench.report.page.tables import verdict
+from bench.report.table_lines import Line, Table
 from bench.store.store import Store
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\x1b[31m"
@@ -161,7 +161,7 @@ def test_a_size_that_no_page_can_have_is_refused(size: str) -> None:
 
 def test_a_window_cuts_what_it_says() -> None:
     image = np.arange(48).reshape(6, 8, 1)
-    assert Window(2, 1, 3, 4).of(image)[..., 0].tolist() == image[1:4, 2:6, 0].tolist()
+    assert Part(2, 1, 3, 4).of(image)[..., 0].tolist() == image[1:4, 2:6, 0].tolist()
 
 
 def test_plots_compare_all_that_have_numbers(done: Done) -> None:

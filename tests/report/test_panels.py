@@ -11,8 +11,8 @@ from bench.datasets.sets import catalogue
 from bench.datasets.sets.find import find
 from bench.protocol.suite_files import load as load_suite
 from bench.protocol.suite_files import suites
-from bench.report import entries, noise_figure
-from bench.report.entries import Box, Entry
+from bench.report import figure_entries, noise_figure
+from bench.report.figure_entries import Box, Entry
 from bench.report.panels import Panel, cells, grid, shown
 from bench.report.style import WIDTH
 
@@ -82,16 +82,16 @@ BOX = "boxes.kodak = { top = 0, left = 0, side = 8 }\n"
 ])  # fmt: skip
 def test_wrong_entries_are_refused(text: str, said: str) -> None:
     with pytest.raises(InputError, match=rf"mine.toml: .*{said}"):
-        entries.decode(text.encode(), "mine.toml")
+        figure_entries.decode(text.encode(), "mine.toml")
 
 
 def test_our_entries_belong_to_their_suites() -> None:
-    for one in entries.load():
+    for one in figure_entries.load():
         assert one.suite in suites()
         suite = load_suite(one.suite)
         assert one.noise in {*suite.noises, *(noise for preset in suite.presets.values() for noise in preset.noises)}
         assert one.boxes.keys() <= catalogue.catalogue().keys()
     set_images = {set_image.name: set_image.pixels.shape for set_image in find("embedded_test").load(None, 3)}
-    for box in [one.boxes["embedded_test"] for one in entries.load() if "embedded_test" in one.boxes]:
+    for box in [one.boxes["embedded_test"] for one in figure_entries.load() if "embedded_test" in one.boxes]:
         assert box.top + box.side <= set_images[box.image][0]
         assert box.left + box.side <= set_images[box.image][1]

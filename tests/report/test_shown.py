@@ -18,10 +18,10 @@ from bench.protocol.plan import make
 from bench.protocol.request import ExternalWeights, Request
 from bench.protocol.states import State
 from bench.report import escape
-from bench.report.frames import interval
-from bench.report.lines import Line
-from bench.report.ranking import mark
+from bench.report.marks import mark
 from bench.report.render import render
+from bench.report.table_columns import interval
+from bench.report.table_lines import Line
 from bench.store.record import read_record
 
 SIGMA25 = {"noises": ("gauss25",)}

@@ -14,7 +14,7 @@ from support.planted import plant
 
 from bench.methods import registry
 from bench.protocol.suite_files import load, suites
-from bench.report.page.numbers import VERDICTS
+from bench.report.page.tables import VERDICTS
 from bench.report.published import published, suite_of
 
 # Cells of the paper's tables, and some of their numbers, read from the paper.

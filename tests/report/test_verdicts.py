@@ -9,7 +9,7 @@ from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.states import State
 from bench.protocol.suite_files import load
-from bench.report.lines import Line, Table
+from bench.report.table_lines import Line, Table
 from bench.report.verdicts import (
     Expected,
     Hypothesis,

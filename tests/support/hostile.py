@@ -30,7 +30,7 @@ from bench.methods import plugins
 from bench.protocol.request import Request
 from bench.protocol.suite_files import load
 from bench.protocol.units import digest
-from bench.report import entries
+from bench.report import figure_entries
 from bench.store.checkpoint import State
 from bench.store.last_runs import Last
 from bench.store.record import Record, read_record, read_rows, summary
@@ -52,7 +52,7 @@ class Reader(NamedTuple):
 
 
 def see_figures(path: Path) -> None:
-    entries.decode(path.read_bytes(), "figures.toml")
+    figure_entries.decode(path.read_bytes(), "figures.toml")
 
 
 def set_image(mode: str = "RGB", **options: Any) -> Callable[[Any], None]:
@@ -237,7 +237,7 @@ def continue_at(path: Path) -> None:
     assert all(math.isfinite(loss) and step > 0 for step, loss in [*fresh.history, *fresh.quality])
 
 
-FIGURES = Path(entries.__file__).with_name("figures.toml")
+FIGURES = Path(figure_entries.__file__).with_name("figures.toml")
 READERS = {
     "png": Reader("a.png", set_image(), see, ruined.no_images),
     "png, palette": Reader("a.png", set_image(mode="P", transparency=0), see),

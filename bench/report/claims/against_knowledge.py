@@ -6,7 +6,7 @@ from ...methods import registry
 from ...protocol.plan import BASELINES
 from .claim import Claim, by_method, noise_of
 from .flag import Flag, flag, run
-from .known import all_others, measured, of_difference, over_seeds, printed, said
+from .known import all_others, measured, of_difference, over_seeds, printed, provenance
 
 SINGLE = ("", "1", "no", "none", "false")
 TTA = 0.07  # dB that the mean over 8 flips and turns gives N2V on BSD68 (its authors' notebook)
@@ -15,7 +15,7 @@ GAIN = 0.25  # dB; more than averaging gives
 KNOWLEDGE = {"level": "the noise level of each image", "family": "the family of the noise"}
 
 
-def told(claims: Sequence[Claim]) -> Iterator[Flag]:
+def told_the_level(claims: Sequence[Claim]) -> Iterator[Flag]:
     """Methods that are told the noise level, whether the claim says so or not."""
     for rows in by_method(claims):
         claim, ours = rows[0], registry.methods().get(rows[0].method)
@@ -82,7 +82,7 @@ def unlike_print(claims: Sequence[Claim]) -> Iterator[Flag]:
             difference = claim.psnr - known.psnr
             reason = (
                 f"{claim.cell} is {difference:+.2f} dB from the printed {known.psnr:.2f} ({known.source}"
-                f"{said(known.level)}); {len(off)} of {len(rows)} cells differ by more than chance"
+                f"{provenance(known.level)}); {len(off)} of {len(rows)} cells differ by more than chance"
             )
             worse = difference < -of_difference(claim).width
             reason += ". A baseline below its print makes every other row look better" if worse else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from ...protocol.plan import BASELINES
 from ..published import published
 from .claim import Claim, by_method
-from .evidence import COLOUR, GRAY, bounds, found
+from .evidence import COLOUR, GRAY, bounds, facts_of
 from .flag import Flag, flag, rescore, run
 from .known import NOISY, TABLES, measured, measured_on_12, printed, supervised
 
@@ -90,7 +90,7 @@ def luma(claims: Sequence[Claim]) -> Iterator[Flag]:
 
 
 def _luma_gains() -> list[float]:
-    return [fact.psnr for fact in found("luma")]
+    return [fact.psnr for fact in facts_of("luma")]
 
 
 def _luma_gain() -> str:
@@ -153,7 +153,7 @@ def ssim_fits(claims: Sequence[Claim]) -> Iterator[Flag]:
 
 def other_window(claims: Sequence[Claim]) -> Iterator[Flag]:
     """An SSIM of another window than the printed ones: stated, or the printed PSNR with what the window gives."""
-    gains = [fact.ssim for fact in found("window")]
+    gains = [fact.ssim for fact in facts_of("window")]
     for claim in claims:
         known = printed(claim)
         if claim.window == "uniform7":

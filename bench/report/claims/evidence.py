@@ -58,7 +58,7 @@ def facts() -> tuple[Fact, ...]:
 
 
 @cache
-def found(kind: Kind, test: str = "", noise: str = "", window: str = "gauss11") -> tuple[Fact, ...]:
+def facts_of(kind: Kind, test: str = "", noise: str = "", window: str = "gauss11") -> tuple[Fact, ...]:
     """The facts of a kind, of a set and noise if these are named."""
     return tuple(
         fact
@@ -73,7 +73,9 @@ def bounds(test: str, psnr: float, window: str = "gauss11") -> tuple[float, floa
 
     log(1 - SSIM) is interpolated over PSNR between measured images; None outside of them, or if there are none.
     """
-    curves = [sorted((fact.psnr, math.log(1 - fact.ssim)) for fact in found(kind, test, "", window)) for kind in CURVES]
+    curves = [
+        sorted((fact.psnr, math.log(1 - fact.ssim)) for fact in facts_of(kind, test, "", window)) for kind in CURVES
+    ]
     if not all(curve and curve[0][0] <= psnr <= curve[-1][0] for curve in curves):
         return None
     noise, blur = (1 - math.exp(np.interp(psnr, [x for x, _ in curve], [y for _, y in curve])) for curve in curves)

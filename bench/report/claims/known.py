@@ -66,7 +66,7 @@ def measured_on_12(claim: Claim) -> evidence.Fact | None:
 
 def _measured(claim: Claim, test: str) -> evidence.Fact | None:
     output = claim.output or _primary(claim.method)
-    rows = evidence.found("noise" if claim.method == NOISY else "score", test, claim.noise)
+    rows = evidence.facts_of("noise" if claim.method == NOISY else "score", test, claim.noise)
     return next((fact for fact in rows if fact.row == f"{claim.method} {output}"), None)
 
 
@@ -75,7 +75,7 @@ def _primary(method: str) -> str:
     return known.primary().name if known else ""
 
 
-def said(level: Level) -> str:
+def provenance(level: Level) -> str:
     """How a printed number got here, in words; "" for what we read in its source."""
     return "" if level == "paper" else f" ({LEVELS[level].partition(';')[0]})"
 
@@ -91,7 +91,7 @@ def over_seeds(claim: Claim) -> Band:
     """The standard deviation over seeds: claimed, else measured, else from the print."""
     if claim.spread is not None:
         return Band(claim.spread, "the claimed spread over seeds")
-    if facts := evidence.found("seeds", claim.set, claim.noise) or evidence.found("seeds"):
+    if facts := evidence.facts_of("seeds", claim.set, claim.noise) or evidence.facts_of("seeds"):
         spread = math.sqrt(fmean(fact.psnr**2 for fact in facts))
         tests = ", ".join(dict.fromkeys(fact.set for fact in facts))
         return Band(spread, f"our spread over seeds (results/measured, {tests})")
@@ -116,7 +116,7 @@ def of_difference(claim: Claim) -> Band:
     s^2 = 2 s_seed^2 + s_image^2 / n, s_image the median of our standard deviations over images of paired differences.
     """
     seeds, known = over_seeds(claim), catalogue().get(claim.set)
-    facts = evidence.found("images")
+    facts = evidence.facts_of("images")
     if not known or not known.count or not facts:
         return Band(2 * math.sqrt(2) * seeds.width, f"seeds {seeds.width:.3f}")
     images = median(fact.psnr for fact in facts) / math.sqrt(known.count)  # a training that failed moves a mean

@@ -29,7 +29,7 @@ CHECKS: tuple[Callable[[Sequence[Claim]], Iterator[Flag]], ...] = (
     protocol.colour,
     protocol.luma,
     protocol.data_range,
-    knowledge.told,
+    knowledge.told_the_level,
     knowledge.ensembled,
     knowledge.unlike_print,
     knowledge.unlike_records,

@@ -7,8 +7,8 @@ import msgspec
 import pandas as pd
 
 from .. import escape
-from ..lines import counted
 from ..render import NARROWEST, command_lines, render, several, within
+from ..table_lines import counted
 from .report import SEVERITIES, Report
 
 

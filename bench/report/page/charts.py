@@ -11,9 +11,9 @@ from ...protocol.metrics.metric import Metric
 from ...protocol.metrics.registry import find_metric
 from ...protocol.plan import BASELINES
 from ...store.store import Store
-from ..lines import Line, Table, headings
+from ..table_lines import Line, Table, headings
 from .model import Paired, Plot, Series
-from .numbers import multiply_adds
+from .tables import multiply_adds
 
 Points = dict[str, tuple[float, float, str]]  # noise of the test -> its level, value, key of the record
 EACH = "each level"  # what several trainings were trained for

@@ -24,7 +24,7 @@ RULE = (
 )
 
 
-class Window(NamedTuple):
+class Part(NamedTuple):
     """A part of an image, in pixels."""
 
     left: int
@@ -55,14 +55,14 @@ def neighbours(values: Values) -> list[tuple[str, str]]:
     return [*pairwise(ranked)]
 
 
-def median_window(errors: Sequence[Floats]) -> Window:
+def median_part(errors: Sequence[Floats]) -> Part:
     """The part whose mean over these maps [H, W] is the median of all parts; the lower one of two."""
     places, means = _parts(np.mean(np.stack(errors), axis=0))
     order = np.argsort(means, kind="stable")
     return places[int(order[(len(order) - 1) // 2])]
 
 
-def largest_window(error: Floats) -> tuple[Window, float]:
+def largest_part(error: Floats) -> tuple[Part, float]:
     """The part with the largest mean of a map [H, W], and that mean."""
     places, means = _parts(error)
     best = int(np.argmax(means))
@@ -75,7 +75,7 @@ def squared(a: Floats, b: Floats) -> Floats:
     return found
 
 
-def _parts(error: Floats) -> tuple[list[Window], Floats]:
+def _parts(error: Floats) -> tuple[list[Part], Floats]:
     """Every part of what was scored, and its mean; outside a centre crop a map is NaN."""
     known = np.argwhere(np.isfinite(error))
     (y, x), (bottom, right) = known.min(axis=0), known.max(axis=0) + 1
@@ -86,7 +86,7 @@ def _parts(error: Floats) -> tuple[list[Window], Floats]:
     sums = np.zeros((height + 1, width + 1))
     sums[1:, 1:] = error.cumsum(0).cumsum(1)
     tops, lefts = (sorted({*range(0, n - side + 1, STEP)}) for n, side in ((height, tall), (width, wide)))
-    places = [Window(int(x) + left, int(y) + top, tall, wide) for top in tops for left in lefts]
+    places = [Part(int(x) + left, int(y) + top, tall, wide) for top in tops for left in lefts]
     ends = [(top, left, top + tall, left + wide) for top in tops for left in lefts]
     means = np.array([sums[c, d] - sums[a, d] - sums[c, b] + sums[a, b] for a, b, c, d in ends]) / (tall * wide)
     return places, means

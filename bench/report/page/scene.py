@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.errors import InputError
-from .crops import Window
+from .crops import Part
 from .model import Panel, Role, Scene
 from .planes import planes
 
@@ -23,7 +23,7 @@ def scene(
     *,
     bits: int = 16,
     factor: float = 1.0,
-    window: Window | None = None,
+    part: Part | None = None,
     notes: Mapping[str, str] | None = None,
     keys: Mapping[str, str] | None = None,
     group: str = "",
@@ -35,10 +35,10 @@ def scene(
     `noisy`, `clean` and each output are [H, W, C] in the units of `value_range`, which is shown from black to white;
     numbers are shown times `factor`. `bits` is 8 for outputs that are clipped and rounded to 8 bits anyway, else 16.
     `notes` (such as a PSNR) and `keys` of records are those of the outputs, of "Noisy" and "Clean". The noisy image
-    keeps what lies outside the range. `window`: the part that is shown. InputError: other shapes.
+    keeps what lies outside the range. `part`: the part that is shown. InputError: other shapes.
     """
     images = _images(name, noisy, clean, outputs)
-    part = window or Window(0, 0, *noisy.shape[:2])
+    part = part or Part(0, 0, *noisy.shape[:2])
     found = []
     for channel, title in _channels(name, noisy.shape[2]):
         panels = [

@@ -10,11 +10,11 @@ from ...datasets.sets.own_folder import short_name, short_names
 from ...methods import registry
 from ...protocol.metrics.metric import Metric
 from ...protocol.metrics.registry import find_metric
-from ..frames import interval, value
-from ..lines import Line, Table, group, headings, row_name
+from ..table_columns import interval, value
+from ..table_lines import Line, Table, group, headings, row_name
 from .model import Cell, Column, Page, Row, Sheet
-from .numbers import filters
 from .stores import Contents, Tables, page_of
+from .tables import filters
 
 INDEX = "index.html"
 ORDER = (

@@ -10,14 +10,14 @@ from ...compute.machine import Machine
 from ...datasets.errors import few
 from ...runner.execution import Sets
 from ...store.store import Store
-from ..lines import Table
+from ..table_lines import Table
 from . import crops
 from .charts import looks, plots
+from .chosen_images import scenes_of
 from .model import Page, Scene, Sheet
-from .numbers import VERDICTS, Found, sheets
 from .page import within
 from .records import described
-from .views import scenes_of
+from .tables import VERDICTS, Found, sheets
 
 Tables = Mapping[str, Sequence[Table]]  # store -> its tables
 

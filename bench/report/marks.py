@@ -6,8 +6,8 @@ from statistics import fmean
 from ..protocol.metrics.metric import Metric
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.states import State
-from .lines import Line, Place
 from .significance import marks, why_unmarked
+from .table_lines import Line, Place
 
 Means = Mapping[Place, Mapping[str, float]]
 

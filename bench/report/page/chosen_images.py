@@ -19,16 +19,16 @@ from ...protocol.plan import BASELINES, Plan
 from ...protocol.units import Score
 from ...runner.execution import Sets
 from ...store.store import Store
-from ..entries import is_lenna
+from ..figure_entries import is_lenna
 from ..images import recorded, restored_by, scored, whole
-from ..lines import Line
+from ..table_lines import Line
 from . import crops
-from .crops import Window
+from .crops import Part
 from .model import Scene
 from .scene import scene
 
 NO_WEIGHTS = "neither weights nor images in the store"
-Wish = tuple[int, str, Window, str]  # rank among the wishes, image, part, why
+Wish = tuple[int, str, Part, str]  # rank among the wishes, image, part, why
 
 
 class Shot(Struct):
@@ -98,11 +98,11 @@ def _scenes(place: Place) -> Iterator[tuple[int, Scene]]:
         return
     first, worst = crops.median_image(values), {name: crops.worst_image(mine) for name, mine in values.items()}
     shots = {image: _shot(place, rows, image) for image in dict.fromkeys([first, *worst.values()])}
-    chosen: dict[tuple[str, Window], tuple[int, list[str]]] = {}
-    for rank, image, window, why in _wishes(first, worst, shots, crops.neighbours(values)):
-        chosen.setdefault((image, window), (rank, []))[1].append(why)
-    for (image, window), (rank, reasons) in chosen.items():
-        for one in _scene(place, rows, image, shots[image], window, reasons):
+    chosen: dict[tuple[str, Part], tuple[int, list[str]]] = {}
+    for rank, image, part, why in _wishes(first, worst, shots, crops.neighbours(values)):
+        chosen.setdefault((image, part), (rank, []))[1].append(why)
+    for (image, part), (rank, reasons) in chosen.items():
+        for one in _scene(place, rows, image, shots[image], part, reasons):
             yield rank, one
 
 
@@ -157,24 +157,24 @@ def _wishes(first: str, worst: dict[str, str], shots: dict[str, Shot], pairs: li
         for image, shot in shots.items()
     }
     if errors[first]:
-        yield 0, first, crops.median_window([*errors[first].values()]), "The median image, its median part."
+        yield 0, first, crops.median_part([*errors[first].values()]), "The median image, its median part."
     for name, image in worst.items():
         if name in errors[image]:
-            yield 1, image, crops.largest_window(errors[image][name])[0], f"The worst image of {name}, its worst part."
+            yield 1, image, crops.largest_part(errors[image][name])[0], f"The worst image of {name}, its worst part."
     for a, b in pairs:
         apart = [
-            (crops.largest_window(crops.squared(shot.outputs[a], shot.outputs[b])), image)
+            (crops.largest_part(crops.squared(shot.outputs[a], shot.outputs[b])), image)
             for image, shot in shots.items()
             if a in shot.outputs and b in shot.outputs
         ]
         if apart:
-            (window, most), image = max(apart, key=lambda one: (one[0][1], one[1]))
+            (part, most), image = max(apart, key=lambda one: (one[0][1], one[1]))
             if most > 0.0:
-                yield 2, image, window, f"Where {a} and {b} differ most: {255.0 * math.sqrt(most):.1f} of 255 (rms)."
+                yield 2, image, part, f"Where {a} and {b} differ most: {255.0 * math.sqrt(most):.1f} of 255 (rms)."
 
 
 def _scene(
-    place: Place, rows: list[tuple[Line, Score]], image: str, shot: Shot, window: Window, reasons: list[str]
+    place: Place, rows: list[tuple[Line, Score]], image: str, shot: Shot, part: Part, reasons: list[str]
 ) -> list[Scene]:
     outputs: dict[str, Image] = {}
     notes, keys, noisy = {}, {}, None
@@ -186,7 +186,7 @@ def _scene(
         if output is None:
             absent.setdefault(shot.failed.get(line.label, NO_WEIGHTS), []).append(line.label)
             continue
-        if np.isnan(window.of(output)).any():
+        if np.isnan(part.of(output)).any():
             why = f"only the centre {score.centre_crop}x{score.centre_crop} was denoised"
             absent.setdefault(why, []).append(line.label)
             continue
@@ -202,7 +202,7 @@ def _scene(
         return []
     exact = all(score.scoring.quantise == "uint8" for _, score in rows)
     found = scene(
-        image, noisy, shot.clean, outputs, bits=8 if exact else 16, factor=255.0 if exact else 1.0, window=window,
+        image, noisy, shot.clean, outputs, bits=8 if exact else 16, factor=255.0 if exact else 1.0, part=part,
         notes=notes, keys=keys, group=place.group, reasons=reasons,
         absent=[f"{why}: {'; '.join(labels)}" for why, labels in absent.items()],
     )  # fmt: skip

@@ -13,8 +13,8 @@ from ...protocol.plan import BASELINES
 from ...protocol.units import Fit
 from ...runner.display import clock
 from ...runner.estimates import needed, size_of
-from ..frames import difference, interval, printed_value, value
-from ..lines import RIVALS, Line, Table, caption, group, headings, name_of, notes, row_name
+from ..table_columns import difference, interval, printed_value, value
+from ..table_lines import RIVALS, Line, Table, caption, group, headings, name_of, notes, row_name
 from .model import Cell, Column, Row, Sheet
 
 CLOSE = 0.1  # dB, or units of another primary metric, within which a number is that of the paper

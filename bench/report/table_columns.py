@@ -7,7 +7,7 @@ import pandas as pd
 from ..datasets.sets.own_folder import short_name
 from ..protocol.metrics.metric import Metric
 from ..protocol.metrics.registry import find_metric
-from .lines import Line, Table, group, headings, row_name
+from .table_lines import Line, Table, group, headings, row_name
 
 COST = ("s/image", "MB/image")
 KINDS = ("", "(paper)", *COST, "(others)", "(diff.)", "(record)")  # of columns, from left to right
