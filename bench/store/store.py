@@ -88,16 +88,17 @@ class Store(Folder):
             wrong = error
         if wrong.state.kind == "unreadable":
             raise wrong
-        for suffix in (".json", ".rows.jsonl", ".seconds", ".safetensors"):
+        for suffix in (".json", ".rows.jsonl", ".seconds", ".safetensors", FAILED):
             self.set_aside(self.path(unit, suffix))
         return f"{unit.title}: {wrong.state}; renamed to *{QUARANTINED}"
 
     def discard(self, unit: Unit) -> None:
-        """Deletes temporary files of a unit, whose claim is held."""
+        """Deletes temporary files of a unit, whose claim is held; how it failed stays until it is computed again."""
         with self.writing():
             record = self.path(unit)
             for left in record.parent.glob(f"{escape(record.stem)}.*.tmp"):
-                left.unlink(missing_ok=True)
+                if left != self._beside(unit):  # without it, the unit would seem to be computed: see `made`
+                    left.unlink(missing_ok=True)
 
     def begin_anew(self, unit: Unit) -> None:
         """Deletes what a unit that was interrupted would continue with, unless another process works on it."""
@@ -215,17 +216,20 @@ class Store(Folder):
             self.write_file(self.path(unit, ".rows.jsonl"), text)
             record = structs.replace(record, result=record.result | {"rows": hashlib.sha256(text).hexdigest()})
         self.write_file(self.path(unit), msgspec.json.format(encoded(record), indent=1) + b"\n")
+        with self.writing():
+            self._beside(unit).unlink(missing_ok=True)
 
     def _beside(self, unit: Unit) -> Path:
-        """A temporary file, which goes when the unit is computed the next time."""
+        """A temporary file, which goes when the record of the unit is written the next time."""
         return self.path(unit, FAILED)
 
     def failed_again(self, unit: Unit) -> Record | None:
         """How the last computation ended that did not replace a done record; None if it did."""
-        try:
-            return msgspec.json.decode(self._beside(unit).read_bytes(), type=Record)
-        except (OSError, msgspec.DecodeError):
-            return None
+        with suppress(OSError, msgspec.DecodeError):
+            path = self._beside(unit)
+            if path.stat().st_mtime_ns == self.made(unit):  # else a process was killed before it deleted the file
+                return msgspec.json.decode(path.read_bytes(), type=Record)
+        return None
 
     def made(self, unit: Unit) -> int:
         """When the last computation of a unit ended [ns]; 0 if none has."""

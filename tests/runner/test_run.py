@@ -28,7 +28,10 @@ from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.units import Fit, Score, Unit
 from bench.runner import execution, signals
+from bench.runner.display import Display
 from bench.runner.estimates import Estimates, Operations
+from bench.runner.execution import Sets
+from bench.runner.run import Run
 from bench.store.store import Store
 
 
@@ -185,6 +188,43 @@ def test_the_old_result_stays_where_the_new_one_fails(
     assert "n2c" not in tiny.run().err.partition("cells:")[0]  # nothing is left to do
     tiny.run("--force")
     assert not list(tiny.store.rglob("*.failed.tmp"))
+
+
+def test_a_unit_whose_forced_training_failed_before_is_to_do_until_it_is_done(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of one forced run, of which one is killed while it trains."""
+    with monkeypatch.context() as patch:
+        forbid_training(patch, RuntimeError("no luck"))
+        assert bench(*tiny.command("--force")).code == 1
+    plan = make(Request(suite=str(tiny.suite), methods=("n2c",)))
+    machine, display = Machine("cpu", "float32", 1), Display(quiet=True)
+    killed, other = (Run(plan, Store(tiny.store), machine, Sets(None), display, force=True) for _ in range(2))
+    before = other.pending()
+    with monkeypatch.context() as patch:
+        forbid_training(patch, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            killed.carry_out()
+    (fit,) = (unit for _, unit in before if isinstance(unit, Fit))
+    assert (other.plan.cells[-1], fit) in other.pending()
+    assert other.carry_out().code == 0
+    assert fit.key in other.tried
+
+
+def test_how_a_unit_failed_is_forgotten_with_a_newer_or_damaged_record(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process was killed when it had written the record; or somebody damaged it."""
+    with monkeypatch.context() as patch:
+        forbid_training(patch, RuntimeError("no luck"))
+        bench(*tiny.command("--force"))
+    store, fit = Store(tiny.store), make(Request(suite=str(tiny.suite), methods=("n2c",))).cells[-1].fit
+    assert store.failed_again(fit) is not None
+    store.path(fit).touch()
+    assert store.failed_again(fit) is None
+    store.path(fit).write_bytes(b"{")
+    assert store.quarantine(fit)
+    assert store.made(fit) == 0
 
 
 def test_the_old_images_stay_until_the_new_ones_are_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
