@@ -15,15 +15,20 @@ from .noisy_images import Noisy
 
 def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
     """The stored images of a method that keeps them, else computed ones."""
-    if folder is not None and (work.fit.method.keeps_images or work.fit.method.per_image()):
-        folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
-    if folder is None or not work.fit.method.keeps_images:
+    method = work.fit.method
+    if folder is None or not (method.keeps_images or method.per_image()):
         return compute()
-    path = folder / f"{noisy.file}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
+    images = _stored(work, folder / f"{noisy.file}.safetensors", compute) if method.keeps_images else compute()
+    forget(folder / f"{noisy.file}.checkpoint")  # also one that a killed process left
+    return images
+
+
+def _stored(work: Score, path: Path, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
+    """The images of a file, which is written if it is not there or damaged."""
     try:
         return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
-    except DamagedError:  # or not there
+    except DamagedError:
         images = compute()
     write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.images_key})
-    forget(folder / f"{noisy.file}.checkpoint")
     return images

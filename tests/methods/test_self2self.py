@@ -316,6 +316,25 @@ def test_an_image_that_cannot_be_stored_is_continued(
     assert len(watch) == 1 + 3 + 6  # the last step of the first image, the second image, then both in the other store
 
 
+def test_the_checkpoint_of_an_image_that_is_stored_goes(
+    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process was killed between the two."""
+
+    def write(*args: Any) -> None:
+        write_tensors(*args)
+        raise KeyboardInterrupt
+
+    watch.strike = 2
+    place.run()
+    watch.strike = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(image_cache, "write_tensors", write)
+        assert place.run().code == 128 + signal.SIGINT
+    assert list(place.images.rglob("*.checkpoint"))
+    assert finishes_as_if_never_interrupted(place)
+
+
 def test_two_images_get_different_networks(place: Place, watch: Watch, small: Callable[..., Method]) -> None:
     assert place.run().code == 0
     seeds = list(dict.fromkeys(watch))

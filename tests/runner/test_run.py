@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 from support.cli import bench, record, refused
-from support.plugins import KEEPER
+from support.plugins import FORGETFUL, KEEPER
 from support.tiny import Tiny, contents
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
-from bench.compute import scoring, step, training
+from bench.compute import scoring, step, training, zero_shot
 from bench.compute.image_cache import kept
 from bench.compute.machine import Machine
 from bench.compute.noisy_images import Noisy
@@ -275,6 +275,16 @@ def test_a_run_deletes_the_checkpoint_of_a_training_that_is_done(tiny: Tiny) -> 
     left.touch()
     tiny.run()
     assert not left.exists()
+
+
+def test_a_method_of_single_images_that_keeps_none_leaves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, plugin = Tiny(tmp_path), tmp_path / "forgetful.py"
+    plugin.write_text(FORGETFUL, encoding="utf-8")
+    monkeypatch.setattr(zero_shot, "train", partial(training.train, every_seconds=0.0))
+    made.run("--plugin", plugin, "--steps", 3, methods="forgetful")
+    assert [path for path in made.store.glob("images/**/*") if path.is_file()] == []
 
 
 def test_weights_without_their_record_are_trained_again(tiny: Tiny) -> None:

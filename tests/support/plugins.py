@@ -1,4 +1,4 @@
-"""Plug-ins as a user would write them: methods that are slow, broken, or keep their images."""
+"""Plug-ins as a user would write them: methods that are slow, broken, keep their images, or train on each."""
 
 from pathlib import Path
 
@@ -58,6 +58,22 @@ class Keeper(Method, frozen=True):
 
     def denoise(self, net, noisy, ctx):
         return {"denoised": avg_pool2d(noisy, 3, 1, 1)}
+"""
+
+FORGETFUL = """
+from torch import nn
+from torch.nn.functional import mse_loss
+from bench import Method, register
+
+@register("forgetful")
+class Forgetful(Method, frozen=True):
+    trains_on = "image"
+
+    def build(self, channels):
+        return nn.Conv2d(channels, channels, 3, padding=1)
+
+    def losses(self, net, batch, ctx):
+        yield mse_loss(net(batch.noisy), batch.noisy)
 """
 
 
