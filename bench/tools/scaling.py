@@ -56,6 +56,9 @@ def _seconds(request: Request, jobs: int, machine: Machine) -> float:
         what = (make(request), Store(Path(folder)), machine, Sets(None), Display(quiet=True))
         run = SharedRun(*what, engine=engines.Local(jobs), assignment=assignment) if jobs > 1 else Run(*what)
         began = time.perf_counter()
-        if run.carry_out().code:
-            raise InputError(f"a unit of {', '.join(request.methods)} failed: nothing to compare")
-        return time.perf_counter() - began
+        try:
+            if run.carry_out().code:
+                raise InputError(f"a unit of {', '.join(request.methods)} failed: nothing to compare")
+            return time.perf_counter() - began
+        finally:
+            run.close()

@@ -252,6 +252,18 @@ def test_what_slurm_stopped_is_continued_in_a_forced_run(tmp_path: Path, monkeyp
 # ---- measured
 
 
+def test_an_interrupted_measurement_leaves_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    this = psutil.Process()
+    before = set(this.children(recursive=True))
+    monkeypatch.setattr(engines.Local, "ended", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scaling._seconds(Request(methods=("noisy",), noises=("gauss25",)), 2, Machine("cpu", "float32", 1))
+    assert set(this.children(recursive=True)) == before
+
+
 @pytest.mark.slow
 def test_one_job_and_two_are_measured_on_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
     few = Request(methods=("noisy",), noises=("gauss25",))
