@@ -44,6 +44,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path behind all links; no error, unlike that of `Path.resolve`, for a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def is_file(path: Path) -> bool:
     """Whether this user can see such a file; False, unlike `Path.is_file`, for a name that is too long."""
     return os.path.isfile(path)  # noqa: PTH113

@@ -266,8 +266,8 @@ def _works(wanted: list[Request], options: RunOptions, display: Display) -> list
     root, local = data_root(data), engine.local  # processes elsewhere choose their own device and threads
     assignment = Assignment(
         request=Request(),
-        store=str(store.root.resolve()),
-        data=str(root.resolve()) if root else None,
+        store=str(files.resolved(store.root)),
+        data=str(files.resolved(root)) if root else None,
         device=here.device if local else options.get("device", "auto"),
         precision=here.precision if local else options.get("precision", "auto"),
         threads=here.threads if local else options.get("threads", 0),

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..compute import machine
+from ..datasets import files
 from ..datasets.errors import InputError
 from ..methods import plugins
 from ..protocol.plan import Cell, make
@@ -148,7 +149,7 @@ class SharedRun(Run):
         self.engine, self.jobs = engine, engine.jobs
         self.error = ""  # that ends the run
         self.early = 0  # workers that ended in a row before any of them began a unit
-        self.stop = self.store.root.resolve() / "claims" / f"{uuid4().hex[:12]}.stop"
+        self.stop = files.resolved(self.store.root) / "claims" / f"{uuid4().hex[:12]}.stop"
         self.assignment = structs.replace(
             assignment,
             request=self.plan.request,

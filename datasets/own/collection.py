@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from ..errors import InputError, few
-from ..files import is_folder
+from ..files import is_folder, resolved
 from ..formats.image_format import formats
 from .own_file import Kind, OwnFile, Range, checked_axes
 
@@ -102,7 +102,7 @@ def _candidates(paths: Sequence[Path], recursive: bool) -> tuple[dict[Path, str]
         inside = _inside(given, recursive, unused) if plain else [(given, given.name)]
         before = len(found) + len(unused)
         for path, name in inside:
-            if (real := path.resolve()) in known:
+            if (real := resolved(path)) in known:
                 unused.append(f"{path}: given twice")
                 continue
             known.add(real)

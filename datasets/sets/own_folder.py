@@ -4,13 +4,14 @@
 `usable:PATH` are those images of a folder that can be used; the others are left out, and named.
 """
 
+import os
 import re
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import is_folder
+from ..files import is_folder, resolved
 from ..formats.image_format import size
 from ..images import SetImage
 from ..own.members import Reading, members, sources
@@ -37,8 +38,9 @@ def absolute(name: str) -> str:
     """The name of a set; that of a folder with an absolute path."""
     if not names_folder(name):
         return name
-    path, said = _parts(f"{name[:7]}{Path(name[7:]).expanduser()}")
-    return f"{name[:7]}{Path(path).resolve()}{said}"
+    expanded = Path(os.path.expanduser(name[7:]))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+    path, said = _parts(f"{name[:7]}{expanded}")
+    return f"{name[:7]}{resolved(Path(path))}{said}"
 
 
 def short_name(name: str) -> str:

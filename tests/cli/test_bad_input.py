@@ -205,6 +205,34 @@ def test_an_unwritable_store_is_refused(
     assert (tmp_path / "file").read_bytes() == (tmp_path / "fits").read_bytes() == b"precious"
 
 
+GAUSS = ("--noise", "gauss25", "--precision", "float32")
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("run", "--methods", "noisy", *GAUSS, "--test-sets", "folder:~nobody-at-all/x"), "~nobody-at-all/x"),
+        (("run", "--methods", "noisy", *GAUSS, "--test-sets", "folder:loop"), "loop: "),
+        (("run", "--methods", "n2c", *GAUSS, "--train", "folder:loop"), "loop: "),
+        (
+            ("run", "--methods", "noisy", *GAUSS, "--test-sets", "folder:tests", "--jobs", "2", "--store", "loop"),
+            "--store DIR",
+        ),
+        (("run", "--methods", "noisy", *GAUSS, "--test-sets", "kodak", "--jobs", "2", "--data", "loop"), "loop"),
+        (("denoise", "loop.png", "--out", "out"), "loop.png"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_refused(
+    argv: tuple[str, ...], says: str, chelsea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to itself, or the home of a user whom nobody knows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").symlink_to(chelsea)
+    for name in ("loop", "loop.png"):
+        (tmp_path / name).symlink_to(name)
+    assert says in refused(*argv)
+
+
 def test_a_full_disk_loses_nothing(
     filled: Path, chelsea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
