@@ -100,7 +100,7 @@ class Step:
         self.net = machine.place(build(work.method, work.planes, work.recipe.gain, work.seed), work.steps)
         self.optimiser = Optimiser(work.recipe, self.net.network)
         saved = self.net.network.state_dict()
-        self.statistics = [one for name, one in self.net.network.named_buffers() if name in saved]  # constants are not
+        self.statistics = [name for name, _ in self.net.network.named_buffers() if name in saved]  # constants are not
         self.chunk = machine.chunk(work.crop, work.crop)  # images per network call; less once memory was short
         device = self.device = torch.device(machine.device)
         rates = [schedule(work.recipe, step, work.steps, work.epochs) for step in range(work.steps)]
@@ -183,7 +183,8 @@ class Step:
     def _gradients(self, batch: Batch, context: Context, stop: Callable[[], bool]) -> Tensor | None:
         """The loss and its gradients; None if memory is too short for them in this many images at a time."""
         self.optimiser.zero_grad()
-        statistics = [one.clone() for one in self.statistics]  # such as running means
+        network = self.net.network
+        statistics = {name: network.get_buffer(name).clone() for name in self.statistics}  # such as running means
         loss = None
         try:
             for part in parts(self.net, self.method, batch, context):
@@ -192,8 +193,8 @@ class Step:
                 part.backward()  # type: ignore[no-untyped-call]
                 loss = part.detach() if loss is None else loss + part.detach()
         except (RuntimeError, MemoryError, Stopped) as error:
-            for one, before in zip(self.statistics, statistics, strict=True):  # what the parts did is undone
-                one.copy_(before)
+            for name, before in statistics.items():  # what the parts did is undone
+                network.get_buffer(name).copy_(before)  # perhaps another tensor, which the network has assigned
             if context.chunk == 1 or not out_of_memory(error):
                 raise
             return None

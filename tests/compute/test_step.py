@@ -146,7 +146,30 @@ class Normalised(Network, frozen=True):
         return nn.Sequential(nn.Conv2d(channels, outputs or channels, 3, padding=1), nn.BatchNorm2d(channels))
 
 
-@pytest.mark.parametrize("net", [NET, Normalised()], ids=["plain", "normalised"])
+class Averaged(nn.Module):
+    """A convolution, and the mean of what it was given, which is a new tensor after every pass."""
+
+    mean: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * x.detach().mean()
+        out: Tensor = self.convolution(x) - self.mean
+        return out
+
+
+class Assigning(Network, frozen=True):
+    """It assigns its buffer."""
+
+    def build(self, channels: int, outputs: int | None = None) -> nn.Module:
+        return Averaged(channels)
+
+
+@pytest.mark.parametrize("net", [NET, Normalised(), Assigning()], ids=["plain", "normalised", "assigning"])
 @pytest.mark.parametrize("call", [1, 2, 3, 4])
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["cuda", "numpy"])
 def test_a_step_that_ran_out_of_memory_is_that_of_half_the_images(
@@ -172,8 +195,9 @@ def test_a_step_that_ran_out_of_memory_is_that_of_half_the_images(
     assert torch.equal(torch.cat(seen[:-4]), drawn[: sum(map(len, seen[:-4]))])
 
 
-def test_a_stop_between_two_parts_of_the_loss_changes_nothing(step: Callable[..., Step]) -> None:
-    expected, made = step(net=Normalised(), batch=4), step(net=Normalised(), batch=4)
+@pytest.mark.parametrize("net", [Normalised(), Assigning()], ids=["normalised", "assigning"])
+def test_a_stop_between_two_parts_of_the_loss_changes_nothing(net: Network, step: Callable[..., Step]) -> None:
+    expected, made = step(net=net, batch=4), step(net=net, batch=4)
     expected.chunk = made.chunk = 1
     asked = iter([False, True])
     with pytest.raises(Stopped):
