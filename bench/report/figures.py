@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..compute.machine import Machine
 from ..datasets.errors import InputError, few
-from ..datasets.sets.own_folder import short_names
+from ..datasets.sets.own_folder import short_name, short_names
 from ..protocol.metrics.registry import find_metric
 from ..protocol.plan import BASELINES, Plan
 from ..protocol.suites import training_sets
@@ -168,7 +168,7 @@ def progress(inputs: Inputs, noise: str) -> Figure:
     if not found:
         raise SkippedError("no record of a training has its PSNR by step")
     caption = (
-        f"PSNR during training: {_of(plan, noise)}, training set {short_names(training_sets(plan.preset)[0])}, "
+        f"PSNR during training: {_of(plan, noise)}, training set {short_name(training_sets(plan.preset)[0])}, "
         f"seed {plan.preset.seeds[0]}. PSNR in dB of one fixed crop of a training image, not of a test set; "
         f"the legend has the last values.{_left_out({'not in their records': missing} if missing else {})}"
     )
@@ -223,7 +223,7 @@ def _check_inside(box: Box, clean: NDArray[np.float32], what: str) -> None:
 
 def _of(plan: Plan, noise: str, test: str = "") -> str:
     """What the numbers are of."""
-    where = f", test set {short_names(test)}" if test else ""
+    where = f", test set {short_name(test)}" if test else ""
     preset = short_names(plan.request.label)
     return f"suite {plan.suite.name} v{plan.suite.version}, preset [{preset}], noise {noise}{where}"
 
@@ -250,4 +250,4 @@ def _left_out(missing: dict[str, list[str]]) -> str:
 
 
 def _name(*parts: str) -> str:
-    return "-".join(re.sub(r"[^\w.-]+", "_", short_names(part)) for part in parts)
+    return "-".join(re.sub(r"[^\w.-]+", "_", short_name(part)) for part in parts)

@@ -4,6 +4,7 @@
 `usable:PATH` are those images of a folder that can be used; the others are left out, and named.
 """
 
+import json
 import os
 import re
 from contextlib import suppress
@@ -21,6 +22,7 @@ from .image_set import ImageSet, joined_digest
 ALL, USABLE = "folder:", "usable:"
 LEAST = 11  # pixels of a side; the window of SSIM has 11
 NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
+LABELLED = rf'"(?:{ALL}|{USABLE})(?:[^"\\]|\\.)*"|(?:{ALL}|{USABLE})(?:[^+",]|,(?! ))*'  # in a label; perhaps quoted
 SAID = re.compile(rf"@(?:(?P<axes>[TZCYXS]{{2,6}})|(?P<low>{NUMBER})\.\.(?P<high>{NUMBER}))$")  # of its files
 
 
@@ -49,9 +51,9 @@ def short_name(name: str) -> str:
     return f"folder {Path(path).name}{said}" if names_folder(name) else name
 
 
-def short_names(text: str) -> str:
-    """A text with names of sets, joined by `,` or `+`, each as tables show it."""
-    return re.sub(rf"({ALL}|{USABLE})[^,+]*", lambda found: short_name(found[0]), text)
+def short_names(label: str) -> str:
+    """The label of a request, with the names of sets as tables show them."""
+    return re.sub(LABELLED, lambda found: short_name(json.loads(found[0]) if found[0][0] == '"' else found[0]), label)
 
 
 def value_range(name: str) -> tuple[float, float] | None:

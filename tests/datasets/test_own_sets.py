@@ -15,7 +15,8 @@ from bench.datasets.noise.captured import NONE
 from bench.datasets.sampling import Patches
 from bench.datasets.sets.digests import SetDigests
 from bench.datasets.sets.find import find
-from bench.datasets.sets.own_folder import absolute, short_name, usable
+from bench.datasets.sets.own_folder import absolute, short_name, short_names, usable
+from bench.protocol.request import Request
 
 SIGMA = 160.0  # of 4095
 
@@ -89,6 +90,13 @@ def test_names_of_folders_keep_what_is_said_of_them(tmp_path: Path, monkeypatch:
     assert short_name(f"folder:{tmp_path}/x@home@0..1") == "folder x@home@0..1"
     with pytest.raises(InputError, match="LOW below HIGH"):
         images(_one(tmp_path), "@5..5")
+
+
+def test_a_label_has_the_names_of_folders_without_the_paths_to_them() -> None:
+    asked = Request(
+        train="folder:/home/a+b/photos", tests=("usable:/c, d/e", 'folder:/f/g"h', "kodak", "folder:/i,j/k")
+    )
+    assert short_names(asked.label) == 'mini, train=folder photos, test-sets=folder e+folder g"h+kodak+folder k'
 
 
 @pytest.mark.parametrize("said", ["", "@0..4095"])
