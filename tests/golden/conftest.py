@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+FORMULAS = ("laine", "anscombe_chen")  # made from formulas, where the other files are made by the official functions
 
 
 @cache
 def golden(name: str) -> dict[str, Array]:
-    """All arrays of NAME.npz."""
-    folder = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "vectors")
-    with np.load(folder / f"{name}.npz") as file:
+    """All arrays of NAME.npz; skips the module if another folder has no such file of formulas."""
+    other = os.environ.get("GOLDEN_DIR")
+    path = Path(other or Path(__file__).parent / "vectors") / f"{name}.npz"
+    if other and name in FORMULAS and not path.exists():
+        pytest.skip(f"no {path.name} in {path.parent}", allow_module_level=True)
+    with np.load(path) as file:
         return dict(file)
 
 
