@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.conftest import golden, matching
 from msgspec.structs import replace
 from scipy.io import savemat
 from support.matlab import mosaic, save73, scene
@@ -145,14 +144,6 @@ def test_scene_instances_that_are_not_whole_are_refused(tmp_path: Path, change: 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no such folder"):
         instances(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("case", [name.removesuffix("_hw") for name in matching("geometry", "grid") if "_hw" in name])
-def test_crops_are_the_official_ones(case: str) -> None:
-    (height, width), rows, columns = (
-        golden("geometry")[f"grid{case}_{part}"].tolist() for part in ("hw", "rows", "cols")
-    )
-    assert crop_corners(height, width) == [(top, left) for top in rows for left in columns]
 
 
 @pytest.mark.parametrize(("length", "starts"), [(8, [0]), (9, [0, 1]), (12, [0, 4]), (13, [0, 4, 5]), (16, [0, 4, 8])])
