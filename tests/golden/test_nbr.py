@@ -54,15 +54,20 @@ def method_of(case: dict[str, float]) -> NBR2NBR:
 def loss(method: NBR2NBR, net: nn.Module, noisy: Tensor, draws: Array, case: dict[str, float]) -> Tensor:
     """The sum of the loss's parts in the epoch of a row."""
     ctx = context(round(case["epoch"]), round(case["n_epoch"]), rng=Given(draws, len(PAIRS)))
-    return case["weight1"] * torch.stack(list(method.losses(net, Batch(noisy), ctx))).sum()
+    return torch.stack(list(method.losses(net, Batch(noisy), ctx))).sum()
 
 
-def terms(method: NBR2NBR, net: nn.Module, noisy: Tensor, draws: Array, case: dict[str, float]) -> tuple[float, float]:
+def weighted(net: nn.Module, noisy: Tensor, draws: Array, case: dict[str, float]) -> Tensor:
+    """The official total of a row: its first weight is the scale of ours."""
+    return case["weight1"] * loss(method_of(case), net, noisy, draws, case)
+
+
+def terms(net: nn.Module, noisy: Tensor, draws: Array, case: dict[str, float]) -> tuple[float, float]:
     """(loss1, loss2) without weights: with gamma = 0 only the former is left; their difference wants float64."""
+    methods = (msgspec.structs.replace(OFFICIAL, gamma=gamma) for gamma in (0.0, case["increase_ratio"]))
     with torch.no_grad():
-        first = float(loss(msgspec.structs.replace(method, gamma=0.0), net, noisy, draws, case))
-        both = float(loss(method, net, noisy, draws, case))
-    return first / case["weight1"], (both - first) / case["weight2"]
+        first, both = (float(loss(method, net, noisy, draws, case)) for method in methods)
+    return first, both - first
 
 
 def pairs() -> Tensor:
@@ -95,8 +100,7 @@ def test_gamma(case: dict[str, float]) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_total(case: dict[str, float]) -> None:
     """In float32, as trained."""
-    net, noisy = Outputs(torch.float32), torch.from_numpy(ARRAYS["x"])
-    total = loss(method_of(case), net, noisy, ARRAYS["rd_idx"], case)
+    total = weighted(Outputs(torch.float32), torch.from_numpy(ARRAYS["x"]), ARRAYS["rd_idx"], case)
     assert float(total) == pytest.approx(case["loss_all"], rel=1e-4)
 
 
@@ -105,14 +109,14 @@ def test_terms(case: dict[str, float]) -> None:
     """The two terms apart."""
     net, noisy = Outputs(torch.float64), torch.from_numpy(ARRAYS["x"]).double()
     expected = case["loss1(mean d^2)"], case["loss2(gamma*mean(..)^2)"]
-    assert terms(method_of(case), net, noisy, ARRAYS["rd_idx"], case) == pytest.approx(expected, rel=1e-4)
+    assert terms(net, noisy, ARRAYS["rd_idx"], case) == pytest.approx(expected, rel=1e-4)
 
 
 def test_gradient() -> None:
     """With respect to the output on the first sub-image."""
     net = Outputs(torch.float32)
     net.on_sub1.requires_grad_()
-    total = loss(method_of(CASES[0]), net, torch.from_numpy(ARRAYS["x"]), ARRAYS["rd_idx"], CASES[0])
+    total = weighted(net, torch.from_numpy(ARRAYS["x"]), ARRAYS["rd_idx"], CASES[0])
     (gradient,) = torch.autograd.grad(total, net.on_sub1)
     expected = ARRAYS["grad_wrt_net_on_sub1_case0"]
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
@@ -123,22 +127,21 @@ def test_no_gradient_through_full() -> None:
     net = Outputs(torch.float32)
     net.on_sub1.requires_grad_()
     net.full.requires_grad_()
-    total = loss(method_of(CASES[0]), net, torch.from_numpy(ARRAYS["x"]), ARRAYS["rd_idx"], CASES[0])
+    total = weighted(net, torch.from_numpy(ARRAYS["x"]), ARRAYS["rd_idx"], CASES[0])
     (gradient,) = torch.autograd.grad(total, net.full, allow_unused=True)
     assert gradient is None
 
 
-def step_net(method: NBR2NBR) -> nn.Module:
+def step_net() -> nn.Module:
     """The authors' network with recipe weights."""
-    return fill(method.build(ARRAYS["step_noisy"].shape[1]), NBR_LAYERS, int(ARRAYS["step_weight_seed"]))
+    return fill(OFFICIAL.build(ARRAYS["step_noisy"].shape[1]), NBR_LAYERS, int(ARRAYS["step_weight_seed"]))
 
 
 @pytest.fixture(scope="module")
 def step() -> Step:
     """The whole step with the parameters of row 0."""
-    method = method_of(CASES[0])
-    net = step_net(method)
-    total = loss(method, net, torch.from_numpy(ARRAYS["step_noisy"]), ARRAYS["step_rd_idx"], CASES[0])
+    net = step_net()
+    total = weighted(net, torch.from_numpy(ARRAYS["step_noisy"]), ARRAYS["step_rd_idx"], CASES[0])
     names, parameters = zip(*net.named_parameters(), strict=True)
     gradients = torch.autograd.grad(total, parameters)
     return Step(float(total.detach()), dict(zip(names, gradients, strict=True)))
@@ -151,8 +154,8 @@ def test_step_loss(step: Step) -> None:
 
 def test_step_terms() -> None:
     """The two terms apart."""
-    method, noisy = method_of(CASES[0]), torch.from_numpy(ARRAYS["step_noisy"]).double()
-    split = terms(method, step_net(method).double(), noisy, ARRAYS["step_rd_idx"], CASES[0])
+    noisy = torch.from_numpy(ARRAYS["step_noisy"]).double()
+    split = terms(step_net().double(), noisy, ARRAYS["step_rd_idx"], CASES[0])
     assert split == pytest.approx(tuple(ARRAYS["step_losses"][:2]), rel=1e-4)
 
 
