@@ -69,6 +69,11 @@ def test_a_higher_range_of_levels_does_not_change_the_counts() -> None:
     assert torch.equal(drawn(ramp(8), [30.0]), drawn(ramp(8), [30.0], highest=900.0))
 
 
+def test_values_between_two_steps_of_16_bits_are_rounded_to_the_nearer_one() -> None:
+    between, nearer = (torch.full((1, 1, SIDE, SIDE), step / 65_535) for step in (255.9, 256.0))
+    assert torch.equal(drawn(between, [5000.0]), drawn(nearer, [5000.0]))
+
+
 def test_black_has_no_photons_and_values_out_of_range_are_cut() -> None:
     x = torch.tensor([-0.5, 0.0, 1.0, 1.5]).view(1, 1, 2, 2).expand(1, 3, -1, -1).repeat(1, 1, 8, 8)
     found = drawn(x, [30.0])
