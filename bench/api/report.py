@@ -167,6 +167,7 @@ def figures(
     out: PathLike = "figures", suite: str = "", preset: str = "", table: int | None = None, **options: Unpack[Options]
 ) -> Iterator["Made | Skipped"]:
     """Draws what the store has; the figures of each suite as they come. InputError if there is nothing to draw."""
+    from ..report import figure_entries
     from ..report.figures import Inputs, Skipped, draw  # imported here: matplotlib is slow to load
 
     load_plugins(options.get("plugins", ()))
@@ -178,7 +179,7 @@ def figures(
     for asked in requests:
         try:
             planned = plan.make(request_of(store, asked, bool(preset)), store.last.known().digests)
-            yield from draw(Inputs(planned, store, machine, images), Path(out))
+            yield from draw(Inputs(planned, store, machine, images), Path(out), figure_entries.load())
             drawn = True
         except InputError as error:
             refused[asked.suite] = error

@@ -63,11 +63,11 @@ class Inputs(NamedTuple):
     sets: Sets
 
 
-def draw(inputs: Inputs, folder: Path) -> list[Made | Skipped]:
-    """Every figure of the plan's suite as PNG and PDF in a folder; InputError if there is nothing to draw."""
+def draw(inputs: Inputs, folder: Path, entries: Sequence[Entry]) -> list[Made | Skipped]:
+    """The figures of these entries that are of the plan's suite, as PNG and PDF; InputError if there are none."""
     made: list[Made] = []
     skipped: list[Skipped] = []
-    for name, drawing in _drawings(inputs, figure_entries.load()):
+    for name, drawing in _drawings(inputs, entries):
         try:
             figure = drawing()
         except (SkippedError, InputError) as error:

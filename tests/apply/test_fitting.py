@@ -134,6 +134,8 @@ def test_a_method_without_training_has_seen_nothing(machine: Machine) -> None:
 def test_a_network_of_each_image_trains_when_it_denoises(machine: Machine) -> None:
     planned, images, _ = plan("self2self", single(), steps=2)
     reports: list[int] = []
-    output = fit(planned, images, machine)(noisy(0), lambda report: reports.append(report.step))
+    fitted = fit(planned, images, machine)
+    fitted.report = lambda report: reports.append(report.step)
+    output = fitted(noisy(0))
     assert output.shape == CLEAN.shape
     assert reports

@@ -87,7 +87,7 @@ def test_the_level_of_black_must_be_a_number(value: str, chelsea: Path) -> None:
     assert "--offset" in refused("noise", chelsea, f"--offset={value}")
 
 
-@pytest.mark.parametrize("value", ["100", "-0.5", "1e2"])
+@pytest.mark.parametrize("value", ["60", "-0.5", "6e1"])
 def test_the_level_of_black_may_be_any_number(value: str, chelsea: Path) -> None:
     assert bench("noise", chelsea, f"--offset={value}").code == 0
 

@@ -171,7 +171,7 @@ def test_an_ssim_that_does_not_fit_its_psnr(
 
 
 def test_another_window(tmp_path: Path) -> None:
-    (gain,) = {round(fact.ssim, 3) for fact in evidence.found("window")}
+    (gain,) = {round(fact.ssim, 3) for fact in evidence.facts_of("window")}
     as_printed = claimed("b2u", "32.27", 0.880)
     assert flags(tmp_path, [as_printed | {"ssim": 0.880 + gain}])["SSIM window"] == ["note"]
     assert flags(tmp_path, [as_printed | {"window": "uniform7"}])["SSIM window"] == ["warning"]
@@ -192,7 +192,7 @@ def test_set14_of_twelve_images(tmp_path: Path) -> None:
     for images, severity in ((240, ["error"]), (12, ["error"]), (280, []), (14, [])):
         row = claimed("Ours", "31.02", 0.860, set="set14", images=images)
         assert flags(tmp_path, [row]).get("Set14 of 12", []) == severity
-    bm3d = {fact.set: fact.psnr for fact in evidence.found("score", noise="gauss25") if fact.row == "bm3d denoised"}
+    bm3d = {fact.set: fact.psnr for fact in evidence.facts_of("score", noise="gauss25") if fact.row == "bm3d denoised"}
     for name, severity in (("set14_12", ["warning"]), ("set14", [])):
         row = claimed("CBM3D", f"{bm3d[name]:.2f}", set="set14")
         assert flags(tmp_path, [row]).get("Set14 of 12", []) == severity
@@ -226,7 +226,7 @@ def test_a_stated_data_range(tmp_path: Path) -> None:
 
 
 def test_a_noisy_input_of_another_protocol(tmp_path: Path) -> None:
-    (noisy,) = evidence.found("noise", "set14", "gauss25")
+    (noisy,) = evidence.facts_of("noise", "set14", "gauss25")
     right, luma = (claimed("Noisy input", f"{noisy.psnr + add:.2f}", set="set14") for add in (0.02, 4.73))
     assert flags(tmp_path, [right]) == {}
     assert flags(tmp_path, [luma]) == {"noisy input": ["error"], "luma": ["error"]}
@@ -376,4 +376,4 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_band_names_every_set_that_it_is_known_from(tmp_path: Path) -> None:
     report = check_claims(table(tmp_path / "claims.csv", [claimed("b2u", "29.00", set="bsd68")]))
     (said,) = (remark for remark in report.remarks if remark.startswith("bands"))
-    assert [one for one in {fact.set for fact in evidence.found("seeds")} if one not in said] == []
+    assert [one for one in {fact.set for fact in evidence.facts_of("seeds")} if one not in said] == []
