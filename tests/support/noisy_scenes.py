@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from bench.apply.noise_card import Card
+
 Plane = NDArray[np.float64]
 SCENES = ("astronaut", "camera", "coffee", "chelsea", "rocket", "coins", "cell", "moon")
 OFFSET, WHITE = 100.0, 3900.0  # stored units: of black, and from black to white
@@ -55,3 +57,8 @@ def jpeg(plane: Plane, quality: int) -> NDArray[np.uint8]:
 def frame(plane: Plane, dtype: type = np.uint16) -> NDArray[np.generic]:
     """[H, W, 1] as stored."""
     return np.clip(plane, 0, None).astype(dtype)[..., None]
+
+
+def sentences(card: Card) -> str:
+    """All that a card says."""
+    return " ".join(finding.sentence for finding in card.findings)
