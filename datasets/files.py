@@ -3,9 +3,12 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from .errors import InputError
 
 
 def write(path: Path, make: Callable[[Path], object]) -> None:
@@ -36,6 +39,15 @@ def write_folder(path: Path, make: Callable[[Path], object]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextmanager
+def output(place: Path) -> Iterator[None]:
+    """InputError for what the system refuses to write to a place that a user named."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {place}: {error.strerror or error}; give another place (--out)") from None
 
 
 def sha256(path: Path) -> str:

@@ -147,7 +147,8 @@ def _write_page(collection: Collection, out: Path, asked: Asked) -> None:
     lead = [f"Images denoised by {asked.method} ({asked.why}).", f"How each was made: {denoising.RECORD}."]
     rule = [f"Of each file the centre of its first frame, at most {SHOWN}x{SHOWN} pixels."]
     page = within(Page(title="Denoised images", lead=lead, rule=rule), scenes, BUDGET)
-    files.write(out / "report.html", lambda temporary: temporary.write_text(build(page), encoding="utf-8"))
+    with files.output(out / "report.html"):
+        files.write(out / "report.html", lambda temporary: temporary.write_text(build(page), encoding="utf-8"))
 
 
 def denoise_array(array: NDArray[Any], method: str = "", **options: Unpack[Denoising]) -> NDArray[Any]:

@@ -82,9 +82,7 @@ def write_noise_cards(cards: Sequence[Card], folder: PathLike) -> list[Path]:
 
 
 def _written(path: Path, content: bytes) -> Path:
-    try:
+    with files.output(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, lambda temporary: temporary.write_bytes(content))
-    except OSError as error:
-        raise InputError(f"cannot write to {path.parent}: {error.strerror or error}; choose another --out") from None
     return path

@@ -162,15 +162,13 @@ def _write(answer: Answer, folder: Path) -> None:
         TEXT: ranking_report.text(answer).encode() + b"\n",
         JSON: msgspec.json.format(msgspec.json.encode(ranking_report.plain(answer))),
     }
-    try:
+    with files.output(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in content.items():
             files.write(folder / name, partial(_fill, data))
         files.write(folder / CROPS, partial(_save, arrays))
         if answer.ranking:
             files.write(folder / PAGE, partial(_fill, _page(answer, answer.ranking).encode()))
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
 
 
 def _page(answer: Answer, ranking: Ranking) -> str:

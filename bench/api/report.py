@@ -277,11 +277,9 @@ def _earlier(store: Store, shown: set[str]) -> list[Table]:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with files.output(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; give another place: --out") from None
 
 
 def methods() -> list[dict[str, Any]]:

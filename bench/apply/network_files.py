@@ -66,10 +66,8 @@ def write(store: Store, record: Record, weights: Path, out: Path, machine: Machi
             made = _package(store, record, fit, net, machine, made)
             checked = _checked("bioimageio.core", fit, net, machine, lambda noisy: bioimageio_package.run(made, noisy))
         if checked.agrees:
-            try:
+            with files.output(out):
                 files.write(out, lambda temporary: shutil.copyfile(made, temporary))
-            except OSError as error:
-                raise InputError(f"--out {out}: cannot write there: {error.strerror or error}") from None
     return checked
 
 

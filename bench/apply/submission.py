@@ -137,14 +137,12 @@ def write_submission(
         raise InputError("denoised blocks with NaN; expected numbers, clamped to 0..1 here")
     blocks, space = _stored(denoised, dtype), "Raw" if len(noisy_shape) == 4 else "Srgb"
     content = {f"DenoisedBlocks{space}": blocks, f"TimeMP{space}": seconds_per_megapixel}
-    try:
+    with files.output(path):
         if path.suffix == ".csv":
             files.write(path, lambda temporary: _write_csv(temporary, blocks))
         else:
             more = {"OptionalData": about._asdict()}
             files.write(path, lambda temporary: savemat(temporary, content | more, appendmat=False))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _stored(denoised: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -43,7 +43,5 @@ def submit_boxes(
                 report(done, total, "boxes")
             savemat(folder_now / f"{number:04}.mat", {"Idenoised": cell} | TRACK)
 
-    try:
+    with files.output(target):
         files.write_folder(target, write)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from None

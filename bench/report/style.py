@@ -10,7 +10,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..datasets import files
-from ..datasets.errors import InputError
 from .colours import COLOURS
 
 WIDTH = 7.2  # inches: a page of text
@@ -53,12 +52,10 @@ def look(number: int) -> dict[str, Any]:
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes NAME.png and NAME.pdf, the same bytes for the same figure; InputError where that is not possible."""
     paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
-    try:
+    with files.output(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters as letters
             for path, nameless in zip(paths, (("Software",), ("CreationDate", "Creator", "Producer")), strict=True):
                 draw = partial(figure.savefig, format=path.suffix[1:], metadata=dict.fromkeys(nameless))
                 files.write(path, draw)
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror or error}; give another folder: --out") from None
     return paths

@@ -268,7 +268,5 @@ def _write(out: Path, tensors: dict[str, Tensor]) -> None:
         content = buffer.getvalue()
     else:
         content = safetensors.torch.save(tensors)
-    try:
+    with files.output(out):
         files.write(out, lambda temporary: temporary.write_bytes(content))
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None

@@ -80,10 +80,8 @@ def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, lis
         raise unknown("record", words, [record.title for record in every], f"Store: {store.root}.")
     if os.path.lexists(out) and not files.is_file(out):
         raise InputError(f"cannot write {out}: it is there, and not a file")
-    try:
+    with files.output(out):
         files.write(out, lambda temporary: _pack(temporary, _members(store, chosen, weights)))
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
     rowless = [record.title for record in every if record.key in keys and record not in chosen]
     return len(chosen), [str(error.state) for error in wrong] + [f"{title}: damaged scores" for title in rowless]
 
