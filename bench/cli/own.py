@@ -14,8 +14,6 @@ from .printing import print_json, print_rows, tell
 
 NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
 IMAGES = ("axes", "value_range", "channels", "recursive")
-
-
 UNUSED = "some images could not be used"
 
 
