@@ -32,7 +32,8 @@ from . import silent
 FOLDER = Path(__file__).parent / "references"
 CASES, NUMBERS = FOLDER / "cases.toml", FOLDER / "references.json"
 SEEDS = (0, 1, 2, 3, 4)  # of the references; the check trains the first alone, which is within 1.8 deviations at home
-LOSSES, TOLERANCE = 20, 1e-3
+LOSSES, FIRST = 20, 8  # losses that are compared, and those of them in which rounding has hardly grown
+TOLERANCE, LATER = 1e-3, 1e-2  # of the first losses, and of the others: on other processors up to 3.3e-3 was seen
 BAND = 4.0  # standard deviations
 FLOOR = 0.0025  # dB, the least deviation, as what trains nothing has none: four are a table's last digit, 0.01 dB
 
@@ -245,12 +246,13 @@ def _losses(case: Case, expected: Numbers, found: Numbers) -> Iterator[Finding]:
     """The first loss that is off, or the worst; off relative to itself or the mean one, as likelihoods cross zero."""
     mean = statistics.fmean(map(abs, expected.losses))
     errors = [abs(a - b) / max(abs(a), mean) for a, b in zip(expected.losses, found.losses, strict=True)]
-    wrong = [step for step, error in enumerate(errors) if not error <= TOLERANCE]
+    allowed = [TOLERANCE if step < FIRST else LATER for step in range(len(errors))]
+    wrong = [step for step, error in enumerate(errors) if not error <= allowed[step]]
     step = wrong[0] if wrong else errors.index(max(errors))
     yield Finding(
         case.name,
         f"loss {expected.losses[step]:.5g} at step {step + 1}",
-        f"{found.losses[step]:.5g}, off by {errors[step]:.1e} (allowed {TOLERANCE:g})",
+        f"{found.losses[step]:.5g}, off by {errors[step]:.1e} (allowed {allowed[step]:g})",
         "failed" if wrong else "ok",
     )
     off = abs(found.gradient - expected.gradient) / expected.gradient

@@ -164,10 +164,12 @@ def numbers(**values: Any) -> regress.Numbers:
     return msgspec.convert(known | values, regress.Numbers)
 
 
-@pytest.mark.parametrize(("off", "state"), [(0.9e-3, "ok"), (1.1e-3, "failed"), (math.nan, "failed")])
-def test_losses_agree_to_a_thousandth(off: float, state: str) -> None:
-    case = regress.cases([SHORT["n2n"]])[0]
-    expected, found = numbers(losses=[2.0, 1.0, 3.0]), numbers(losses=[2.0, 1.0, 3.0 * (1.0 + off)])
+@pytest.mark.parametrize(("before", "off", "state"), [
+    (7, 0.9e-3, "ok"), (7, 1.1e-3, "failed"), (7, math.nan, "failed"), (8, 0.9e-2, "ok"), (8, 1.1e-2, "failed"),
+])  # fmt: skip
+def test_losses_agree_to_a_thousandth_and_later_to_a_hundredth(before: int, off: float, state: str) -> None:
+    case, same = regress.cases([SHORT["n2n"]])[0], [3.0] * before
+    expected, found = numbers(losses=[*same, 3.0]), numbers(losses=[*same, 3.0 * (1.0 + off)])
     finding, _ = regress._losses(case, expected, found)
     assert finding.state == state
 
