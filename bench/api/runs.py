@@ -213,7 +213,7 @@ def rescore(
 
 
 def _of_recorded_fits(asked: Request, last: Request, store: Store) -> plan.Plan:
-    """The plan of a request for the fits of which the store has a record, be it of a score, of the last request."""
+    """The plan of a request, with those cells alone whose fits or scores the last request left in the store."""
     digests = store.last.known().digests
     cells = plan.make(last, digests).cells
     known = {cell.fit.key for cell in cells if any(store.path(unit).is_file() for unit in cell.units())}

@@ -68,7 +68,7 @@ class Card(Struct, frozen=True):
         return noise if noise is None or scale in (None, self.value_range) else self._rescaled(noise, scale)
 
     def _rescaled(self, noise: Noise, scale: tuple[float, float]) -> Noise | None:
-        """The noise in another range; None where the variance is negative at its black, which no known noise has."""
+        """The same noise in another range; None if its variance would be negative at that range's black."""
         gain, floor = variance_of(noise).rescaled(self.value_range, scale)
         if floor < -BLACK * gain:
             return None

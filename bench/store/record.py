@@ -93,7 +93,7 @@ class _Environment(Struct):
 
 @contextmanager
 def believing(path: Path) -> Iterator[None]:
-    """UnreadableError for what the system refuses to read, and for what is not what it should be."""
+    """UnreadableError for a file that the system refuses to read, and for one whose content is damaged."""
     try:
         yield
     except (FileNotFoundError, UnreadableError):

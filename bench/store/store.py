@@ -220,7 +220,7 @@ class Store(Folder):
             self._beside(unit).unlink(missing_ok=True)
 
     def _beside(self, unit: Unit) -> Path:
-        """A temporary file, which goes when the record of the unit is written the next time."""
+        """The file that says how a unit failed; `write` deletes it once the unit's next record is stored."""
         return self.path(unit, FAILED)
 
     def failed_again(self, unit: Unit) -> Record | None:

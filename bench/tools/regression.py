@@ -33,7 +33,7 @@ FOLDER = Path(__file__).parent / "references"
 CASES, NUMBERS = FOLDER / "cases.toml", FOLDER / "references.json"
 SEEDS = (0, 1, 2, 3, 4)  # of the references; the check trains the first alone, which is within 1.8 deviations at home
 LOSSES, FIRST = 20, 8  # losses that are compared, and those of them in which rounding has hardly grown
-TOLERANCE, LATER = 1e-3, 1e-2  # of the first losses, and of the others: on other processors up to 3.3e-3 was seen
+TOLERANCE, ELSEWHERE = 1e-3, 1e-2  # of all losses; of the later ones on another processor, where 3.3e-3 was seen
 BAND = 4.0  # standard deviations
 FLOOR = 0.0025  # dB, the least deviation, as what trains nothing has none: four are a table's last digit, 0.01 dB
 
@@ -246,7 +246,8 @@ def _losses(case: Case, expected: Numbers, found: Numbers) -> Iterator[Finding]:
     """The first loss that is off, or the worst; off relative to itself or the mean one, as likelihoods cross zero."""
     mean = statistics.fmean(map(abs, expected.losses))
     errors = [abs(a - b) / max(abs(a), mean) for a, b in zip(expected.losses, found.losses, strict=True)]
-    allowed = [TOLERANCE if step < FIRST else LATER for step in range(len(errors))]
+    at_home = expected.processor == found.processor
+    allowed = [TOLERANCE if at_home or step < FIRST else ELSEWHERE for step in range(len(errors))]
     wrong = [step for step, error in enumerate(errors) if not error <= allowed[step]]
     step = wrong[0] if wrong else errors.index(max(errors))
     yield Finding(
