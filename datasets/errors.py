@@ -37,6 +37,11 @@ def few(names: Sequence[str], separator: str = ", ") -> str:
     return separator.join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def plural(number: int, what: str) -> str:
+    """Such as `1 step` or `250 steps`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def one_line(error: BaseException) -> str:
     """An error's type and message in one line."""
     try:

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from ..compute.machine import choose
 from ..datasets import files
-from ..datasets.errors import AbsentError, InputError, few
+from ..datasets.errors import AbsentError, InputError, few, plural
 from ..datasets.sets.catalogue import data_root
 from ..datasets.sets.find import find
 from ..datasets.sets.image_set import CatalogueSet
@@ -21,7 +21,7 @@ from ..protocol.scoring import Scoring, rescored, scorings
 from ..protocol.settings import parse_all
 from ..protocol.units import Fit, Score
 from ..report.compare import by_protocol, evaluation_protocols, unscored
-from ..report.table_lines import Table, counted
+from ..report.table_lines import Table
 from ..report.tables import build, request_of
 from ..runner import engines, external_weights
 from ..runner.display import Display
@@ -112,7 +112,7 @@ def _missing_sets(names: Iterable[str], data: Path | None) -> list[str]:
     for name in sorted(names):
         image_set = find(name)
         if isinstance(image_set, CatalogueSet) and (lacking := image_set.summary(data).missing):
-            lack = f"{counted(lacking, 'image')} {'is' if lacking == 1 else 'are'} missing"
+            lack = f"{plural(lacking, 'image')} {'is' if lacking == 1 else 'are'} missing"
             found.append(f"{name}: {lack}; get: {image_set.how_to_get}")
     return found
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.errors import plural
 from ..datasets.own.collection import Collection
 from ..datasets.own.own_file import OwnFile
 from .scenes import Place, scenes_of, spread
@@ -37,16 +38,12 @@ def frames_by_kind(found: Collection, repeats: bool) -> Iterator[Looked]:
         places = spread(repeated, SCENES) or _single(files)
         integers = np.dtype(dtype).kind in "ui"
         yield Looked(
-            title=f"{_some(len(files), 'file')}, {_some(frames, 'frame')}, {dtype}, {_some(channels, 'channel')}",
+            title=f"{plural(len(files), 'file')}, {plural(frames, 'frame')}, {dtype}, {plural(channels, 'channel')}",
             scenes=[windows for scene in places for windows in _windows(scene)],
             pixels=pixels,
             bits=8 * np.dtype(dtype).itemsize if integers else 0,
             black=min(0.0, *(float(own.seen[0]) for own in files)),
         )
-
-
-def _some(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _single(files: Sequence[OwnFile]) -> list[list[Place]]:

@@ -12,12 +12,13 @@ import msgspec
 import pandas as pd
 from tabulate import tabulate
 
+from ..datasets.errors import plural
 from ..datasets.sets.own_folder import short_name
 from ..protocol.settings import parse_all
 from . import escape, latex
 from .page.page import of_frames
 from .table_columns import by_noise, frame, long
-from .table_lines import RIVALS, Line, Table, caption, counted, notes, plain
+from .table_lines import RIVALS, Line, Table, caption, notes, plain
 
 TITLE = "blind2unblind-bench"
 NARROWEST = 80  # columns that every terminal is taken to have
@@ -157,7 +158,7 @@ def _brief(table: Table) -> str:
     lines = _without_twins(table, lines)
     shown = msgspec.structs.replace(table, lines=lines)
     below = _notes(shown)
-    below += [f"Left out: {counted(left, 'row')} that nothing was run for; --all shows them."] if left else []
+    below += [f"Left out: {plural(left, 'row')} that nothing was run for; --all shows them."] if left else []
     width = max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns)
     body = render(frame(shown), "terminal")
     if _width(body) > width:

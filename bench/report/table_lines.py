@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
+from ..datasets.errors import plural
 from ..datasets.sets.own_folder import short_name, short_names
 from ..protocol.metrics.metric import Metric
 from ..protocol.metrics.registry import find_metric
@@ -195,7 +196,7 @@ def caption(table: Table) -> str:
     """What the numbers are: suite, version, preset, what was trained on, how many images."""
     plan, found, preset = table.plan, table.lines, table.plan.preset
     images = {line.test: line.images for line in found if line.images}
-    sets = ", ".join(f"{short_name(test)} ({counted(count, 'noisy image')})" for test, count in images.items())
+    sets = ", ".join(f"{short_name(test)} ({plural(count, 'noisy image')})" for test, count in images.items())
     ran = [line.environment for line in found if line.trained and line.environment.get("precision")]
     where = sorted({f"in {one['precision']} on {one.get('device')}" for one in ran})
     how = f" ({' and '.join(where)})" if where else ""
@@ -205,14 +206,9 @@ def caption(table: Table) -> str:
     trained = ", ".join(map(short_name, training_sets(preset)))
     return (
         f"{name_of(table)}: {title}. {headings(table.metrics)}. Suite {plan.suite.name} v{plan.suite.version}, "
-        f"preset [{short_names(plan.request.label)}]: {counted(preset.steps, 'step')} of {preset.batch} crops "
+        f"preset [{short_names(plan.request.label)}]: {plural(preset.steps, 'step')} of {preset.batch} crops "
         f"of {preset.crop} from {trained}{how}, tested on {sets or ', '.join(map(short_name, preset.tests))}.{note}"
     )
-
-
-def counted(number: int, what: str) -> str:
-    """Such as `1 step` or `250 steps`."""
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def name_of(table: Table) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
-from ..datasets.errors import InputError, printable
+from ..datasets.errors import InputError, plural, printable
 from ..datasets.noise.model import parse as parse_noise
 from ..datasets.sets.find import find
 from ..methods import registry
@@ -24,7 +24,7 @@ from ..store.store import Store
 from .marks import judge, mark
 from .measured import measure, trained
 from .published import Other, others_for, published_for
-from .table_lines import Line, Place, Table, counted
+from .table_lines import Line, Place, Table
 
 PLUGIN = "--plugin FILE.py"
 
@@ -144,7 +144,7 @@ def _unknown_methods(records: Sequence[Record], plan: Plan) -> list[str]:
     known = {*registry.methods(), *plan.suite.configurations}
     names = [external.get(record.label["method"], record.label["method"]) for record in records]
     return [
-        printable(f"{name}: {counted(count, 'record')} without a row here; {_fix(name)}")
+        printable(f"{name}: {plural(count, 'record')} without a row here; {_fix(name)}")
         for name, count in Counter(name for name in names if name not in known).items()
     ]
 

@@ -16,20 +16,24 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..compute.machine import Machine, environment
-from ..compute.step import build
+from ..compute.step import build, collate, parts
 from ..datasets.errors import InputError
+from ..datasets.noise.model import Noise
+from ..datasets.sampling import Samples
 from ..datasets.sets.find import find
-from ..methods.base import Method
+from ..methods import plugins
+from ..methods.base import Context, Method, Progress
 from ..methods.guard import guarded
 from ..methods.n2c import N2C
+from ..methods.rng import Rng
 from ..protocol.units import Fit, Score, Unit
 from ..store.checkpoint import continued
 from ..store.store import Store
 
 SIDE = 32  # of the image whose operations are counted
 USUAL = (128, 128)  # sides of a test image whose size is not known
-EFFICIENCY = 0.35  # of the matrix product's rate, in convolutions of 48 to 96 channels (measured: n2c, one CPU core)
-BACKWARD = 3  # a training step costs about as much as three forward passes
+EFFICIENCY = 0.4  # of the rate of one convolution, in a whole step or pass (measured: nine methods, one CPU core)
+BACKWARD = 2  # back-propagation costs about as much as two forward passes
 # Seconds per pixel without a network; True: of a method whose images are kept, as they are dear.
 CLASSICAL = {True: 5e-5, False: 5e-7}
 PROCESS = 600 * 2**20  # bytes of a process with all libraries loaded and its images decoded
@@ -79,15 +83,14 @@ class Estimates:
         if not fit.method.learns():
             return total * CLASSICAL[fit.method.keeps_images] / self.machine.threads  # several images at a time
         size = size_of(fit.method, fit.planes)
-        took = total * max(fit.method.passes().values()) * size.operations / (EFFICIENCY * rate(self.machine.device))
+        passes = max(fit.method.passes().values())
+        took = total * passes * size.operations / (EFFICIENCY * rate(self.machine.device, bf16=False))
         return took + (fit.steps * self._step(fit, total) if fit.method.per_image() else 0.0)
 
     def _step(self, fit: Fit, pixels: int) -> float:
         """One training step on a batch of so many pixels each."""
-        passes = fit.method.passes().values()
-        calls = max(passes) - min(passes) + 1  # an ensemble that only inference has costs all outputs the same
-        operations = BACKWARD * calls * fit.batch * pixels * size_of(fit.method, fit.planes).operations
-        return operations / (EFFICIENCY * rate(self.machine.device))
+        operations = fit.batch * pixels * step_operations(fit.method, fit.noise, fit.planes)
+        return operations / (EFFICIENCY * rate(self.machine.device, self.machine.precision == "bf16"))
 
 
 def _like(identity: dict[str, Any]) -> str:
@@ -97,16 +100,18 @@ def _like(identity: dict[str, Any]) -> str:
 
 
 @cache
-def rate(device: str) -> float:
-    """Floating-point operations per second of one float32 matrix product on a device."""
-    n = 1024 if device == "cpu" else 4096
-    matrix = torch.ones(n, n, device=device)
+def rate(device: str, bf16: bool) -> float:
+    """Floating-point operations per second of one 3x3 convolution on a device."""
+    channels, side, images = 64, 64, 4 if device == "cpu" else 256
+    x, kernels = torch.ones(images, channels, side, side), torch.ones(channels, channels, 3, 3)
+    x, kernels = (tensor.to(device, memory_format=torch.channels_last) for tensor in (x, kernels))
     seconds = math.inf
-    for _ in range(3):  # the first one warms up
-        began = time.perf_counter()
-        float((matrix @ matrix)[0, 0])  # waits for the device
-        seconds = min(seconds, time.perf_counter() - began)
-    return 2 * n**3 / seconds
+    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        for _ in range(3):  # the first one warms up
+            began = time.perf_counter()
+            float(F.conv2d(x, kernels, padding=1)[0, 0, 0, 0])  # waits for the device
+            seconds = min(seconds, time.perf_counter() - began)
+    return 2 * 9 * images * (channels * side) ** 2 / seconds
 
 
 @cache
@@ -121,22 +126,55 @@ def size_of(method: Method, channels: int) -> Size:
         return _size(N2C(), channels)
 
 
+@cache
+def step_operations(method: Method, noise: Noise, channels: int) -> float:
+    """Floating-point operations of a training step for each pixel of a crop; for a plug-in, of one pass of its network.
+
+    Nothing of a plug-in's losses is called here: they may end the process.
+    """
+    try:
+        if not plugins.source(type(method)):
+            return _step_operations(method, noise, channels)
+    except Exception:  # such as a package that is missing: an estimate must not stop a run
+        pass
+    return (1 + BACKWARD) * size_of(method, channels).operations
+
+
 class Operations(TorchFunctionMode):
     """Counts the floating-point operations of convolutions and linear layers, two for each multiply-add.
 
     torch.utils.flop_counter counts the same numbers, and takes seconds to load.
     """
 
-    count = 0
+    forward = 0
+    backward = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What the function returns."""
         output = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):
-            self.count += 2 * output.numel() * args[1][0].numel()  # each value of the output sees one filter
+            count = 2 * output.numel() * args[1][0].numel()  # each value of the output sees one filter
         elif func is F.conv_transpose2d:
-            self.count += 2 * args[0].numel() * args[1][0].numel()  # each value of the input fills one filter
+            count = 2 * args[0].numel() * args[1][0].numel()  # each value of the input fills one filter
+        else:
+            return output
+        self.forward += count
+        self.backward += BACKWARD * count * output.requires_grad
         return output
+
+
+def _step_operations(method: Method, noise: Noise, channels: int) -> float:
+    """Counted in the losses of one small crop."""
+    net = build(method, channels, 1.0, 0)
+    crop = -(-SIDE // method.crop_multiple) * method.crop_multiple
+    image, level = torch.rand(1, channels, crop, crop), torch.full((1,), noise.high)
+    samples = Samples([method.prepare(image), image], [level, level], image)
+    context = Context(Progress(1, 1), Rng(0, torch.zeros(1, dtype=torch.int64)), 1, noise.family)
+    with Operations() as operations:
+        for _ in parts(net, method, collate(samples, method), context):
+            pass
+    total: int = operations.forward + operations.backward
+    return total / crop**2
 
 
 def _size(method: Method, channels: int) -> Size:
@@ -154,7 +192,7 @@ def _size(method: Method, channels: int) -> Size:
     held = sum(size for at, size in kept.items() if at not in own)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in net.parameters())
     del output  # until here it keeps the tensors alive, and their addresses apart
-    return Size(operations.count / SIDE**2, weights, math.ceil(held / SIDE**2))
+    return Size(operations.forward / SIDE**2, weights, math.ceil(held / SIDE**2))
 
 
 def pixels_of(unit: Score) -> list[int]:

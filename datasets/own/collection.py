@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from ..errors import InputError, few
+from ..errors import InputError, few, plural
 from ..files import is_folder, resolved
 from ..formats.image_format import formats
 from .own_file import Kind, OwnFile, Range, checked_axes
@@ -177,8 +177,8 @@ def _line(group: list[OwnFile]) -> str:
     low, high = min(own.seen[0] for own in group), max(own.seen[1] for own in group)
     size = " of {1}x{0}".format(*one.sides) if len(sides) == 1 else ""
     said = [
-        _several(len(group), "file"), one.dtype.name, f"axes {one.axes}", _several(one.channels, "channel"),
-        f"{_several(count, 'frame')}{size}",
+        plural(len(group), "file"), one.dtype.name, f"axes {one.axes}", plural(one.channels, "channel"),
+        f"{plural(count, 'frame')}{size}",
         f"values {low:g}..{high:g}{_bits(one, high)}", f"range {one.range[0]:g}..{one.range[1]:g} ({one.origin})",
     ]  # fmt: skip
     if one.alpha:
@@ -200,7 +200,3 @@ def _bits(own: OwnFile, high: float) -> str:
     """How many of 16 bits the camera used, if not all: a reason to give --range."""
     used = int(high).bit_length() if own.dtype == np.uint16 else 16
     return f" ({used} of 16 bits)" if 8 < used < 16 else ""
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

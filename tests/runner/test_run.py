@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.cli import bench, record, refused
 from support.plugins import FORGETFUL, KEEPER
 from support.tiny import Tiny, contents
-from torch.utils.flop_counter import FlopCounterMode
 
 from bench import api
 from bench.compute import scoring, step, training, zero_shot
@@ -23,13 +21,12 @@ from bench.compute.noisy_images import Noisy
 from bench.datasets.errors import InputError
 from bench.datasets.noise.model import Image
 from bench.methods.n2v import N2V
-from bench.methods.networks import registry as networks
 from bench.protocol.plan import make
 from bench.protocol.request import Request
 from bench.protocol.units import Fit, Score, Unit
 from bench.runner import execution, signals
 from bench.runner.display import Display
-from bench.runner.estimates import Estimates, Operations
+from bench.runner.estimates import Estimates
 from bench.runner.execution import Sets
 from bench.runner.run import Run
 from bench.store.store import Store
@@ -115,15 +112,6 @@ def test_finished_trainings_of_the_store_say_how_long_a_step_takes(tiny: Tiny) -
     cell = make(Request(suite=str(tiny.suite), methods=("n2c",), steps=10)).cells[-1]
     assert Estimates(Store(tiny.store), machine).seconds(cell.fit) == pytest.approx(70.0)
     assert Estimates(Store(tiny.folder / "none"), machine).seconds(cell.fit) < 7.0  # from its operations
-
-
-@pytest.mark.parametrize("net", ["unet", {"upsample": "transposed"}, "dncnn"])
-def test_operations_are_counted_as_torch_counts_them(net: str | dict[str, str]) -> None:
-    image, network = torch.zeros(1, 3, 32, 32), networks.read(net).build(3)
-    with FlopCounterMode(display=False) as torchs, Operations() as ours:
-        network(image)
-    # torch counts the products of weights with each other, too, which do not grow with the image
-    assert ours.count == pytest.approx(torchs.get_total_flops(), rel=0.03)
 
 
 def test_the_old_result_stays_until_the_new_one_is_complete(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,9 +58,14 @@ def narrow_networks() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(UNetConfig, "build", build)
-        estimates.size_of.cache_clear()
+        _forget_sizes()
         yield
-    estimates.size_of.cache_clear()  # sizes of networks that are narrow here alone
+    _forget_sizes()  # of networks that are narrow here alone
+
+
+def _forget_sizes() -> None:
+    estimates.size_of.cache_clear()
+    estimates.step_operations.cache_clear()
 
 
 class Terminal(io.StringIO):

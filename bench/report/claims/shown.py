@@ -6,9 +6,9 @@ import textwrap
 import msgspec
 import pandas as pd
 
+from ...datasets.errors import plural
 from .. import escape
 from ..render import NARROWEST, command_lines, render, several, within
-from ..table_lines import counted
 from .report import SEVERITIES, Report
 
 
@@ -41,8 +41,8 @@ def _lines(lines: tuple[int, ...]) -> str:
 
 def summary(report: Report) -> str:
     """How many flags of which severity there are."""
-    counts = [counted(sum(f.severity == one for f in report.flags), one) for one in SEVERITIES]
-    return f"{counted(len(report.claims), 'claim')}: {', '.join(counts)}."
+    counts = [plural(sum(f.severity == one for f in report.flags), one) for one in SEVERITIES]
+    return f"{plural(len(report.claims), 'claim')}: {', '.join(counts)}."
 
 
 def _terminal(report: Report) -> str:
