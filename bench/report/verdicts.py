@@ -43,8 +43,15 @@ class Hypothesis(Struct, frozen=True, forbid_unknown_fields=True):
     worse: tuple[str, ...]
     why: str
     test: str
+    found: str = ""  # what the test showed, once it was made
     presets: tuple[str, ...] = ()  # where it is meant; empty: everywhere
     noises: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+
+    def explains(self, pair: tuple[str, str], preset: str, noise: str, test: str) -> bool:
+        """Whether it is meant for this pair of rows, better one first, in this column."""
+        here = ((preset, self.presets), (noise, self.noises), (test, self.sets))
+        return pair[0] in self.better and pair[1] in self.worse and all(one in (many or (one,)) for one, many in here)
 
 
 class Expected(Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +172,8 @@ def inversions(tables: Sequence[Table], known: Expected) -> pd.DataFrame:
         for pair in combinations(sorted(column.both, key=column.printed.__getitem__, reverse=True), 2):
             gap, found = (values[pair[0]] - values[pair[1]] for values in (column.printed, column.measured))
             if gap > known.rule.apart and found < 0:
-                why = _hypothesis(pair, order.preset, column.noise, known)
+                here = (pair, order.preset, column.noise, column.test)
+                why = next((one for one in known.hypotheses if one.explains(*here)), None)
                 rows.append(
                     {
                         "noise": column.noise,
@@ -175,6 +183,7 @@ def inversions(tables: Sequence[Table], known: Expected) -> pd.DataFrame:
                         "measured (dB)": f"{found:+.2f}",
                         "hypothesis": why.why if why else "",
                         "test": why.test if why else "",
+                        "found": why.found if why else "",
                     }
                 )
     return pd.DataFrame(rows)
@@ -232,14 +241,6 @@ def _half_width(line: Line) -> float:
     if line.seeds < 2:
         return 0.0
     return float(scipy.stats.t.ppf(0.975, line.seeds - 1)) * line.std["psnr"] / math.sqrt(line.seeds)
-
-
-def _hypothesis(pair: tuple[str, str], preset: str, noise: str, known: Expected) -> Hypothesis | None:
-    for one in known.hypotheses:
-        here = pair[0] in one.better and pair[1] in one.worse
-        if here and preset in (one.presets or (preset,)) and noise in (one.noises or (noise,)):
-            return one
-    return None
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> str:

@@ -93,9 +93,10 @@ def test_inversions_name_their_hypothesis() -> None:
     (row,) = inversions(found, known()).to_dict("records")
     assert (row["paper"], row["printed (dB)"], row["measured (dB)"]) == ("r2r > nbr2nbr", "+0.17", "-0.50")
     assert row["hypothesis"] == ""
-    why = Hypothesis(("r2r",), ("nbr2nbr", "n2v"), "too few steps", "16,000 steps", noises=("gauss25",))
-    (row,) = inversions(found, known(why)).to_dict("records")
-    assert (row["hypothesis"], row["test"]) == ("too few steps", "16,000 steps")
+    why = Hypothesis(("r2r",), ("nbr2nbr", "n2v"), "too few steps", "16,000 steps", "it holds", noises=("gauss25",))
+    elsewhere = Hypothesis(("r2r",), ("nbr2nbr",), "other images", "other images", sets=("set14",))
+    (row,) = inversions(found, known(elsewhere, why)).to_dict("records")
+    assert (row["hypothesis"], row["test"], row["found"]) == ("too few steps", "16,000 steps", "it holds")
 
 
 def test_three_seeds_are_taken_where_they_are() -> None:
