@@ -68,9 +68,9 @@ def of_storage(ends: Ends, steps: Steps, bits: int, blocks: float, proposed: tup
 def of_movement(movement: Movement) -> Iterator[Finding]:
     """How repeated frames differ."""
     drift, shift, together = movement.drift, movement.shift, movement.together
-    text = f"The brightness of the {movement.frames} frames differs by {percent(drift)}; "
+    text = f"The {movement.frames} frames differ by {percent(drift)} in brightness or contrast; "
     text += _DRIFTS if drift > DRIFT else "that is little: n2n gives all of them their mean brightness."
-    yield Finding("drift of brightness", "of the brightness", {"": exactly(drift)}, text)
+    yield Finding("drift", "of brightness or contrast", {"": exactly(drift)}, text)
     text = f"The frames are shifted against each other by up to {shift:.2f} pixels; "
     text += "register them before n2n." if shift > SHIFT else "they need no registration."
     yield Finding("shift", "pixels", {"": exactly(shift)}, text)

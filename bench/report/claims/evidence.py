@@ -162,7 +162,7 @@ def _scores(scores: Sequence[Scored]) -> Iterator[Fact]:
             if one.test == "set14":
                 kept = {name: value for name, value in one.images.items() if name.split()[0] not in GRAY_OF_SET14}
                 yield msgspec.structs.replace(one.fact("score", kept), set="set14_12")
-        if one.method == "noisy" and one.noise.startswith("gauss"):
+        if one.method == "noisy" and one.noise.removeprefix("gauss").isdigit():
             yield one.fact("noise")
         elif one.method == "blur" and one.noise == "gauss1":
             yield one.fact("blur")
