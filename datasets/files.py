@@ -47,7 +47,7 @@ def output(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {place}: {error.strerror or error}; give another place (--out)") from None
+        raise InputError(f"cannot write {place}: {error.strerror or error}; give another place") from None
 
 
 def sha256(path: Path) -> str:

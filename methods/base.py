@@ -75,6 +75,7 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     knowledge: ClassVar[Literal["blind", "family", "level"]] = "blind"  # of the noise
     correlated: ClassVar[bool] = False  # whether it is made for noise that neighbours share
     trains_on: ClassVar[Literal["dataset", "image", "nothing"]] = "dataset"
+    pixelwise: ClassVar[bool] = True  # of the class's own `denoise`: see `is_pixelwise`
     keeps_images: ClassVar[bool] = False  # the store keeps its images: no weights can give them back
     outputs: ClassVar[tuple[Output, ...]] = (Output(),)
     revision: ClassVar[int] = 1  # raise it when the code's numbers change
@@ -123,6 +124,15 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     def primary(cls) -> Output:
         """The output that tables show unless a row names another."""
         return next(output for output in cls.outputs if output.primary)
+
+    @classmethod
+    def is_pixelwise(cls) -> bool:
+        """Whether `denoise` takes each pixel of the network's outputs for the same pixel alone.
+
+        A class with a `denoise` of its own says so anew: that of its parent counts no more.
+        """
+        owner = next(one for one in cls.__mro__ if "denoise" in vars(one))
+        return bool(vars(owner).get("pixelwise", False))
 
     @classmethod
     def learns(cls) -> bool:

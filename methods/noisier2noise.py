@@ -23,6 +23,7 @@ class Noisier2Noise(Method, frozen=True):
         deviations="shared U-Net and recipe; one draw of m per image, alpha = 1",
     )
     knowledge = "level"
+    pixelwise = True
     alpha: float = 1.0
     net: Network = UNetConfig()
 

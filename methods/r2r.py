@@ -21,6 +21,7 @@ class Recorrupted(Method, frozen=True):
     """min E || f(y1) - y2 ||^2, y1 and y2 made of y with noise that is not correlated; x^ = mean_j f(y1_j)."""
 
     knowledge = "level"
+    pixelwise = True
     draw: ClassVar[str]  # names the random numbers of a pair
     ensemble: int = PASSES
     net: Network = UNetConfig()

@@ -164,9 +164,9 @@ def path_of(path: PathLike | None) -> Path | None:
 
 
 def check_folder(out: Path) -> None:
-    """InputError for a place of outputs that is a file."""
-    if files.is_file(out):
-        raise InputError(f"--out {out}: a file; expected a folder, which is made if it is not there")
+    """InputError for a place of outputs that is something else than a folder, such as a file or a link to nowhere."""
+    if os.path.lexists(out) and not files.is_folder(out):
+        raise InputError(f"--out {out}: not a folder; expected one, which is made if it is not there")
 
 
 def store_of(path: PathLike | None, must_exist: bool = True) -> Store:

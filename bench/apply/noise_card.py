@@ -59,7 +59,7 @@ class Card(Struct, frozen=True):
         if abs(self.movement.together or 0.0) > TOGETHER:
             return f"the noise of consecutive frames is correlated ({self.movement.together:.2f})"
         if self.movement.drift > DRIFT:
-            return f"the frames differ by {percent(self.movement.drift)} in brightness or contrast; scale them to one first"
+            return f"the frames differ by {percent(self.movement.drift)} in brightness or contrast; scale them first"
         return ""
 
     def noise(self, scale: tuple[float, float] | None = None) -> Noise | None:

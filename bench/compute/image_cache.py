@@ -19,16 +19,23 @@ def kept(work: Score, noisy: Noisy, folder: Path | None, compute: Callable[[], d
     if folder is None or not (method.keeps_images or method.per_image()):
         return compute()
     folder.mkdir(parents=True, exist_ok=True)  # also for the checkpoint of an image's training
-    images = _stored(work, folder / f"{noisy.file}.safetensors", compute) if method.keeps_images else compute()
+    images = stored(noisy, folder) if method.keeps_images else None
+    if images is None:
+        images = compute()
+        if method.keeps_images:
+            tensors = {name: torch.from_numpy(image) for name, image in images.items()}
+            write_tensors(_path(noisy, folder), tensors, {"key": work.images_key})
     forget(folder / f"{noisy.file}.checkpoint")  # also one that a killed process left
     return images
 
 
-def _stored(work: Score, path: Path, compute: Callable[[], dict[str, Image]]) -> dict[str, Image]:
-    """The images of a file, which is written if it is not there or damaged."""
+def stored(noisy: Noisy, folder: Path) -> dict[str, Image] | None:
+    """The images that were kept; None where they are not there or damaged."""
     try:
-        return {name: image.numpy() for name, image in read_tensors(path)[0].items()}
+        return {name: image.numpy() for name, image in read_tensors(_path(noisy, folder))[0].items()}
     except DamagedError:
-        images = compute()
-    write_tensors(path, {name: torch.from_numpy(image) for name, image in images.items()}, {"key": work.images_key})
-    return images
+        return None
+
+
+def _path(noisy: Noisy, folder: Path) -> Path:
+    return folder / f"{noisy.file}.safetensors"

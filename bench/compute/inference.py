@@ -57,7 +57,7 @@ def denoise(
         noise=None if method.knowledge == "blind" else noise.family,
         level=torch.tensor(levels, device=batch.device) if method.knowledge == "level" else None,
     )
-    if type(method).denoise is Method.denoise and getattr(net, "reads_corner", False):  # one plain pass
+    if method.is_pixelwise() and getattr(net, "reads_corner", False):
         net = _unpadded(net, Corner(*(max(image.shape[axis] for image in noisy) for axis in (0, 1))))
     with torch.no_grad(), guarded(Exception):
         outputs: dict[str, Tensor] = method.denoise(net, batch, context)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..compute.image_cache import kept
+from ..compute.image_cache import stored
 from ..compute.machine import Machine
 from ..compute.noisy_images import Noisy, centre_crop, clean_of, noisy_images
 from ..compute.zero_shot import restore
@@ -85,20 +85,14 @@ def restored_by(
     method = score.fit.method
     noisy = _noisy(score, sets, image)
     if method.keeps_images or method.per_image():
-        folder = store.images(score)
-        try:
-            return kept(score, noisy, folder, _absent) if folder.is_dir() else _absent()
-        except LookupError:
-            if method.learns() or not again:
-                return {}
+        if (images := stored(noisy, store.images(score))) is not None:
+            return images
+        if method.learns() or not again:
+            return {}
     if method.has_weights() and store.weights(score.fit) is None:
         return {}
     net, _ = load(score.fit, store, machine)
     return restore(score, net, noisy, machine, lambda report: None, lambda: False, None)
-
-
-def _absent() -> dict[str, Image]:
-    raise LookupError
 
 
 def _noisy(score: Score, sets: Sets, image: str) -> Noisy:

@@ -130,11 +130,12 @@ def size_of(method: Method, channels: int) -> Size:
 def step_operations(method: Method, noise: Noise, channels: int) -> float:
     """Floating-point operations of a training step for each pixel of a crop; for a plug-in, of one pass of its network.
 
-    Nothing of a plug-in's losses is called here: they may end the process.
+    Nothing of a plug-in's losses is called here: they may kill the process.
     """
     try:
         if not plugins.source(type(method)):
-            return _step_operations(method, noise, channels)
+            with guarded():
+                return _step_operations(method, noise, channels)
     except Exception:  # such as a package that is missing: an estimate must not stop a run
         pass
     return (1 + BACKWARD) * size_of(method, channels).operations

@@ -53,7 +53,7 @@ class Collection(Struct):
     def outputs(self, folder: Path, dtype: Kind = "keep", overwrite: bool = False) -> list[Path]:
         """Where the output of every file goes; InputError where it would replace an input, another output or a file."""
         for own in self.files:
-            if own.path.resolve().is_relative_to(folder.resolve()):
+            if resolved(own.path).is_relative_to(resolved(folder)):
                 raise InputError(f"{own.path}: lies in the folder of the outputs, {folder}; choose another --out")
         names = [own.output(dtype) for own in self.files]
         if twice := [name for name, count in Counter(names).items() if count > 1]:

@@ -220,6 +220,7 @@ GAUSS = ("--noise", "gauss25", "--precision", "float32")
         ),
         (("run", "--methods", "noisy", *GAUSS, "--test-sets", "kodak", "--jobs", "2", "--data", "loop"), "loop"),
         (("denoise", "loop.png", "--out", "out"), "loop.png"),
+        (("denoise", "tests", "--out", "loop", "--method", "blur"), "loop"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused(

@@ -2,14 +2,20 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from bench.datasets.noise.model import families
+from bench.compute.inference import denoise
+from bench.compute.machine import Machine
+from bench.datasets.noise.model import families, parse
 from bench.methods.b2u import B2U
 from bench.methods.base import Batch, Context, Method, Progress
+from bench.methods.gr2r import GR2R
+from bench.methods.n2c import N2C
 from bench.methods.n2s import N2S
 from bench.methods.n2same import N2Same
 from bench.methods.n2v import N2V
@@ -19,7 +25,9 @@ from bench.methods.networks.dncnn import DnCNN
 from bench.methods.networks.readout import Corner, Grid, Pixels, values_at
 from bench.methods.networks.unet import BAND, Conv3, Decoder, UNet, UNetConfig
 from bench.methods.networks.unet_blurpool import BlurUNetConfig
+from bench.methods.noisier2noise import Noisier2Noise
 from bench.methods.pn2v import PN2V
+from bench.methods.r2r import R2R
 from bench.methods.rng import Rng
 
 NARROW = UNetConfig(width=4)
@@ -244,6 +252,37 @@ def test_the_corner_is_that_of_the_whole_output(
         torch.testing.assert_close(net.eval()(y), whole, rtol=0, atol=1e-13)
         corner = net(y, Corner(*read))
     torch.testing.assert_close(corner, whole[:, :, : read[0], : read[1]], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "method", [N2C(), R2R(ensemble=2), GR2R(), Noisier2Noise()], ids=lambda one: type(one).__name__
+)
+def test_padding_is_computed_only_where_it_is_read(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For methods that process the network's output pixel by pixel, too: the same images, from fewer rows."""
+    net = seeded(lambda: NARROW.build(3)).float().eval()
+    noisy = np.random.RandomState(0).normal(0.5, 0.1, (40, 50, 3)).astype(np.float32)
+    inputs = (method, net, [noisy], parse("gauss25"), [25.0], Machine(), "square", [("image", 0)])
+    with FlopCounterMode(display=False) as unpadded:
+        (found,) = denoise(*inputs)
+    monkeypatch.setattr(type(net), "reads_corner", False)
+    with FlopCounterMode(display=False) as padded:
+        (expected,) = denoise(*inputs)
+    np.testing.assert_allclose(found["denoised"], expected["denoised"], rtol=0, atol=1e-5)
+    assert unpadded.get_total_flops() < 0.9 * padded.get_total_flops()
+
+
+class Smoothed(R2R):
+    """A method with a `denoise` of its own, which says nothing of what it reads."""
+
+    def denoise(self, net: nn.Module, noisy: Tensor, ctx: Context) -> dict[str, Tensor]:
+        return {"denoised": F.avg_pool2d(net(noisy), 3, 1, 1)}
+
+
+def test_a_new_denoise_must_say_that_it_is_pixelwise() -> None:
+    assert N2V.is_pixelwise()
+    assert R2R.is_pixelwise()
+    assert not B2U.is_pixelwise()
+    assert not Smoothed.is_pixelwise()
 
 
 def test_a_network_of_another_pooling_is_computed_whole() -> None:

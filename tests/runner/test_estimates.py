@@ -45,7 +45,7 @@ class Refusing(N2C):
     """A method whose loss fails, as that of a bridge whose package is missing."""
 
     def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        raise RuntimeError("no loss today")
+        raise SystemExit(3)
 
 
 def test_a_method_whose_loss_fails_is_estimated_by_its_network() -> None:
