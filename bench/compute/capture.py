@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves
 
 from ..methods.base import Batch, Context, Method
 
-READS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero", "allclose",
-         "bincount", "_linalg_check_errors")  # fmt: skip
+READS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive",
+         "equal", "is_nonzero", "allclose", "bincount", "_linalg_check_errors")  # fmt: skip
 FETCHES = ("tolist", "numpy", "__array__", "cpu")  # of Tensor: on a CPU they are no operations
 MAKES = (torch.tensor, torch.zeros, torch.ones, torch.full, torch.empty, torch.eye, torch.arange, torch.linspace,
          torch.rand, torch.randn, torch.randint, torch.randperm)  # fmt: skip
@@ -34,7 +34,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.known = {_place(one) for one in self.kept}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if waiting := waits(func, args):
+        if waiting := waits(func, args, kwargs):
             raise HostError(f"{waiting} makes the host wait for the device")
         for one in tree_leaves((args, kwargs)):
             if isinstance(one, Tensor) and one.dim() and _place(one) not in self.known:
@@ -60,13 +60,14 @@ class _Host(TorchFunctionMode):
         return made
 
 
-def waits(func: Any, args: Any) -> str:
+def waits(func: Any, args: Any, kwargs: Any) -> str:
     """The name of an operation for which the host waits until the device has computed; empty for others."""
     name: str = func.overloadpacket.__name__
+    unknown_size = name == "repeat_interleave" and (kwargs or {}).get("output_size") is None
     masked = name in ("index", "index_put", "index_put_") and any(
         isinstance(one, Tensor) and one.dtype == torch.bool for one in args[1]
     )
-    return name.strip("_") if name in READS or masked else ""
+    return name.strip("_") if name in READS or masked or unknown_size else ""
 
 
 def _place(tensor: Tensor) -> int:
@@ -74,14 +75,8 @@ def _place(tensor: Tensor) -> int:
 
 
 def watch_losses(method: Method, net: nn.Module, batch: Batch, context: Context) -> None:
-    """Runs the losses of a batch; HostError at the line that keeps a CUDA graph from being captured."""
+    """Runs a batch's losses and their gradients; HostError at the line that keeps a CUDA graph from being captured."""
     given = [*net.parameters(), *net.buffers(), *(one for one in batch if one is not None), context.rng.samples]
-    watch = _Watch(given)
-    with watch, _Host():
-        losses = iter(method.losses(net, batch, context))
-    while True:
-        with watch, _Host():
-            part = next(losses, None)
-        if part is None:
-            return
-        part.backward()  # type: ignore[no-untyped-call]
+    with _Watch(given), _Host():
+        for part in method.losses(net, batch, context):
+            part.backward()  # type: ignore[no-untyped-call]  # only _Watch sees what it does

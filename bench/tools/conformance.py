@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..datasets.errors import InputError
-from ..datasets.noise.model import parse
+from ..datasets.noise.model import Noise, parse
 from ..methods import plugins, registry
 from ..methods.base import Method
 from ..methods.guard import MethodError, guarded
@@ -56,8 +56,8 @@ CHECKS: dict[str, tuple[Callable[[Subject], str], Callable[[Method], str]]] = {
     "loss goes down": (conformance_checks.loss_goes_down, trains),
     "interrupted = uninterrupted": (conformance_checks.resumption, trains),
 }
-# On every family of noise and number of channels; the others on the first.
-EVERYWHERE = ("odd sizes", "firewall")
+# With every family of noise and number of channels, and with every family; the others with the first.
+EVERYWHERE, EVERY_FAMILY = ("odd sizes", "firewall"), ("captured step",)
 
 
 def findings(name: str, method: Method) -> Iterator[Finding]:
@@ -75,20 +75,24 @@ def findings(name: str, method: Method) -> Iterator[Finding]:
     if not defined:
         yield Finding("declaration", "failed", f"not defined anywhere: {next(iter(reasons.values()))}")
         return
-    families = {(noise.family.name, channels): noise for noise, channels in reversed(defined)}
     for title, (function, scope) in CHECKS.items():
-        subject = Subject(name, method, *defined[0])
-        if title not in EVERYWHERE:
-            yield _finding(title, function, scope(method), subject)
-            continue
-        for (_, channels), noise in sorted(families.items(), key=lambda cell: str(cell[0])):
-            subject = Subject(name, method, noise, channels)
-            yield _finding(f"{title}, {noise.name}, C = {channels}", function, scope(method), subject)
+        for where, (noise, channels) in _cells(title, defined).items():
+            yield _finding(f"{title}{where}", function, scope(method), Subject(name, method, noise, channels))
     for noise in dict.fromkeys(noise for noise, _ in cells):
         missing = {c: r for (n, c), r in reasons.items() if n == noise and r is not None}
         if missing:
             where = "" if len(missing) == len(CHANNELS) else f", C = {', '.join(map(str, sorted(missing)))}"
             yield Finding(f"{noise.name}{where}", "not defined", str(next(iter(missing.values()))))
+
+
+def _cells(title: str, defined: list[tuple[Noise, int]]) -> dict[str, tuple[Noise, int]]:
+    """The noises and numbers of channels that a check runs on, by what its title says of them."""
+    if title not in (*EVERYWHERE, *EVERY_FAMILY):
+        return {"": defined[0]}
+    first: dict[tuple[str, int], tuple[Noise, int]] = {}
+    for noise, channels in defined:
+        first.setdefault((noise.family.name, channels if title in EVERYWHERE else 0), (noise, channels))
+    return {f", {noise.name}, C = {channels}": (noise, channels) for _, (noise, channels) in sorted(first.items())}
 
 
 def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, subject: Subject) -> Finding:

@@ -12,7 +12,7 @@ from bench.compute.capture import waits
 
 class _Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert not waits(func, args), f"{waits(func, args)} reads from the device"
+        assert not (waiting := waits(func, args, kwargs)), f"{waiting} reads from the device"
         name = func.overloadpacket.__name__
         assert name != "lift_fresh", "a tensor is made of numbers of the host"
         assert name != "cumsum" or not args[0].is_floating_point(), "CUDA sums floats in an order that is not fixed"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from msgspec import structs
 from support.cli import bench, refused
-from support.libraries import here, ours
+from support.libraries import here
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -139,57 +138,6 @@ BROKEN = {
 }
 
 
-KERNEL = torch.full((1, 3, 3, 3), 1.0 / 27.0)
-
-
-class Asking(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        yield mse_loss(net(batch.noisy), batch.noisy) * max(0.5, float(batch.noisy.mean()))
-
-
-class Copying(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        yield mse_loss(net(batch.noisy), batch.noisy) * KERNEL.to(batch.noisy).sum()
-
-
-class Choosing(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        error = net(batch.noisy) - batch.noisy
-        yield error[error > -9.0].square().mean()
-
-
-class Ranging(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        weights = torch.linspace(0.5, 1.5, 3).to(batch.noisy.device)
-        yield ((net(batch.noisy) - batch.noisy).square().mean((0, 2, 3)) * weights).mean()
-
-
-class Listing(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        yield mse_loss(net(batch.noisy), batch.noisy) * max(0.5, *batch.noisy.mean((1, 2, 3)).tolist())
-
-
-class Fetching(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        yield mse_loss(net(batch.noisy), batch.noisy) * batch.noisy.to("cpu").std()
-
-
-class Gathered(Sound, frozen=True):
-    def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
-        return iter([mse_loss(net(batch.noisy), batch.noisy) * float(batch.noisy.mean())])
-
-
-SLOW = {
-    Ranging: "linspace",
-    Asking: "wait",
-    Copying: "[1, 3, 3, 3] is made on the host",
-    Choosing: "wait",
-    Listing: "tolist",
-    Fetching: "wait",
-    Gathered: "wait",
-}
-
-
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "CHANNELS", (3,))
@@ -222,26 +170,6 @@ def test_a_broken_method_fails_the_right_check(
     first = next(finding for finding in found(broken()) if finding.state == "failed")
     assert first.check.split(",")[0] == check  # those before it pass; later ones may fail with it
     assert reason in first.text
-
-
-@pytest.mark.parametrize("slow", SLOW, ids=lambda slow: slow.__name__)
-def test_a_step_that_cannot_be_captured_is_slow_and_its_line_is_named(slow: type[Method]) -> None:
-    subject = checks.Subject("slow", slow(), parse("gauss25"), 3)
-    with pytest.raises(checks.SlowError, match=r"test_check\.py:\d+") as found:
-        checks.capture(subject)
-    assert SLOW[slow] in str(found.value)
-
-
-@pytest.mark.parametrize(
-    "name", sorted(name for name, cls in registry.methods().items() if cls.learns() and ours(name))
-)
-def test_every_method_of_ours_can_be_captured(name: str, small: Callable[..., Method]) -> None:
-    method = small(name)
-    fields = [{"model": "gauss"}, {"model": "poisson"}] if "model" in method.__struct_fields__ else [{}]
-    fields += [{"mapper": "rm"}] if name == "b2u" else []
-    noise = parse("poisson30" if name == "gr2r" else "gauss25")
-    for changes in fields:
-        assert "captured" in checks.capture(checks.Subject(name, structs.replace(method, **changes), noise, 3))
 
 
 def test_a_loss_that_fails_for_some_channels_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
