@@ -9,7 +9,7 @@ from .errors import InputError, unknown
 
 T = TypeVar("T")
 Code = type | Callable[..., Any]
-registered_by: set[str] = set()  # modules that registered something: a plug-in file that registers nothing is a mistake
+registered_by: dict[str, set[str]] = {}  # by module what it registered, in words: a plug-in file without is a mistake
 
 
 class Registry(Generic[T]):
@@ -31,7 +31,7 @@ class Registry(Generic[T]):
                 f"the {self.kind} {name!r} is registered twice: {self._defined[name][0]} and {place[0]}; rename one"
             )
         self.entries[name], self._defined[name] = entry, place
-        registered_by.add(code.__module__)
+        registered_by.setdefault(code.__module__, set()).add(f"{self.kind} {name!r}")
 
     def ours(self, code: Code) -> bool:
         """Whether code is built in."""

@@ -28,8 +28,8 @@ def load_entry_points() -> None:
             raise InputError(f"plug-in {point.name} = {point.value}: {one_line(error)}") from error
 
 
-def load(path: Path) -> None:
-    """Runs a file that registers methods or what they need; InputError if it cannot be run or registers nothing."""
+def load(path: Path) -> set[str]:
+    """Runs a file that registers methods or what they need, which it names; InputError if that fails or is nothing."""
     if not path.is_file():
         raise InputError(f"--plugin {path}: no such file")
     if path.suffix != ".py":
@@ -49,6 +49,7 @@ def load(path: Path) -> None:
             "@register_noise or @register_format above one of bench.Network, bench.NoiseFamily or bench.ImageFormat, "
             "or call register_metric(Metric(...))"
         )
+    return registered_by[name]
 
 
 def _ours(code: Code) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..datasets.errors import InputError
+from ..datasets.errors import InputError, few
 from ..datasets.noise.model import Noise, parse
 from ..methods import plugins, registry
 from ..methods.base import Method
@@ -112,14 +112,20 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
 def targets(text: str) -> dict[str, Method]:
     """The methods of a registered name, a shared configuration, a plug-in file, or package:Class.
 
-    Fields are the configuration's, else the defaults; InputError for a name that none has.
+    Fields are the configuration's, else the defaults; InputError for a name that none has, and for a file without one.
     """
     if one := suite_files.shared("configurations").get(text):
         return {text: registry.configured(registry.find(one.method), one.fields)}
     if text.endswith(".py"):
-        plugins.load(Path(text))
+        registered = plugins.load(Path(text))
         file = Path(text).resolve()
         classes = {name: cls for name, cls in registry.methods().items() if plugins.source_file(cls) == file}
+        if not classes:
+            raise InputError(
+                f"check {text}: it registers {few(sorted(registered))} and no method, and only methods are checked. A "
+                f"short run tries it: python -m bench run --plugin {text} --steps 40, with the options that "
+                "CONTRIBUTING.md gives for this kind of plug-in"
+            )
     elif ":" in text:
         module, _, attribute = text.partition(":")
         try:

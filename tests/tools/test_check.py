@@ -282,6 +282,40 @@ def test_what_cannot_be_checked_is_named(target: str, message: str) -> None:
     assert message in refused("check", target)
 
 
+OTHERS = {
+    "noise family 'striped'": """
+from bench import NoiseFamily, register_noise
+
+@register_noise
+class Striped(NoiseFamily, frozen=True):
+    name = "striped"
+    unit = "standard deviation"
+
+    def variance(self, x, level):
+        return 0.0 * x + level**2
+""",
+    "network 'single'": """
+from bench import Network, register_network
+from torch import nn
+
+@register_network("single")
+class Single(Network, frozen=True):
+    def build(self, channels, outputs=None):
+        return nn.Conv2d(channels, outputs or channels, 1)
+""",
+}
+
+
+@pytest.mark.parametrize("registered", OTHERS)
+def test_a_file_without_a_method_is_refused(registered: str, tmp_path: Path) -> None:
+    """No finding would look like a pass."""
+    (tmp_path / "other.py").write_text(OTHERS[registered])
+    said = refused("check", tmp_path / "other.py")
+    assert registered in said
+    assert "no method" in said
+    assert "bench run --plugin" in said
+
+
 def test_a_method_with_required_fields_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     class Needy(Sound, frozen=True):
         weight: float
