@@ -12,9 +12,10 @@ from support.trainings import assert_identical, continued, interrupted, suitable
 from torch import Tensor, nn
 
 from bench.compute import sanity as health
+from bench.compute import training
 from bench.compute.machine import Machine
 from bench.compute.step import Step, build
-from bench.compute.training import PROBES, Report, psnr_and_warning, source_of, train
+from bench.compute.training import PROBES, Monitor, Report, psnr_and_warning, source_of, train
 from bench.datasets.images import SetImage
 from bench.datasets.noise.model import Noise, Numbers, parse
 from bench.datasets.sampling import Patches, one_sample
@@ -25,6 +26,7 @@ from bench.methods.n2c import N2C
 from bench.methods.networks.unet import UNetConfig
 from bench.protocol.suites import Recipe
 from bench.protocol.units import Fit
+from bench.store.checkpoint import State
 
 Work = Callable[..., Fit]
 
@@ -198,6 +200,51 @@ def test_divergence_between_two_looks_is_noticed_at_once(
     with pytest.raises(health.DivergedError):
         train(unit, set_images, machine, report=lambda report: seen.append(report.step))
     assert seen == [1]
+
+
+class Captured(Step):
+    """A step as on CUDA, where reading the loss makes the host wait."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.captures = True
+
+    def _replay(self) -> None:
+        self._update()
+
+
+def test_the_loss_of_a_captured_step_is_read_at_looks_alone(
+    work: Work, set_images: list[SetImage], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "Step", Captured)
+    seen: list[int] = []
+    train(work(steps=2 * PROBES), set_images, machine, report=lambda report: seen.append(report.step))
+    assert seen == [1, *range(2, 2 * PROBES + 1, 2)]
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Step, 1), (Captured, 200)])
+def test_a_captured_training_reads_its_loss_every_few_hundred_steps(
+    kind: type[Step], most: int, work: Work, set_images: list[SetImage], machine: Machine
+) -> None:
+    unit = work(steps=5000)
+    made = kind(unit, source_of(unit, set_images), machine)
+    monitor = Monitor(made, State(unit.key, machine.setting(unit.steps), made))
+    read = [step for step in range(unit.steps) if monitor.due(step)]
+    assert max(np.diff(read)) == most
+    assert len(read) <= unit.steps // most + PROBES
+
+
+def test_divergence_of_captured_steps_is_noticed_at_the_next_look(
+    planted: Callable[..., Fit], set_images: list[SetImage], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Faulty(N2C, frozen=True):
+        def losses(self, net: nn.Module, batch: Batch, ctx: Context) -> Iterator[Tensor]:
+            for part in super().losses(net, batch, ctx):
+                yield part * (float("nan") if ctx.rng.samples[0] == 2 * len(batch.noisy) else 1.0)
+
+    monkeypatch.setattr(training, "Step", Captured)
+    with pytest.raises(health.DivergedError, match="at step 3"):
+        train(planted(Faulty, steps=2 * PROBES), set_images, machine)
 
 
 class Same(nn.Module):
