@@ -85,12 +85,14 @@ def _tile(
     """The output for these rows and columns, from what lies `around` them; of the whole image nothing does."""
     margin = 0 if inner == tuple(slice(0, side) for side in sides) else around()
     outer = [slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(inner, sides, strict=True)]
+    rows, columns = (_halves(s, fitted.work.method.multiple) for s in inner)
+    found = None
     try:
         found = fitted(read(outer[0], outer[1]))
     except (RuntimeError, MemoryError) as error:
-        rows, columns = (_halves(s, fitted.work.method.multiple) for s in inner)
         if not out_of_memory(error) or len(rows) * len(columns) == 1:
             raise
+    if found is None:  # here the error is gone, and with it what the network held
         across = [[_tile(fitted, read, sides, (r, c), around) for c in columns] for r in rows]
         return np.concatenate([np.concatenate(row, axis=1) for row in across], axis=0)
     top, left = (s.start - o.start for s, o in zip(inner, outer, strict=True))

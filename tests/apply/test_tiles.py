@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -78,6 +79,28 @@ def test_what_does_not_fit_into_memory_is_cut_into_four(
     assert max(sizes) > memory
     assert len(sizes) == calls
     assert np.abs(tiled - whole).max() < 1e-5
+
+
+class Map:
+    """What a pass through a network holds."""
+
+
+def test_what_did_not_fit_is_dropped_before_the_parts_are_made(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, image, alive, before = untrained("n2v", machine), photograph(128, 128), list[int](), WeakSet[Map]()
+
+    def short_of_memory(self: Fitted, noisy: Image) -> Image:
+        alive.append(len(before))
+        features = Map()
+        before.add(features)
+        if noisy.shape[0] > 64:
+            raise MemoryError
+        return noisy
+
+    monkeypatch.setattr(Fitted, "__call__", short_of_memory)
+    list(strips(fitted, reader(image), 128, 128, lambda: 0))
+    assert alive == [0] * 5
 
 
 def test_progress_ends_at_one(machine: Machine) -> None:
