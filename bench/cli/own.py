@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
-from ..datasets.sets.own_folder import NUMBER
 from .asked import computed
 from .parser import Commands, add_machine, add_store, command, names, positive
 from .printing import print_json, print_rows, tell
 
+NUMBER = r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?"
 IMAGES = ("axes", "value_range", "channels", "recursive")
 UNUSED = "some images could not be used"
 
