@@ -1,6 +1,6 @@
 """Registered methods as candidates of a ranking: fitted anew to the frames of every trial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from ..compute.machine import Machine
 from ..compute.step import never
 from ..compute.training import Report
+from ..datasets.errors import InputError
 from ..datasets.noise.model import Noise
 from ..methods.registry import find
 from .fitting import Fitted, as_images, fit, plan
@@ -28,9 +29,17 @@ class Budget(Struct, kw_only=True):
     stop: Callable[[], bool] = never
 
 
-def candidate(name: str, trial: Trial, budget: Budget) -> Candidate:
-    """The candidate of a method's name; InputError if it cannot be used on images such as this trial's."""
-    plan(name, as_images(trial.training), trial.noise, budget.preset, budget.steps, budget.seed)
+def has_pairs(trials: Sequence[Trial]) -> bool:
+    """Whether a method can learn one frame from another in every trial."""
+    return all(max(map(len, trial.training)) > 1 for trial in trials)
+
+
+def candidate(name: str, trials: Sequence[Trial], budget: Budget) -> Candidate:
+    """The candidate of a method's name; InputError if it cannot be used on images such as those of these trials."""
+    if find(name).supervision in ("clean", "pair") and not has_pairs(trials):
+        raise InputError("it needs four or more frames of a scene, two of them in each half")
+    for trial in trials:
+        plan(name, as_images(trial.training), trial.noise, budget.preset, budget.steps, budget.seed)
 
     def fitted(one: Trial) -> Fitted:
         planned, images, _ = plan(name, as_images(one.training), one.noise, budget.preset, budget.steps, budget.seed)
@@ -43,8 +52,8 @@ def candidate(name: str, trial: Trial, budget: Budget) -> Candidate:
     return Candidate(name, fitted, find(name).trains_on)
 
 
-def suitable(noise: Noise | None, repeated: bool) -> list[str]:
-    """What is ranked where no methods are named: floors, BM3D as the noise asks for it, networks; N2N for frames."""
+def suitable(noise: Noise | None, pairs: bool) -> list[str]:
+    """What is ranked where no methods are named: floors, BM3D as the noise asks for it, networks; N2N for pairs."""
     distribution = noise.family.distribution if noise else "other"
     bm3d = {"gauss": "bm3d", "poisson": "anscombe"}.get(distribution, "bm3d-vst")
-    return ["noisy", "blur", bm3d, "n2v", "nbr2nbr", "b2u", *(["n2n"] if repeated else [])]
+    return ["noisy", "blur", bm3d, "n2v", "nbr2nbr", "b2u", *(["n2n"] if pairs else [])]

@@ -13,7 +13,7 @@ from ..datasets.own.own_file import OwnFile
 from ..methods.registry import find
 from . import frames
 from .calibration import Calibration, calibrate
-from .entrants import Budget, candidate, suitable
+from .entrants import Budget, candidate, has_pairs, suitable
 from .frames import Match
 from .held_out import Trial, centre
 from .ranking import Candidate, CrossChecks, Ranking, cross_checks, rank, recorrupted
@@ -87,7 +87,7 @@ def answer(used: Sequence[Sequence[Image]], known: Known, names: Sequence[str], 
             return Answer("frames", f"Undecided: {why}.", False, notes)
     else:
         trials = recorrupted([scene[0] for scene in used], _of(known), known.noise)
-    candidates, left_out = _candidates(names, trials[0], used, known, budget)
+    candidates, left_out = _candidates(names, trials, known, budget)
     height = width = _scored(used)
     tall, wide = (max(min(height, scene[0].shape[axis]) for scene in used) for axis in (0, 1))
     notes += [*left_out, f"Scored on at most {wide}x{tall} pixels in the centre of each scene."]
@@ -135,14 +135,14 @@ def _scored(scenes: Sequence[Sequence[Image]]) -> int:
 
 
 def _candidates(
-    names: Sequence[str], trial: Trial, scenes: Sequence[Sequence[Image]], known: Known, budget: Budget
+    names: Sequence[str], trials: Sequence[Trial], known: Known, budget: Budget
 ) -> tuple[list[Candidate], list[str]]:
     """The methods that take part, and why others cannot; InputError for an unknown name, or if fewer than two can."""
     found, notes = list[Candidate](), list[str]()
-    for name in dict.fromkeys(names or suitable(known.noise, len(scenes[0]) > 1)):
+    for name in dict.fromkeys(names or suitable(known.noise, has_pairs(trials))):
         find(name)
         try:
-            found.append(candidate(name, trial, budget))
+            found.append(candidate(name, trials, budget))
         except InputError as error:
             notes.append(f"{name} does not take part: {str(error).removeprefix(f'--method {name}: ')}.")
     if len(found) < 2:

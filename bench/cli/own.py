@@ -71,7 +71,7 @@ def _add_rank(commands: Commands) -> None:
         type=names,
         default=(),
         metavar="A,B",
-        help="default: noisy, blur, the BM3D for this noise, n2v, nbr2nbr, b2u, of repeated frames also n2n",
+        help="default: noisy, blur, the BM3D for this noise, n2v, nbr2nbr, b2u, of four or more frames also n2n",
     )
     sub.add_argument("--repeats", action="store_true", help="the frames of a stack are of one scene")
     sub.add_argument("--out", type=Path, default=Path("ranking"), metavar="DIR", help="for results and trainings")

@@ -71,12 +71,40 @@ def test_two_frames(frames: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_auto_takes_the_first_of_the_ranking(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_ranking, "suitable", lambda noise, repeated: ["noisy", "blur"])
+    monkeypatch.setattr(own_ranking, "suitable", lambda noise, pairs: ["noisy", "blur"])
     result = command("denoise", frames, "--out", tmp_path / "out", "--method", "auto", "--steps", "2")
     assert result.code == 0, result.err
     assert "method: blur (the ranking says: blur is the best of these" in result.err
     assert (tmp_path / "out" / "ranking" / "ranking.json").is_file()
     assert (tmp_path / "out" / "frame-1.tif").is_file()
+
+
+@pytest.mark.parametrize(("number", "takes_part"), [(2, False), (3, False), (4, True)])
+def test_pairs_are_learned_from_where_each_half_has_two_frames(number: int, takes_part: bool, tmp_path: Path) -> None:
+    scene = [noisy(i, clean())[..., None].astype(np.float32) / 1000 for i in range(number)]
+    found = answer([scene], Known(), ["noisy", "blur", "n2n"], budget(tmp_path))
+    assert found.ranking is not None
+    assert ("n2n" in {row.method for row in found.ranking.rows}) == takes_part
+    (why,) = [note for note in found.notes if note.startswith("n2n does not take part")] or [""]
+    assert ("four or more frames" in why) != takes_part
+    assert "--train" not in why
+
+
+@pytest.mark.parametrize(("number", "taken"), [(2, False), (3, False), (4, True)])
+def test_pairs_are_taken_unasked_where_they_can_be(
+    number: int, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+
+    def refused(name: str, *more: object) -> None:
+        asked.append(name)
+        raise InputError("not in this test")
+
+    monkeypatch.setattr(own_ranking, "candidate", refused)
+    scene = [noisy(i, clean())[..., None].astype(np.float32) / 1000 for i in range(number)]
+    with pytest.raises(InputError, match="two or more methods"):
+        answer([scene], Known(), (), budget(tmp_path))
+    assert ("n2n" in asked) == taken
 
 
 @pytest.mark.slow
@@ -136,11 +164,11 @@ def test_a_trained_network_is_refused_on_what_it_was_trained_on(tmp_path: Path) 
     noise = parse("gauss25")
     image = noisy(1, clean())[..., None].astype(np.float32) / 1000
     one, other = recorrupted([image], variance_of(noise), noise)
-    made = candidate("n2v", one, budget(tmp_path)).fit(one)
+    made = candidate("n2v", [one], budget(tmp_path)).fit(one)
     assert outputs("n2v", made, one, 64, 64)[0].shape == (64, 64, 1)
     with pytest.raises(InputError, match="n2v was fitted to 1 of the images"):
         outputs("n2v", made, other, 64, 64)
-    cheat = candidate("n2v", one, budget(tmp_path)).fit(Trial("", (), ((image,),), frozenset(), noise))
+    cheat = candidate("n2v", [one], budget(tmp_path)).fit(Trial("", (), ((image,),), frozenset(), noise))
     with pytest.raises(InputError, match="its score would be too good"):
         outputs("n2v", cheat, one, 64, 64)
 
