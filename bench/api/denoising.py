@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..apply import denoising
 from ..apply.denoising import Asked, Denoised, Watch, check_channels, rescale, trained_range, training_images
+from ..apply.fitting import untold
 from ..apply.noise_card import Card
 from ..compute.machine import Machine
 from ..compute.step import Stopped
@@ -22,7 +23,6 @@ from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
 from ..datasets.own.own_file import Kind, OwnFile, Range
 from ..datasets.sets import own_folder
-from ..methods.registry import find
 from ..runner import external_weights
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
@@ -85,7 +85,8 @@ def _denoised(
         else:
             method, why = _method(method, card, options)
         display.note(f"method: {method} ({why})")
-        asked = _asked(method, why, _noise(method, collection, card), minutes, weights, options)
+        noise = _noise(method, collection, card, options.get("preset") or "mini")
+        asked = _asked(method, why, noise, minutes, weights, options)
         watch = _Progress(display, collection, asked, stop).watch()
         try:
             done = denoising.denoise(collection, images, out, asked, machine, watch)
@@ -105,11 +106,14 @@ def _scaled(collection: Collection, weights: Path | None, trained: Range | None,
     return card
 
 
-def _noise(method: str, collection: Collection, card: Card | None) -> Noise | None:
+def _noise(name: str, collection: Collection, card: Card | None, preset: str) -> Noise | None:
     """The noise of the files in the range that they have; without a card only for methods that need to know it."""
-    if card is None and find(method).knowledge != "blind":
+    own = collection.files[0]
+    fit = untold(name, own.channels, preset)
+    if card is None and fit.method.knowledge != "blind":
         card = _card(collection)
-    return card.noise(collection.files[0].range) if card else None
+    noise = card.noise(own.range) if card else None
+    return noise
 
 
 def _asked(

@@ -86,6 +86,12 @@ class _OwnDigests(SetDigests):
         return self.digest if name else ""
 
 
+def untold(name: str, channels: int, preset: str) -> Fit:
+    """A training of a method or configuration that is not told the noise; InputError for an unknown name."""
+    suite = structs.replace(suite_files.load(SUITE), channels=channels)
+    return single_fit(suite, suites.preset(suite, preset), name, NONE, 0, SetDigests())
+
+
 def plan(
     name: str,
     images: Sequence[SetImage],

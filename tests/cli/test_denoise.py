@@ -217,6 +217,15 @@ def test_weights_of_a_method_that_is_told_the_noise_are_told_it_again(tmp_path: 
         assert result.code == 0, result.err
 
 
+def test_a_configuration_of_a_suite_is_a_method(frames: Path, tmp_path: Path) -> None:
+    asked, first = ("--method", "n2v-bsd68"), tmp_path / "first"
+    result = command("denoise", frames, "--out", first, *asked, "--range", "0,4095", *QUICK)
+    assert result.code == 0, result.err
+    (weights,) = (first / denoising.WEIGHTS).glob("*.safetensors")
+    result = command("denoise", frames, "--out", tmp_path / "second", *asked, "--weights", weights)
+    assert result.code == 0, result.err
+
+
 def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs"
     for kind in ("noisy", "clean"):
