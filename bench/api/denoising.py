@@ -18,11 +18,13 @@ from ..compute.training import Report
 from ..datasets import files
 from ..datasets.errors import InputError
 from ..datasets.images import SetImage
+from ..datasets.noise.captured import NONE
 from ..datasets.noise.model import Noise
 from ..datasets.own.collection import Collection
 from ..datasets.own.members import CLEAN, NOISY, Reading, members
 from ..datasets.own.own_file import Kind, OwnFile, Range
 from ..datasets.sets import own_folder
+from ..protocol import exclusions
 from ..runner import external_weights
 from ..runner.display import Display
 from ..runner.estimates import CLASSICAL, Cost
@@ -107,12 +109,21 @@ def _scaled(collection: Collection, weights: Path | None, trained: Range | None,
 
 
 def _noise(name: str, collection: Collection, card: Card | None, preset: str) -> Noise | None:
-    """The noise of the files in the range that they have; without a card only for methods that need to know it."""
+    """The noise of the files in the range that they have; without a card only for methods that need to know it.
+
+    InputError where the method needs it and it has no name in this range.
+    """
     own = collection.files[0]
     fit = untold(name, own.channels, preset)
     if card is None and fit.method.knowledge != "blind":
         card = _card(collection)
     noise = card.noise(own.range) if card else None
+    if card and card.closest and noise is None and (state := exclusions.of_noise(fit, NONE)):
+        (low, high), (proposed, white) = own.range, card.value_range
+        raise InputError(
+            f"--method {name}: {state.reason}. The noise has no name in the range {low:g}..{high:g} ({own.origin}); "
+            f"expected one like that of the noise card: --range {proposed:g},{white:g}"
+        )
     return noise
 
 

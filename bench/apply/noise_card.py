@@ -20,7 +20,7 @@ from .repeated_frames import DRIFT, SHIFT, TOGETHER, Movement, worst
 
 Pixels = NDArray[Any]  # [H, W, C], stored values
 Scene = Sequence[Pixels]  # one frame, or repeated frames
-COUNTS = 1e6  # photons at white: beyond that the noise of counting is not seen, and names have no such numbers
+LEAST, COUNTS = 1e-3, 1e6  # levels between them have a name with four digits; more photons are not seen as counts
 PHOTONS = 0.03  # of the variance at the mean brightness: a part that is smaller is left out of the closest noise
 BLACK = 0.01  # of the variance at white: less than that at black is left out of the noise in another range
 BRIGHT = 0.999  # of the pixels are below the top of the proposed range
@@ -72,9 +72,11 @@ class Card(Struct, frozen=True):
         gain, floor = variance_of(noise).rescaled(self.value_range, scale)
         if floor < -BLACK * gain:
             return None
-        counts = f"poisson{_short(1.0 / gain)}" if noise.family.counts else ""
-        gauss = f"gauss{_short(255.0 * np.sqrt(floor))}" if not counts or floor > BLACK * gain else ""
-        return parse("+".join(part for part in (counts, gauss) if part))
+        photons = 1.0 / gain if noise.family.counts else 0.0
+        if photons >= COUNTS - 1.0:
+            photons, floor = 0.0, _mean_level(self.planes) / (scale[1] - scale[0]) ** 2
+        name = _named(photons, 255.0 * np.sqrt(floor) if not photons or floor > BLACK * gain else 0.0)
+        return parse(name) if name else None
 
 
 def noise_card(
@@ -165,20 +167,27 @@ def _closest(card: Card) -> str:
     low, high = card.value_range
     gain = float(np.mean([plane.gain.value for plane in card.planes]))
     dark = float(np.mean([plane.read_noise.value**2 for plane in card.planes]))
-    level = float(np.mean([plane.level.value**2 for plane in card.planes]))
+    level = _mean_level(card.planes)
     counted = all(plane.gain.low > 0.0 for plane in card.planes) and (high - low) / gain < COUNTS - 1.0
     photons = counted and level - dark > PHOTONS * level
     sigma = 255.0 / (high - low) * np.sqrt(dark if photons else level)
-    counts = f"poisson{_short((high - low) / gain)}" if photons else ""
-    gauss = f"gauss{_short(float(sigma))}" if not photons or dark > PHOTONS * level else ""
-    name = "+".join(part for part in (counts, gauss) if part)
-    return "" if name.endswith(("gauss0", "poisson0")) or "poisson0+" in name else name
+    return _named((high - low) / gain if photons else 0.0, sigma if not photons or dark > PHOTONS * level else 0.0)
 
 
-def _short(level: float) -> str:
-    """Four digits, and no exponent, as names of noise have them."""
-    text = f"{level:.0f}" if level >= 1000.0 else f"{level:.4g}"
-    return text if "e" not in text else f"{level:.6f}".rstrip("0").rstrip(".")
+def _mean_level(planes: Sequence[PlaneNoise]) -> float:
+    """The planes' mean variance [stored units squared] at their mean brightness."""
+    return float(np.mean([plane.level.value**2 for plane in planes]))
+
+
+def _named(photons: float, sigma: float) -> str:
+    """The name of noise of so many photons at white and this deviation in 0..255 units, four digits of each.
+
+    0 for a part that it does not have; empty where a name holds no such level.
+    """
+    parts = {name: level for name, level in (("poisson", photons), ("gauss", sigma)) if level}
+    if not all(LEAST <= level < COUNTS - 1.0 for level in parts.values()):
+        return ""
+    return "+".join(f"{name}{level:.0f}" if level >= 1000.0 else f"{name}{level:.4g}" for name, level in parts.items())
 
 
 def _range(frames: Sequence[Pixels], planes: Sequence[PlaneNoise], black: float) -> tuple[float, float]:

@@ -145,6 +145,8 @@ def _candidates(
             found.append(candidate(name, trials, budget))
         except InputError as error:
             notes.append(f"{name} does not take part: {str(error).removeprefix(f'--method {name}: ')}.")
+    if notes and known.variance and not known.noise:
+        notes.append("The noise has no name in this range, and no method is told it; --range LOW,HIGH chooses another.")
     if len(found) < 2:
         known_names = ", ".join(one.name for one in found) or "none"
         raise InputError(f"two or more methods are needed to rank; can be used here: {known_names}. {' '.join(notes)}")

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from msgspec import structs
 from support.noisy_scenes import OFFSET, WHITE, correlated, frame, jpeg, photons, scene, sentences, shared
 
 from bench.apply.defects import ROUNDED, ends, jpeg_blocks, spikes, steps
@@ -44,6 +45,34 @@ def test_more_photons_than_a_name_holds_are_gaussian_noise() -> None:
     planes = [photons(scene("astronaut"), 2e-4 * WHITE / 100.0, 0.0, seed) for seed in range(4)]
     noise = noise_card([[frame(plane)] for plane in planes], offset=OFFSET).noise()
     assert noise is None or not noise.family.counts
+
+
+@pytest.mark.parametrize(
+    ("closest", "top", "name"),
+    [
+        ("gauss25", 255e4, "gauss0.0025"),
+        ("gauss10", 6e5, "gauss0.00425"),
+        ("gauss10", 1e9, ""),
+        ("gauss10", 1e-9, ""),
+        ("poisson30", 255e3, "poisson30000"),
+        ("poisson30", 1e-6, ""),
+        ("poisson30+gauss4", 0.01, "poisson0.001176+gauss102000"),
+        ("poisson30+gauss4", 1e-4, ""),
+    ],
+)
+def test_noise_in_another_range_has_a_name_or_is_not_known(
+    closest: str, top: float, name: str, astronaut: Card
+) -> None:
+    noise = structs.replace(astronaut, closest=closest, value_range=(0.0, 255.0)).noise((0.0, top))
+    assert (noise.name if noise else "") == name
+
+
+def test_more_photons_than_a_name_holds_are_gaussian_noise_in_another_range_too(astronaut: Card) -> None:
+    (plane,), (low, high) = astronaut.planes, astronaut.value_range
+    noise = astronaut.noise((low, low + 1000.0 * (high - low)))
+    assert noise is not None
+    assert noise.family.distribution == "gauss"
+    assert noise.low == pytest.approx(255.0 * plane.level.value / (1000.0 * (high - low)), rel=0.01)
 
 
 def test_the_closest_known_noise_has_the_variance_that_was_fitted(astronaut: Card) -> None:

@@ -226,6 +226,16 @@ def test_a_configuration_of_a_suite_is_a_method(frames: Path, tmp_path: Path) ->
     assert result.code == 0, result.err
 
 
+def test_a_range_in_which_the_noise_has_no_name_is_named(tmp_path: Path) -> None:
+    file, out = tmp_path / "noisy.tif", tmp_path / "out"
+    tifffile.imwrite(file, np.random.default_rng(0).normal(100.0, 10.0, (96, 96)).clip(0, 255).astype(np.uint8))
+    asked = ("denoise", file, "--out", out, *QUICK, "--range", "0,1e9", "--method")
+    refused = command(*asked, "r2r")
+    assert (refused.code, "--range" in refused.err, "noise" in refused.err) == (2, True, True)
+    result = command(*asked, "laine19-gauss")
+    assert result.code == 0, result.err
+
+
 def test_supervised_training_on_pairs(frames: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs"
     for kind in ("noisy", "clean"):

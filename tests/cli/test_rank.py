@@ -207,6 +207,14 @@ def test_a_method_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert any(note.startswith("anscombe does not take part: Anscombe's transform") for note in found.notes)
 
 
+def test_noise_without_a_name_in_the_range_is_a_note(tmp_path: Path) -> None:
+    image = noisy(1, clean())[..., None].astype(np.float32) / 1000
+    known = Known(None, variance_of(parse("gauss25")))
+    notes = " ".join(answer([[image]], known, ["noisy", "r2r", "blur"], budget(tmp_path)).notes)
+    assert "r2r does not take part" in notes
+    assert "--range" in notes
+
+
 def test_the_variance_in_another_range() -> None:
     """Stored values 100..1100 with variance 2 (v - 100) + 25."""
     old = Variance(2 / 1000, 25 / 1000**2)
