@@ -42,12 +42,12 @@ def write_folder(path: Path, make: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def output(place: Path) -> Iterator[None]:
-    """InputError for what the system refuses to write to a place that a user named."""
+def output(place: Path, named: str = "--out") -> Iterator[None]:
+    """InputError for what the system refuses to write to a place that a user gave as `named`."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {place}: {error.strerror or error}; give another place") from None
+        raise InputError(f"cannot write {place}: {error.strerror or error}; give another {named}") from None
 
 
 def sha256(path: Path) -> str:

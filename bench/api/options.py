@@ -166,7 +166,7 @@ def path_of(path: PathLike | None) -> Path | None:
 def check_folder(out: Path) -> None:
     """InputError for a place of outputs that is something else than a folder, such as a file or a link to nowhere."""
     if os.path.lexists(out) and not files.is_folder(out):
-        raise InputError(f"--out {out}: not a folder; expected one, which is made if it is not there")
+        raise InputError(f"--out {out}: not a folder; expected a folder, which is made if it is not there")
 
 
 def store_of(path: PathLike | None, must_exist: bool = True) -> Store:

@@ -80,7 +80,7 @@ def export(store: Store, out: Path, words: str, weights: bool) -> tuple[int, lis
         raise unknown("record", words, [record.title for record in every], f"Store: {store.root}.")
     if os.path.lexists(out) and not files.is_file(out):
         raise InputError(f"cannot write {out}: it is there, and not a file")
-    with files.output(out):
+    with files.output(out, "FILE.zip"):
         files.write(out, lambda temporary: _pack(temporary, _members(store, chosen, weights)))
     rowless = [record.title for record in every if record.key in keys and record not in chosen]
     return len(chosen), [str(error.state) for error in wrong] + [f"{title}: damaged scores" for title in rowless]

@@ -97,7 +97,7 @@ def test_frames_of_another_size_are_told(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"frame-{number}.tif", frame(plane)[..., 0])
     result = bench("noise", tmp_path)
     assert f"{tmp_path}: 1 of 4 frames" in result.err
-    assert "of the 3 frames" in " ".join(result.out.split())
+    assert "The 3 frames differ" in " ".join(result.out.split())
 
 
 def test_a_mosaic_is_looked_at_by_colour(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_nothing_to_draw_is_an_error(done: Done, tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_an_error(done: Done, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write .*another place"):
+    with pytest.raises(InputError, match=r"cannot write .*--out"):
         draw(inputs(done), tmp_path / "file" / "out", [entry(done)])
 
 
