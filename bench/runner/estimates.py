@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from ..compute.machine import Machine, environment
 from ..compute.step import build, collate, parts
 from ..datasets.errors import InputError
-from ..datasets.noise.model import Noise
+from ..datasets.noise.model import NoiseFamily
 from ..datasets.sampling import Samples
 from ..datasets.sets.find import find
 from ..methods import plugins
@@ -84,13 +85,18 @@ class Estimates:
             return total * CLASSICAL[fit.method.keeps_images] / self.machine.threads  # several images at a time
         size = size_of(fit.method, fit.planes)
         passes = max(fit.method.passes().values())
-        took = total * passes * size.operations / (EFFICIENCY * rate(self.machine.device, bf16=False))
+        took = total * passes * size.operations / self._rate(bf16=False)
         return took + (fit.steps * self._step(fit, total) if fit.method.per_image() else 0.0)
 
     def _step(self, fit: Fit, pixels: int) -> float:
         """One training step on a batch of so many pixels each."""
-        operations = fit.batch * pixels * step_operations(fit.method, fit.noise, fit.planes)
-        return operations / (EFFICIENCY * rate(self.machine.device, self.machine.precision == "bf16"))
+        operations = fit.batch * pixels * step_operations(fit.method, fit.noise.family, fit.planes)
+        return operations / self._rate(self.machine.precision == "bf16")
+
+    def _rate(self, bf16: bool) -> float:
+        """Floating-point operations per second of whole steps or passes."""
+        threads = self.machine.threads if self.machine.kind == "cpu" else 1
+        return EFFICIENCY * threads * rate(self.machine.device, bf16)
 
 
 def _like(identity: dict[str, Any]) -> str:
@@ -101,17 +107,30 @@ def _like(identity: dict[str, Any]) -> str:
 
 @cache
 def rate(device: str, bf16: bool) -> float:
-    """Floating-point operations per second of one 3x3 convolution on a device."""
+    """Floating-point operations per second of one 3x3 convolution on a GPU, or on a CPU by one thread.
+
+    Several threads would wait for each other where another process keeps a core busy.
+    """
     channels, side, images = 64, 64, 4 if device == "cpu" else 256
     x, kernels = torch.ones(images, channels, side, side), torch.ones(channels, channels, 3, 3)
     x, kernels = (tensor.to(device, memory_format=torch.channels_last) for tensor in (x, kernels))
     seconds = math.inf
-    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-        for _ in range(3):  # the first one warms up
+    with _one_thread(), torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        for _ in range(8):  # the first one warms up; some may wait for a busy core
             began = time.perf_counter()
             float(F.conv2d(x, kernels, padding=1)[0, 0, 0, 0])  # waits for the device
             seconds = min(seconds, time.perf_counter() - began)
     return 2 * 9 * images * (channels * side) ** 2 / seconds
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache
@@ -127,14 +146,14 @@ def size_of(method: Method, channels: int) -> Size:
 
 
 @cache
-def step_operations(method: Method, noise: Noise, channels: int) -> float:
+def step_operations(method: Method, noise: NoiseFamily, channels: int) -> float:
     """Floating-point operations of a training step for each pixel of a crop; for a plug-in, of one pass of its network.
 
     Nothing of a plug-in's losses is called here: they may kill the process.
     """
     try:
         if not plugins.source(type(method)):
-            with guarded():
+            with guarded(), _one_thread():
                 return _step_operations(method, noise, channels)
     except Exception:  # such as a package that is missing: an estimate must not stop a run
         pass
@@ -164,13 +183,13 @@ class Operations(TorchFunctionMode):
         return output
 
 
-def _step_operations(method: Method, noise: Noise, channels: int) -> float:
+def _step_operations(method: Method, noise: NoiseFamily, channels: int) -> float:
     """Counted in the losses of one small crop."""
     net = build(method, channels, 1.0, 0)
     crop = -(-SIDE // method.crop_multiple) * method.crop_multiple
-    image, level = torch.rand(1, channels, crop, crop), torch.full((1,), noise.high)
+    image, level = torch.rand(1, channels, crop, crop), torch.ones(1)
     samples = Samples([method.prepare(image), image], [level, level], image)
-    context = Context(Progress(1, 1), Rng(0, torch.zeros(1, dtype=torch.int64)), 1, noise.family)
+    context = Context(Progress(1, 1), Rng(0, torch.zeros(1, dtype=torch.int64)), 1, noise)
     with Operations() as operations:
         for _ in parts(net, method, collate(samples, method), context):
             pass

@@ -37,7 +37,7 @@ def test_operations_of_a_step_are_those_of_its_losses_and_their_gradients(name: 
     step.optimiser.step = lambda rate: None  # type: ignore[method-assign]  # its products are not estimated
     with FlopCounterMode(display=False) as torchs:
         step(0)
-    ours = step_operations(fit.method, fit.noise, 3) * fit.batch * fit.crop**2
+    ours = step_operations(fit.method, fit.noise.family, 3) * fit.batch * fit.crop**2
     assert ours == pytest.approx(torchs.get_total_flops(), rel=0.1)
 
 
@@ -49,6 +49,6 @@ class Refusing(N2C):
 
 
 def test_a_method_whose_loss_fails_is_estimated_by_its_network() -> None:
-    noise = make(Request(noises=("gauss25",))).cells[0].fit.noise
+    noise = make(Request(noises=("gauss25",))).cells[0].fit.noise.family
     estimated = step_operations(Refusing(net=UNetConfig(width=16)), noise, 3)
     assert estimated == step_operations(N2C(net=UNetConfig(width=16)), noise, 3) > 0
