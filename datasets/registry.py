@@ -9,7 +9,9 @@ from .errors import InputError, unknown
 
 T = TypeVar("T")
 Code = type | Callable[..., Any]
-registered_by: dict[str, set[str]] = {}  # by module what it registered, in words: a plug-in file without is a mistake
+registered_by: dict[
+    str, set[str]
+] = {}  # what each module registered, in words; a plug-in file without an entry is a mistake
 
 
 class Registry(Generic[T]):

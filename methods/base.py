@@ -129,7 +129,7 @@ class Method(Struct, frozen=True, forbid_unknown_fields=True):
     def is_pixelwise(cls) -> bool:
         """Whether `denoise` takes each pixel of the network's outputs for the same pixel alone.
 
-        A class with a `denoise` of its own says so anew: that of its parent counts no more.
+        A class that defines `denoise` must declare `pixelwise = True` itself; its parent's declaration does not count.
         """
         owner = next(one for one in cls.__mro__ if "denoise" in vars(one))
         return bool(vars(owner).get("pixelwise", False))

@@ -29,7 +29,7 @@ def load_entry_points() -> None:
 
 
 def load(path: Path) -> set[str]:
-    """Runs a file that registers methods or what they need, which it names; InputError if that fails or is nothing."""
+    """Runs a file and returns what it registers, in words; InputError if it cannot be run or registers nothing."""
     if not path.is_file():
         raise InputError(f"--plugin {path}: no such file")
     if path.suffix != ".py":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..apply import denoising
 from ..apply.denoising import Asked, Denoised, Watch, check_channels, rescale, trained_range, training_images
-from ..apply.fitting import untold
+from ..apply.fitting import fit_of_unknown_noise
 from ..apply.noise_card import Card
 from ..compute.machine import Machine
 from ..compute.step import Stopped
@@ -114,7 +114,7 @@ def _noise(name: str, collection: Collection, card: Card | None, preset: str) ->
     InputError where the method needs it and it has no name in this range.
     """
     own = collection.files[0]
-    fit = untold(name, own.channels, preset)
+    fit = fit_of_unknown_noise(name, own.channels, preset)
     if card is None and fit.method.knowledge != "blind":
         card = _card(collection)
     noise = card.noise(own.range) if card else None

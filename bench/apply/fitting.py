@@ -86,7 +86,7 @@ class _OwnDigests(SetDigests):
         return self.digest if name else ""
 
 
-def untold(name: str, channels: int, preset: str) -> Fit:
+def fit_of_unknown_noise(name: str, channels: int, preset: str) -> Fit:
     """A training of a method or configuration that is not told the noise; InputError for an unknown name."""
     suite = structs.replace(suite_files.load(SUITE), channels=channels)
     return single_fit(suite, suites.preset(suite, preset), name, NONE, 0, SetDigests())

@@ -112,7 +112,7 @@ def _finding(title: str, function: Callable[[Subject], str], out_of_scope: str, 
 def targets(text: str) -> dict[str, Method]:
     """The methods of a registered name, a shared configuration, a plug-in file, or package:Class.
 
-    Fields are the configuration's, else the defaults; InputError for a name that none has, and for a file without one.
+    Fields are the configuration's, else the defaults; InputError for an unknown name or a file without a method.
     """
     if one := suite_files.shared("configurations").get(text):
         return {text: registry.configured(registry.find(one.method), one.fields)}
